@@ -1,0 +1,45 @@
+"""Packaging: what the distribution holds and what it needs. Tool settings live in pyproject.toml."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+
+setup(
+    name="vae-zoo",
+    version="0.1.0",
+    description="A model zoo of variational autoencoders for Keras 3 and TensorFlow",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8") if (ROOT / "README.md").exists() else "",
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11,<3.13",
+    packages=[*find_packages(include=["zoo", "zoo.*", "recipes"]), "zoo.saved_models"],
+    # The stored models lie at the top of the checkout, and inside the package once installed.
+    package_dir={"zoo.saved_models": "saved_models"},
+    package_data={"zoo.saved_models": ["**/*"]},
+    install_requires=[
+        "tensorflow>=2.21,<2.22",
+        "keras>=3.15,<3.16",
+        "tensorflow-probability[tf]>=0.25,<0.26",
+        # TensorFlow Probability does not import without it, and its version fixes TensorFlow's.
+        "tf-keras>=2.21,<2.22",
+        "tensorflow-datasets>=4.9.10,<4.10",
+        # Imported by tensorflow-datasets 4.9.10, which does not declare it.
+        "importlib_resources",
+        # TensorFlow Probability imports distutils, which Python 3.12 left to setuptools.
+        "setuptools; python_version>='3.12'",
+        "numpy>=1.26",
+        "h5py",
+        "matplotlib>=3.8",
+        "pillow>=10",
+        "scikit-learn>=1.4",
+    ],
+    extras_require={
+        "gpu": ["tensorflow[and-cuda]>=2.21,<2.22; sys_platform=='linux'"],
+        "tensorboard": ["tensorboard>=2.20"],
+        "bench": ["torch>=2.6", "jax>=0.5", "optax", "pythae>=0.1.2"],
+        "dev": ["pytest>=8", "hypothesis>=6", "ruff>=0.14,<0.15", "build"],
+    },
+    entry_points={"console_scripts": ["zoo = zoo.cli:main"]},
+)

@@ -1,0 +1,4 @@
+"""Data by name and split: arrays in memory, or `tf.data` batches."""
+
+from zoo.data.load import batches as batches
+from zoo.data.load import load as load

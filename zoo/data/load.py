@@ -1,0 +1,73 @@
+"""From a name and a split to images."""
+
+import re
+import zlib
+
+import numpy as np
+import tensorflow as tf
+
+from zoo.data import sources
+from zoo.images import to_unit_interval
+from zoo.random import RowNoise, Stream
+
+
+def load(name, split, *, data_dir=None, binarization="grey", seed=0):
+    """The images of a split, in memory.
+
+    Args:
+        name: "digits" (embedded), the TFDS name of an image data set, the path of an .npz file or of a folder of images, or the arrays
+            themselves: an array or a dict with "image". For what the files must hold see `zoo.data.sources`.
+        split: In TFDS's notation: "train", "test", "train[:50000]", "train[80%:]".
+        data_dir: Where TFDS keeps its data; by default $ZOO_DATA_DIR, else TFDS's own default.
+        binarization: "grey" or "dynamic" leave the images as they are (a model draws dynamic binarization inside its step); "static"
+            draws every pixel once, from `seed`. That is this package's static binarization and not Larochelle's file.
+        seed: Seed of the static binarization.
+
+    Returns:
+        Dict of arrays: "image" uint8 [N, H, W, C], and "label" int32 [N] where the data have labels.
+
+    Raises:
+        ValueError: If the data cannot be found, or the split is not one of theirs.
+    """
+    base, start, stop = _parse_split(split)
+    arrays = sources.find(name, data_dir)(base)
+    if binarization == "static":
+        arrays = {**arrays, "image": _binarize_once(arrays["image"], seed, base)}
+    elif binarization not in ("grey", "dynamic"):
+        raise ValueError(f"`binarization` must be 'dynamic', 'static' or 'grey'. Received: binarization={binarization!r}.")
+    num_rows = len(arrays["image"])
+    first, last = (_position(edge, num_rows, default) for edge, default in ((start, 0), (stop, num_rows)))
+    if first >= last:
+        raise ValueError(f"Split {split!r} of {sources.shown(name)} is empty: it has {num_rows} examples.")
+    return {key: array[first:last] for key, array in arrays.items()}
+
+
+def batches(name, split, *, batch_size, shuffle=False, seed=0, data_dir=None, binarization="grey"):
+    """The same as a `tf.data.Dataset` of dicts, for use with any Keras model. Arguments as in `load`; a short last batch is kept."""
+    arrays = load(name, split, data_dir=data_dir, binarization=binarization, seed=seed)
+    dataset = tf.data.Dataset.from_tensor_slices(arrays)
+    if shuffle:
+        dataset = dataset.shuffle(len(arrays["image"]), seed=seed, reshuffle_each_iteration=True)
+    return dataset.batch(batch_size).prefetch(tf.data.AUTOTUNE)
+
+
+def _binarize_once(images, seed, split):
+    # The split's name takes the place of the training step: train and test draw different numbers.
+    noise = RowNoise(seed, zlib.crc32(split.encode()), tf.range(len(images)), jit=True)
+    white = noise.uniform(Stream.BINARIZE, images.shape[1:]) < to_unit_interval(tf.constant(images))
+    return np.where(white.numpy(), 255, 0).astype(np.uint8)
+
+
+def _parse_split(split):
+    """ "train[10:50%]" -> ("train", "10", "50%")."""
+    match = re.fullmatch(r"(\w+)(?:\[(-?\d+%?)?:(-?\d+%?)?\])?", split)
+    if match is None:
+        raise ValueError(f"A split is a name with an optional slice, such as 'test' or 'train[:50000]'. Received: {split!r}.")
+    return match.groups()
+
+
+def _position(edge, num_rows, default):
+    if edge is None:
+        return default
+    position = round(num_rows * int(edge[:-1]) / 100) if edge.endswith("%") else int(edge)
+    return min(max(position + num_rows if position < 0 else position, 0), num_rows)

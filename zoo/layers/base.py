@@ -1,0 +1,89 @@
+"""The contract of every layer that turns parameters into a distribution."""
+
+import math
+
+import keras
+import tensorflow as tf
+
+# Raw scales pass through exp(b tanh(r / b)): the identity on log scales near 0, and never outside [e^-8, e^8].
+LOG_SCALE_BOUND = 8.0
+
+
+def shape_tuple(shape, argument):
+    """A shape given as an int or a sequence of ints, as a tuple of positive ints."""
+    shape = (shape,) if isinstance(shape, int) else tuple(shape)
+    if not all(isinstance(size, int) and size > 0 for size in shape):
+        raise ValueError(f"`{argument}` must hold positive integers. Received: {argument}={shape}.")
+    return shape
+
+
+def bounded_scale(raw):
+    """Positive scale from an unbounded parameter: log-scale near 0, within [e^-8, e^8] for every finite float32.
+
+    A softplus reaches 0 and an exponential inf; both turn log-densities into NaN.
+    """
+    return tf.exp(LOG_SCALE_BOUND * tf.tanh(raw / LOG_SCALE_BOUND))
+
+
+class DistributionLayer(keras.layers.Layer):
+    """Parameters -> `tfd.Distribution`.
+
+    Computes in float32 whatever the precision policy: log-densities lose their digits in 16 bits. Parameters arrive flat in the last
+    dimension, any number of batch dimensions before it. The layer may stand last in a Functional or Sequential model that is trained
+    with `zoo.losses.NegativeLogLikelihood`; before another layer use `zoo.layers.Sample`.
+
+    Args:
+        event_shape: Int or tuple: the shape of one outcome.
+
+    Call arguments:
+        params: Tensor [..., B, params_size].
+
+    Returns:
+        `tfd.Distribution` of batch shape [..., B] and event shape `event_shape`.
+    """
+
+    def __init__(self, event_shape, **kwargs):
+        super().__init__(**{**kwargs, "dtype": "float32"})
+        self.event_shape = shape_tuple(event_shape, "event_shape")
+
+    @staticmethod
+    def params_size(event_shape):
+        """Number of parameters that a network has to give for one outcome of `event_shape`."""
+        raise NotImplementedError
+
+    @property
+    def num_params(self):
+        """`params_size` of this layer."""
+        return self.params_size(self.event_shape)
+
+    def distribution(self, params):
+        """The distribution of float32 parameters [..., B, params_size] that were checked."""
+        raise NotImplementedError
+
+    def build(self, params_shape):
+        if params_shape[-1] != self.num_params:
+            raise ValueError(
+                f"{type(self).__name__} for outcomes of shape {self.event_shape} needs {self.num_params} parameters in the last "
+                f"dimension. Received: parameters of shape {tuple(params_shape)}."
+            )
+
+    def call(self, params):
+        return self.distribution(tf.cast(params, tf.float32))
+
+    def compute_output_spec(self, params):
+        # What a Functional model sees is the outcome; the distribution itself travels beside Keras's symbols.
+        return keras.KerasTensor((*params.shape[:-1], *self.event_shape), dtype="float32")
+
+    def as_event(self, params, num_maps=1):
+        """[..., B, num_maps * size] -> `num_maps` tensors [..., B, *event_shape]; maps lie last, as a convolution gives them."""
+        leading = tf.shape(params)[:-1]
+        maps = tf.reshape(params, tf.concat([leading, [*self.event_shape, num_maps]], axis=0))
+        maps = tf.ensure_shape(maps, [*params.shape[:-1], *self.event_shape, num_maps])
+        return tf.unstack(maps, axis=-1)
+
+    @property
+    def event_size(self):
+        return math.prod(self.event_shape)
+
+    def get_config(self):
+        return {**super().get_config(), "event_shape": self.event_shape}

@@ -1,0 +1,142 @@
+"""p(x|z): what a pixel is, given the decoder's output."""
+
+import math
+
+import keras
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from zoo.layers.base import DistributionLayer, bounded_scale
+
+tfd = tfp.distributions
+
+
+class BernoulliFromLogits(tfd.Bernoulli):
+    """`tfd.Bernoulli` whose log-probability of logits costs one exponential and one logarithm a pixel, not two of each.
+
+    log p(x) = x l - max(l, 0) - log(1 + exp(-|l|)), exact for outcomes between 0 and 1 as well (the cross-entropy of grey levels).
+    Under XLA on a CPU 2.5 times faster than the general form. log(1 + e) instead of log1p(e) costs 6e-8 nats a pixel at most.
+    """
+
+    def _log_prob(self, event):
+        logits = self._logits
+        return event * logits - tf.nn.relu(logits) - tf.math.log(1.0 + tf.exp(-tf.abs(logits)))
+
+
+class ContinuousBernoulliFromLogits(tfd.ContinuousBernoulli):
+    """`tfd.ContinuousBernoulli` that stays finite, and keeps its gradient, for every finite logit.
+
+    In its logit l the family is p(x) = exp(l x - A(l)) on [0, 1] with A(l) = log((e^l - 1) / l), mean A'(l) = 1 / (1 - e^-l) - 1 / l.
+    The general form goes through the probability, which rounds to 0 or 1 beyond |l| = 17 and makes its normalizer 0 / 0.
+    """
+
+    # Below this |l| the differences cancel in float32, and a short series in l is exact to rounding.
+    _SERIES_BELOW = 0.1
+
+    def _branches(self):
+        """Where the series applies, the logit for it, and the logit for the closed form: each finite in both branches."""
+        small = tf.abs(self._logits) < self._SERIES_BELOW
+        return small, tf.where(small, self._logits, 0.0), tf.where(small, 1.0, self._logits)
+
+    def _log_prob(self, event):
+        small, near, far = self._branches()
+        magnitude = tf.abs(far)
+        # A(l) = max(l, 0) + log((1 - e^-|l|) / |l|)
+        closed = tf.nn.relu(far) + tf.math.log(-tf.math.expm1(-magnitude)) - tf.math.log(magnitude)
+        series = near / 2.0 + near**2 / 24.0 - near**4 / 2880.0
+        return event * self._logits - tf.where(small, series, closed)
+
+    def _mean(self):
+        small, near, far = self._branches()
+        closed = -1.0 / tf.math.expm1(-far) - 1.0 / far
+        return tf.where(small, 0.5 + near / 12.0 - near**3 / 720.0, closed)
+
+    def _quantile(self, value):
+        # F^-1(u) = log(1 + u (e^l - 1)) / l; for l > 0 by the symmetry F^-1(u; l) = 1 - F^-1(1 - u; -l), so that nothing overflows.
+        magnitude = tf.maximum(tf.abs(self._logits), 1e-6)
+        positive = self._logits > 0
+        tail = tf.math.log1p(tf.where(positive, 1.0 - value, value) * tf.math.expm1(-magnitude)) / -magnitude
+        return tf.where(positive, 1.0 - tail, tail)
+
+
+class Likelihood(DistributionLayer):
+    """A distribution layer over images.
+
+    Attributes:
+        binary: Whether outcomes are 0 or 1, so that grey levels have to be binarized before they are scored.
+    """
+
+    binary = False
+
+
+@keras.saving.register_keras_serializable(package="zoo")
+class Bernoulli(Likelihood):
+    """Independent binary pixels; parameters are logits."""
+
+    binary = True
+
+    @staticmethod
+    def params_size(event_shape):
+        return math.prod((event_shape,) if isinstance(event_shape, int) else event_shape)
+
+    def distribution(self, params):
+        (logits,) = self.as_event(params)
+        return tfd.Independent(BernoulliFromLogits(logits, dtype=tf.float32), len(self.event_shape))
+
+
+@keras.saving.register_keras_serializable(package="zoo")
+class ContinuousBernoulli(Likelihood):
+    """Independent pixels in [0, 1] with density proportional to p^x (1 - p)^(1 - x).
+
+    Loaiza-Ganem & Cunningham, NeurIPS 2019. https://arxiv.org/abs/1907.06845
+    """
+
+    @staticmethod
+    def params_size(event_shape):
+        return Bernoulli.params_size(event_shape)
+
+    def distribution(self, params):
+        (logits,) = self.as_event(params)
+        return tfd.Independent(ContinuousBernoulliFromLogits(logits=logits), len(self.event_shape))
+
+
+@keras.saving.register_keras_serializable(package="zoo")
+class Normal(Likelihood):
+    """Independent Normal pixels.
+
+    Args:
+        event_shape: Shape of an image.
+        scale: A positive number (fixed), "shared" (one learned scale for all pixels) or "per_pixel" (the network gives it).
+    """
+
+    def __init__(self, event_shape, scale=1.0, **kwargs):
+        super().__init__(event_shape, **kwargs)
+        fixed = isinstance(scale, (int, float)) and not isinstance(scale, bool) and 0 < scale < math.inf
+        if not (fixed or scale in ("shared", "per_pixel")):
+            raise ValueError(f"`scale` must be a positive number, 'shared' or 'per_pixel'. Received: scale={scale!r}.")
+        self.scale = scale
+
+    @staticmethod
+    def params_size(event_shape, scale=1.0):
+        return Bernoulli.params_size(event_shape) * (2 if scale == "per_pixel" else 1)
+
+    @property
+    def num_params(self):
+        return self.params_size(self.event_shape, self.scale)
+
+    def build(self, params_shape):
+        super().build(params_shape)
+        if self.scale == "shared":
+            self.raw_scale = self.add_weight(shape=(), initializer="zeros", name="raw_scale")
+
+    def distribution(self, params):
+        if self.scale == "per_pixel":
+            loc, raw_scale = self.as_event(params, num_maps=2)
+            scale = bounded_scale(raw_scale)
+        else:
+            (loc,) = self.as_event(params)
+            scale = bounded_scale(tf.convert_to_tensor(self.raw_scale)) if self.scale == "shared" else self.scale
+        return tfd.Independent(tfd.Normal(loc, scale), len(self.event_shape))
+
+    def get_config(self):
+        return {**super().get_config(), "scale": self.scale}

@@ -1,0 +1,75 @@
+"""q(z|x): approximate posteriors over a latent vector."""
+
+import keras
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from zoo.layers.base import LOG_SCALE_BOUND, DistributionLayer, bounded_scale
+
+tfd = tfp.distributions
+
+
+class Posterior(DistributionLayer):
+    """A distribution layer over latent vectors [D].
+
+    Args:
+        latent_dim: D.
+    """
+
+    def __init__(self, latent_dim, **kwargs):
+        super().__init__(event_shape=latent_dim, **kwargs)
+
+    @property
+    def latent_dim(self):
+        return self.event_shape[0]
+
+    def named_parameters(self, posterior):
+        """The parameters that a served `encode` answers with: name -> tensor [B, ...]."""
+        raise NotImplementedError
+
+    def get_config(self):
+        config = super().get_config()
+        del config["event_shape"]
+        return {**config, "latent_dim": self.latent_dim}
+
+
+@keras.saving.register_keras_serializable(package="zoo")
+class DiagonalNormal(Posterior):
+    """N(loc, diag(scale)^2): the posterior of Kingma & Welling, ICLR 2014, eq. 9. https://arxiv.org/abs/1312.6114"""
+
+    @staticmethod
+    def params_size(event_shape):
+        return 2 * event_shape[0] if not isinstance(event_shape, int) else 2 * event_shape
+
+    def distribution(self, params):
+        loc, raw_scale = tf.split(params, 2, axis=-1)
+        return tfd.MultivariateNormalDiag(loc, bounded_scale(raw_scale))
+
+    def named_parameters(self, posterior):
+        return {"loc": posterior.loc, "scale": posterior.stddev()}
+
+
+@keras.saving.register_keras_serializable(package="zoo")
+class FullCovarianceNormal(Posterior):
+    """N(loc, L L^T) with a lower triangular L of positive diagonal.
+
+    Kingma & Welling, "An Introduction to Variational Autoencoders", 2019, section 2.5.1. https://arxiv.org/abs/1906.02691
+    """
+
+    @staticmethod
+    def params_size(event_shape):
+        latent_dim = event_shape if isinstance(event_shape, int) else event_shape[0]
+        return 2 * latent_dim + latent_dim * (latent_dim - 1) // 2
+
+    def distribution(self, params):
+        dim = self.latent_dim
+        loc, raw_diagonal, raw_lower = tf.split(params, [dim, dim, dim * (dim - 1) // 2], axis=-1)
+        # Row i of the strict lower triangle holds its i entries; a gather with a zero in front fills the rest.
+        positions = [[i * (i - 1) // 2 + j + 1 if j < i else 0 for j in range(dim)] for i in range(dim)]
+        bound = tf.exp(LOG_SCALE_BOUND)
+        padded = tf.concat([tf.zeros_like(loc[..., :1]), bound * tf.tanh(raw_lower / bound)], axis=-1)
+        lower = tf.gather(padded, positions, axis=-1)  # [..., B, D, D]
+        return tfd.MultivariateNormalTriL(loc, tf.linalg.set_diag(lower, bounded_scale(raw_diagonal)))
+
+    def named_parameters(self, posterior):
+        return {"loc": posterior.loc, "scale_tril": posterior.scale_tril}

@@ -1,0 +1,174 @@
+"""Tensors -> parameters: the neural networks between images and latents, with no probability inside.
+
+Every network has the same contract: `network(x, condition=None)` takes x [B, ...] of any shape and an optional condition [B, ...], and
+returns [B, output_size]. Any Keras layer or model with that contract fits in its place.
+"""
+
+import math
+
+import keras
+from keras import ops
+
+from zoo.layers.base import shape_tuple
+
+
+def _size(shape):
+    """Number of elements of one example of a batch shape; 0 for no batch at all."""
+    return 0 if shape is None else math.prod(shape[1:])
+
+
+def _concatenate_flat(x, condition):
+    """[B, ...] and [B, ...] or None -> [B, F]."""
+    x = ops.reshape(x, (-1, math.prod(x.shape[1:])))
+    if condition is None:
+        return x
+    condition = ops.reshape(ops.cast(condition, x.dtype), (-1, math.prod(condition.shape[1:])))
+    return ops.concatenate([x, condition], axis=-1)
+
+
+class _Network(keras.layers.Layer):
+    """What the networks share: their arguments are their configuration."""
+
+    _ARGUMENTS = ()
+
+    def get_config(self):
+        return {**super().get_config(), **{name: getattr(self, name) for name in self._ARGUMENTS}}
+
+    def compute_output_shape(self, x_shape, condition_shape=None):
+        return (x_shape[0], self.output_size)
+
+
+@keras.saving.register_keras_serializable(package="zoo")
+class MLP(_Network):
+    """Dense layers over the flattened input; the condition is appended to it.
+
+    Args:
+        hidden_units: Widths of the hidden layers.
+        output_size: Number of outputs, linear.
+        activation: Of the hidden layers, as in Keras.
+    """
+
+    _ARGUMENTS = ("hidden_units", "output_size", "activation")
+
+    def __init__(self, hidden_units, output_size, activation="relu", **kwargs):
+        super().__init__(**kwargs)
+        self.hidden_units = shape_tuple(hidden_units, "hidden_units")
+        (self.output_size,) = shape_tuple(output_size, "output_size")
+        self.activation = activation
+        hidden = [keras.layers.Dense(units, activation, dtype=self.dtype_policy) for units in self.hidden_units]
+        self.stack = [*hidden, keras.layers.Dense(self.output_size, dtype=self.dtype_policy)]
+
+    def build(self, x_shape, condition_shape=None):
+        size = _size(x_shape) + _size(condition_shape)
+        for layer in self.stack:
+            layer.build((None, size))
+            size = layer.units
+
+    def call(self, x, condition=None):
+        h = _concatenate_flat(x, condition)  # [B, F]
+        for layer in self.stack:
+            h = layer(h)
+        return h
+
+
+@keras.saving.register_keras_serializable(package="zoo")
+class ConvEncoder(_Network):
+    """Strided convolutions that halve the image each time, then one dense hidden layer; the condition joins before it.
+
+    The defaults are the encoder of Burgess et al., "Understanding disentangling in beta-VAE", 2018, for 64x64 images; any other size works.
+
+    Args:
+        output_size: Number of outputs, linear.
+        filters: Channels of each convolution.
+        kernel_size: Side of the kernels.
+        hidden_units: Width of the dense layer.
+        activation: Of all hidden layers.
+    """
+
+    _ARGUMENTS = ("output_size", "filters", "kernel_size", "hidden_units", "activation")
+
+    def __init__(self, output_size, filters=(32, 32, 32, 32), kernel_size=4, hidden_units=256, activation="relu", **kwargs):
+        super().__init__(**kwargs)
+        (self.output_size,) = shape_tuple(output_size, "output_size")
+        self.filters = shape_tuple(filters, "filters")
+        self.kernel_size = kernel_size
+        self.hidden_units = hidden_units
+        self.activation = activation
+        policy = self.dtype_policy
+        self.convolutions = [
+            keras.layers.Conv2D(channels, kernel_size, 2, "same", activation=activation, dtype=policy) for channels in self.filters
+        ]
+        self.head = MLP((hidden_units,), self.output_size, activation, dtype=policy)
+
+    def build(self, x_shape, condition_shape=None):
+        shape = x_shape
+        for layer in self.convolutions:
+            layer.build(shape)
+            shape = layer.compute_output_shape(shape)
+        self.head.build(shape, condition_shape)
+
+    def call(self, x, condition=None):
+        h = x  # [B, H, W, C]
+        for layer in self.convolutions:
+            h = layer(h)
+        return self.head(h, condition=condition)
+
+
+@keras.saving.register_keras_serializable(package="zoo")
+class ConvDecoder(_Network):
+    """A dense layer onto a small map, then transposed convolutions that double it each time, cropped to the image.
+
+    Args:
+        image_shape: (H, W, C) of the images.
+        output_size: Number of outputs: H W times the parameters of a pixel.
+        filters: Channels before each doubling.
+        kernel_size: Side of the kernels.
+        hidden_units: Width of the dense layer.
+        activation: Of all hidden layers.
+    """
+
+    _ARGUMENTS = ("image_shape", "output_size", "filters", "kernel_size", "hidden_units", "activation")
+
+    def __init__(
+        self, image_shape, output_size, filters=(32, 32, 32, 32), kernel_size=4, hidden_units=256, activation="relu", **kwargs
+    ):
+        super().__init__(**kwargs)
+        self.image_shape = shape_tuple(image_shape, "image_shape")
+        (self.output_size,) = shape_tuple(output_size, "output_size")
+        self.filters = shape_tuple(filters, "filters")
+        self.kernel_size = kernel_size
+        self.hidden_units = hidden_units
+        self.activation = activation
+        height, width = self.image_shape[:2]
+        maps, remainder = divmod(self.output_size, height * width)
+        if len(self.image_shape) != 3 or remainder:
+            raise ValueError(
+                f"`output_size` must be a multiple of the {height * width} pixels of `image_shape` (H, W, C). "
+                f"Received: image_shape={self.image_shape}, output_size={self.output_size}."
+            )
+        doublings = len(self.filters)
+        self.start_shape = (-(-height // 2**doublings), -(-width // 2**doublings), self.filters[0])
+        policy = self.dtype_policy
+        self.stem = MLP((hidden_units,), math.prod(self.start_shape), activation, dtype=policy)
+        self.stem_activation = keras.layers.Activation(activation, dtype=policy)
+        channels = [*self.filters[1:], maps]
+        activations = [activation] * (doublings - 1) + [None]
+        self.convolutions = [
+            keras.layers.Conv2DTranspose(c, kernel_size, 2, "same", activation=a, dtype=policy)
+            for c, a in zip(channels, activations, strict=True)
+        ]
+
+    def build(self, x_shape, condition_shape=None):
+        self.stem.build(x_shape, condition_shape)
+        shape = (None, *self.start_shape)
+        for layer in self.convolutions:
+            layer.build(shape)
+            shape = layer.compute_output_shape(shape)
+
+    def call(self, x, condition=None):
+        h = self.stem_activation(self.stem(x, condition=condition))
+        h = ops.reshape(h, (-1, *self.start_shape))
+        for layer in self.convolutions:
+            h = layer(h)
+        height, width = self.image_shape[:2]
+        return ops.reshape(h[:, :height, :width], (-1, self.output_size))  # a pixel's parameters lie side by side

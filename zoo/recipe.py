@@ -1,0 +1,61 @@
+"""What a training run needs: one value, no behaviour. Standard library alone, so that listing recipes costs no TensorFlow."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+BINARIZATIONS = ("dynamic", "static", "grey")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """Which images, and in which parts.
+
+    Attributes:
+        name: A name that `zoo.data.load` takes.
+        train: Split that is trained on, in TFDS's notation ("train[:50000]").
+        validation: Split that choices are made by.
+        test: Split that published numbers are measured on, and nothing else.
+        binarization: "dynamic" (drawn anew at every step), "static" (drawn once, from a fixed seed) or "grey" (as they are).
+    """
+
+    name: str
+    train: str
+    validation: str
+    test: str = "test"
+    binarization: str = "dynamic"
+
+    def __post_init__(self):
+        if self.binarization not in BINARIZATIONS:
+            raise ValueError(f"`binarization` must be one of {', '.join(BINARIZATIONS)}. Received: binarization={self.binarization!r}.")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """A named, reproducible training run. A recipe file defines `recipe(*, ...) -> Recipe`; its arguments are its configuration.
+
+    Attributes:
+        family: Name of the model's class, for tables.
+        model: Function () -> `keras.Model`.
+        optimizer: Function (number of training steps) -> Keras optimizer.
+        dataset: What it is trained and measured on.
+        epochs: Passes over the training split.
+        batch_size: Examples per step.
+        seed: Seed of the initial weights; the model's own seed is its business.
+    """
+
+    family: str
+    model: Callable[[], Any]
+    optimizer: Callable[[int], Any]
+    dataset: Dataset
+    epochs: int
+    batch_size: int
+    seed: int = 0
+
+    def __post_init__(self):
+        for name in ("epochs", "batch_size"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}.")
+        if not isinstance(self.seed, int) or not 0 <= self.seed < 2**32:
+            raise ValueError(f"`seed` must be an integer in 0 ... 2**32 - 1. Received: seed={self.seed!r}.")

@@ -1,0 +1,287 @@
+"""Running a recipe: seed, data, fit, checkpoints, resume, and the record of the run.
+
+A run directory holds
+
+    run.json             what was run, with what, and the validation numbers at the end
+    history.csv          the metrics of every epoch
+    checkpoint.npz       weights, optimizer and history after the last finished epoch
+    model.weights.h5     the final weights
+    *.png                reconstructions, samples, curves
+"""
+
+import csv
+import importlib.metadata
+import io
+import json
+import math
+import os
+import platform
+import subprocess
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from zoo import data, registry
+
+PACKAGES = ("tensorflow", "keras", "tensorflow-probability", "tensorflow-datasets", "numpy")
+
+
+class TrainingDiverged(RuntimeError):
+    """The loss stopped being a number."""
+
+
+def train(recipe, arguments=None, *, out=None, data_dir=None, resume=False, tensorboard=False, verbose="auto"):
+    """Trains a recipe into a run directory.
+
+    Args:
+        recipe: Name of a recipe, or path of a recipe file.
+        arguments: Dict of the recipe's arguments that differ from their defaults.
+        out: The run directory; by default `runs/<recipe>`.
+        data_dir: As in `zoo.data.load`.
+        resume: Go on after the last finished epoch of `out`. On the same machine's CPU the result is the same to the bit as that of a
+            run that was never stopped.
+        tensorboard: Write TensorBoard logs to `out/tensorboard`.
+        verbose: As in Keras's `fit`.
+
+    Returns:
+        The run directory, as a `Path`.
+
+    Raises:
+        ValueError: If an argument, the data or the run directory are not what they should be.
+        TrainingDiverged: If the loss becomes NaN or infinite.
+    """
+    run = Run.prepare(recipe, arguments or {}, out, resume)
+    spec = run.spec
+    examples = {part: _load_part(spec.dataset, part, data_dir) for part in ("train", "validation")}
+    model = build(spec, num_steps(spec, len(examples["train"]["image"])))
+    callbacks = [CheckpointEachEpoch(run)]
+    if tensorboard:
+        callbacks.append(_tensorboard(run.path / "tensorboard"))
+    run.begin(model)
+    model.fit(
+        examples["train"],
+        batch_size=spec.batch_size,
+        epochs=spec.epochs,
+        initial_epoch=callbacks[0].restore(model),
+        validation_data=examples["validation"],
+        validation_batch_size=500,
+        callbacks=callbacks,
+        verbose=verbose,
+    )
+    run.finish(model, callbacks[0], examples["validation"])
+    return run.path
+
+
+def build(spec, num_steps=1):
+    """The compiled model of a recipe, with its initial weights drawn from the recipe's seed."""
+    keras.utils.set_random_seed(spec.seed)
+    model = spec.model()
+    model.compile(spec.optimizer(num_steps))
+    return model
+
+
+def num_steps(spec, num_examples):
+    """Training steps of the whole run."""
+    return spec.epochs * math.ceil(num_examples / spec.batch_size)
+
+
+def _load_part(dataset, part, data_dir):
+    return data.load(dataset.name, getattr(dataset, part), data_dir=data_dir, binarization=dataset.binarization)
+
+
+class Run:
+    """A run directory and its record.
+
+    Attributes:
+        path: The directory.
+        record: The content of run.json.
+        spec: The `Recipe` with its arguments bound.
+    """
+
+    def __init__(self, path, record):
+        self.path = path
+        self.record = record
+        self.spec = registry.find(record.get("recipe_file") or record["recipe"]).build(record["arguments"])
+
+    @classmethod
+    def open(cls, path):
+        """The run in an existing directory.
+
+        Raises:
+            ValueError: If the directory is not a run, or its record cannot be read.
+        """
+        path = Path(path)
+        try:
+            record = json.loads((path / "run.json").read_text(encoding="utf-8"))
+            record["recipe"], record["arguments"]
+        except FileNotFoundError:
+            raise ValueError(f"{str(path)!r} is not a run directory: it holds no run.json. `zoo train` makes one.") from None
+        except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+            raise ValueError(f"The record {str(path / 'run.json')!r} is damaged: {error}. Train again into another directory.") from None
+        return cls(path, record)
+
+    @classmethod
+    def prepare(cls, recipe, arguments, out, resume):
+        """A run that may begin: everything about it checked, nothing written."""
+        file = registry.find(recipe)
+        bound = file.bind(arguments)
+        path = Path(out or Path("runs") / file.name)
+        if resume:
+            run = cls.open(path)
+            expected = json.loads(json.dumps({"recipe": file.name, "arguments": bound}))
+            received = {name: run.record[name] for name in expected}
+            if received != expected:
+                raise ValueError(f"{str(path)!r} holds another run, which cannot be resumed as this one: it is {received}. Received: {expected}.")
+            return run
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise ValueError(f"{str(path)!r} exists and is not empty. Pass --resume to go on with it, or another --out.")
+        record = {
+            "recipe": file.name,
+            "recipe_file": str(file.path) if file.module is None else None,
+            "arguments": bound,
+            "status": "running",
+            "versions": {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in PACKAGES},
+            "git": git_revision(),
+            "machine": machine(),
+        }
+        return cls(path, record)
+
+    def begin(self, model):
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.record["seed"] = self.spec.seed
+        self.record["mode"] = model.execution
+        self.record["precision"] = model.dtype_policy.name
+        self._write_record()
+
+    def finish(self, model, checkpoint, validation):
+        from zoo import plots
+
+        model.save_weights(self.weights_path)
+        plots.curves(checkpoint.history, path=self.path / "curves.png")
+        plots.reconstructions(model, validation, path=self.path / "reconstructions.png")
+        plots.samples(model, path=self.path / "samples.png")
+        last = checkpoint.history[-1]
+        numbers = {name: value for name, value in last.items() if name.startswith("val_")}
+        self.record |= {"status": "finished", "epochs": last["epoch"], "seconds": round(checkpoint.seconds, 1), "numbers": numbers}
+        self._write_record()
+
+    @property
+    def weights_path(self):
+        return self.path / "model.weights.h5"
+
+    def load_model(self):
+        """The trained model.
+
+        Raises:
+            ValueError: If the run did not finish, or its weights cannot be read.
+        """
+        if not self.weights_path.is_file():
+            raise ValueError(f"{str(self.path)!r} holds no trained weights. Finish it with `zoo train {self.record['recipe']} --resume`.")
+        model = build(self.spec)
+        try:
+            model.load_weights(self.weights_path)
+        except (OSError, KeyError, ValueError) as error:
+            raise ValueError(f"The weights {str(self.weights_path)!r} cannot be read: {error}") from None
+        return model
+
+    def _write_record(self):
+        write_atomically(self.path / "run.json", (json.dumps(self.record, indent=2) + "\n").encode())
+
+
+class CheckpointEachEpoch(keras.callbacks.Callback):
+    """Writes weights, optimizer, history and elapsed seconds after every epoch, in one file that is replaced atomically.
+
+    Nothing else has state: shuffling, binarization and latents are functions of the optimizer's step.
+    """
+
+    def __init__(self, run):
+        super().__init__()
+        self.run = run
+        self.history = []
+        self.seconds = 0.0
+
+    def restore(self, model):
+        """Loads the checkpoint, if there is one; returns the number of finished epochs."""
+        path = self.run.path / "checkpoint.npz"
+        if not path.is_file():
+            return 0
+        model.optimizer.build(model.trainable_variables)
+        variables = self._variables(model)
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                state = json.loads(str(archive["state"]))
+                values = [archive[str(i)] for i in range(len(variables))]
+            for variable, value in zip(variables, values, strict=True):
+                variable.assign(value)
+        except Exception as error:  # a truncated archive fails in many ways
+            raise ValueError(f"The checkpoint {str(path)!r} cannot be read: {error}. Train again into another directory.") from None
+        self.history, self.seconds = state["history"], state["seconds"]
+        return len(self.history)
+
+    def on_train_begin(self, logs=None):
+        self.started = time.perf_counter() - self.seconds
+
+    def on_epoch_end(self, epoch, logs=None):
+        if not all(math.isfinite(value) for value in logs.values()):
+            raise TrainingDiverged(
+                f"The loss became {logs['loss']} in epoch {epoch + 1}. Lower the learning rate; the state before that epoch is kept in {self.run.path}."
+            )
+        self.seconds = time.perf_counter() - self.started
+        self.history.append({"epoch": epoch + 1, **{name: float(value) for name, value in logs.items()}})
+        self._save()
+
+    def _save(self):
+        state = json.dumps({"history": self.history, "seconds": self.seconds})
+        buffer = io.BytesIO()
+        np.savez(buffer, state=state, **{str(i): np.asarray(v) for i, v in enumerate(self._variables(self.model))})
+        write_atomically(self.run.path / "checkpoint.npz", buffer.getbuffer())
+        table = io.StringIO()
+        writer = csv.DictWriter(table, self.history[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.history)
+        write_atomically(self.run.path / "history.csv", table.getvalue().encode())
+
+    @staticmethod
+    def _variables(model):
+        return [*model.weights, *model.optimizer.variables]
+
+
+def write_atomically(path, content):
+    """Writes bytes beside the file and renames, so that a reader sees the old content or the new."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.write_bytes(content)
+    os.replace(beside, path)
+
+
+def git_revision():
+    """Revision of the checkout that the package runs from, with "-dirty" where tracked files differ; None outside a checkout."""
+
+    def git(*arguments):
+        return subprocess.run(["git", "-C", Path(__file__).parent, *arguments], capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def machine():
+    """The processor or GPU that TensorFlow uses, in words."""
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        names = [tf.config.experimental.get_device_details(gpu).get("device_name", "GPU") for gpu in gpus]
+        return f"{len(gpus)}x {names[0]}"
+    cpuinfo = Path("/proc/cpuinfo")
+    models = [line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")] if cpuinfo.exists() else []
+    return f"{len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()} CPU cores, {models[0] if models else platform.processor()}"
+
+
+def _tensorboard(path):
+    try:
+        import tensorboard  # noqa: F401
+    except ImportError:
+        raise ValueError("--tensorboard needs the package tensorboard: pip install 'vae-zoo[tensorboard]'.") from None
+    return keras.callbacks.TensorBoard(path)
