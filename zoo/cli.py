@@ -1,12 +1,14 @@
 """The command `zoo`: parses arguments and prints. Everything it does can be done in Python."""
 
 import argparse
+import contextlib
+import inspect
+import json
 import logging
 import os
+import shutil
 import sys
-
-# Before TensorFlow starts: its start-up notices are not the user's.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+from pathlib import Path
 
 
 def main(argv=None):
@@ -27,19 +29,160 @@ def main(argv=None):
     return 0
 
 
-def _train(arguments):
-    from zoo.training import train
+# -- Without TensorFlow
 
-    path = train(
+
+def _list(arguments):
+    from zoo import cards, registry
+
+    rows = []
+    for name in registry.list_recipes():
+        recipe = registry.find(name).build({})
+        card = cards.find_card(name)
+        epochs = "" if card is None or card["training"]["epochs"] == card["training"]["of"] else "{epochs} of {of} epochs".format(**card["training"])
+        rows.append((name, recipe.family, str(recipe.dataset.name), cards.nats(card) + (f", {epochs}" if epochs else ""), "yes" if card else "no"))
+    header = ("recipe", "model", "data", "-log p(x), nats", "stored weights")
+    if arguments.markdown:
+        rows = [(f"[`{name}`](recipes/{name}.py)", *rest) for name, *rest in rows]
+        for row in (header, ["---"] * len(header), *rows):
+            print("| " + " | ".join(row) + " |")
+        return
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    for row in (header, *rows):
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _show(arguments):
+    from zoo import cards, registry
+
+    recipe = registry.find(arguments.recipe)
+    print(recipe.docstring(), end="\n\n")
+    print("Arguments (zoo train RECIPE name=value ...):")
+    for parameter in recipe.parameters().values():
+        annotation = "" if parameter.annotation is inspect.Parameter.empty else f": {inspect.formatannotation(parameter.annotation)}"
+        print(f"    {parameter.name}{annotation} = {parameter.default!r}")
+    card = cards.find_card(recipe.name) if recipe.module else None
+    print("\nCard:", json.dumps(card, indent=2) if card else "nothing is stored yet")
+
+
+def _copy(arguments):
+    from zoo import registry
+
+    recipe, file = registry.find(arguments.recipe), Path(arguments.file)
+    if file.suffix != ".py" or not file.stem.isidentifier():
+        raise ValueError(f"A recipe is a .py file with a Python name, such as my_vae.py. Received: {arguments.file!r}.")
+    if file.exists():
+        raise ValueError(f"{arguments.file!r} exists.")
+    shutil.copyfile(recipe.path, file)
+    print(f"Change {file} and run it: zoo train {file}")
+
+
+# -- With TensorFlow
+
+
+def _train(arguments):
+    _start_tensorflow()
+    from zoo import training
+
+    assignments = _assignments(arguments.arguments)
+    if arguments.dry_run:
+        print("\n".join(training.describe(arguments.recipe, assignments, out=arguments.out, data_dir=arguments.data_dir)))
+        return
+    path = training.train(
         arguments.recipe,
-        _assignments(arguments.arguments),
+        assignments,
         out=arguments.out,
         data_dir=arguments.data_dir,
         resume=arguments.resume,
         tensorboard=arguments.tensorboard,
         verbose=1 if sys.stdout.isatty() else 2,
     )
-    print(f"The run is in {path}.")
+    print(f"Trained: {path} (weights, history.csv, curves.png, samples.png, reconstructions.png)")
+
+
+def _evaluate(arguments):
+    _start_tensorflow()
+    from zoo import data, pretrained
+    from zoo.evaluation.likelihood import evaluate, table
+
+    model, name, recipe = pretrained.open_model(arguments.target)
+    split = {"train": recipe.dataset.train, "validation": recipe.dataset.validation, "test": recipe.dataset.test}.get(arguments.split, arguments.split)
+    examples = data.load(recipe.dataset.name, split, data_dir=arguments.data_dir, binarization=recipe.dataset.binarization)
+    numbers = evaluate(model, examples, num_samples=arguments.num_samples, seed=arguments.seed, split=split, verbose=int(sys.stdout.isatty()))
+    print(f"{name} on {len(examples['image']):,} images, {recipe.dataset.name} {split}:")
+    print(table(numbers))
+    if arguments.json:
+        Path(arguments.json).write_text(json.dumps({"recipe": name, "numbers": numbers}, indent=2) + "\n", encoding="utf-8")
+
+
+def _sample(arguments):
+    _start_tensorflow()
+    from zoo import plots, pretrained
+
+    model, name, _ = pretrained.open_model(arguments.target)
+    path = arguments.out or f"{name}_samples.png"
+    plots.samples(model, seed=arguments.seed, path=path)
+    print(f"Samples: {path}")
+
+
+def _reconstruct(arguments):
+    _start_tensorflow()
+    from zoo import data, plots, pretrained
+
+    model, name, recipe = pretrained.open_model(arguments.target)
+    examples = data.load(recipe.dataset.name, recipe.dataset.test, data_dir=arguments.data_dir)
+    path = arguments.out or f"{name}_reconstructions.png"
+    plots.reconstructions(model, examples, path=path)
+    print(f"Reconstructions: {path}")
+
+
+def _export(arguments):
+    _start_tensorflow()
+    from zoo import pretrained
+    from zoo.serving.export import export
+
+    model, name, _ = pretrained.open_model(arguments.target)
+    directory = export(model, Path(arguments.out) / name)
+    print(f"Exported: {directory}")
+    print(f"Serve it: tensorflow_model_server --rest_api_port=8501 --model_name={name} --model_base_path={directory.parent.resolve()}")
+
+
+def _push(arguments):
+    _start_tensorflow()
+    from zoo import pretrained
+    from zoo.evaluation.likelihood import table
+
+    card = pretrained.push(
+        arguments.run,
+        data_dir=arguments.data_dir,
+        num_samples=arguments.num_samples,
+        root=arguments.root,
+        allow_dirty=arguments.allow_dirty,
+        verbose=int(sys.stdout.isatty()),
+    )
+    print(table(card["numbers"]))
+    print(f"Stored: version {card['version']} of {card['recipe']}")
+
+
+def _start_tensorflow():
+    """Imports TensorFlow without its start-up notices, which its C++ side writes whatever the log level."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    logging.getLogger("absl").setLevel("ERROR")
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        # TensorFlow Probability first: it then loads less of itself, and starting takes 0.6 s less.
+        import tensorflow_probability  # noqa: F401, I001
+        import tensorflow as tf
+
+        with contextlib.suppress(RuntimeError):
+            tf.config.list_physical_devices("GPU")
+            tf.zeros([])
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _assignments(words):
@@ -52,18 +195,69 @@ def _assignments(words):
 
 
 def _parser():
-    parser = argparse.ArgumentParser(prog="zoo", description="Variational autoencoders: train, evaluate, export.")
+    parser = argparse.ArgumentParser(prog="zoo", description="Variational autoencoders: train, evaluate, export.", epilog="ZOO_TRACEBACK=1 shows where an error was raised.")
     parser.set_defaults(on_interrupt="")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    train = commands.add_parser("train", help="train a recipe into a run directory")
-    train.add_argument("recipe", help="name of a recipe, or path of a recipe file")
-    train.add_argument("arguments", nargs="*", metavar="name=value", help="arguments of the recipe (`zoo show RECIPE` lists them)")
-    train.add_argument("--out", metavar="DIR", help="run directory (default: runs/RECIPE)")
-    train.add_argument("--data-dir", metavar="DIR", help="TFDS data directory (default: $ZOO_DATA_DIR, else TFDS's own)")
-    train.add_argument("--resume", action="store_true", help="go on after the last finished epoch")
-    train.add_argument("--tensorboard", action="store_true", help="write TensorBoard logs into the run directory")
-    train.set_defaults(command=_train, on_interrupt=" The last finished epoch is kept: the same command with --resume goes on.")
+    def command(name, function, help, **defaults):
+        subparser = commands.add_parser(name, help=help, description=help)
+        subparser.set_defaults(command=function, **defaults)
+        return subparser
+
+    def add_data_dir(subparser):
+        subparser.add_argument("--data-dir", metavar="DIR", help="TFDS data directory (default: $ZOO_DATA_DIR, else TFDS's own)")
+
+    def add_target(subparser):
+        subparser.add_argument("target", metavar="RUN_OR_RECIPE", help="run directory, or name of a recipe with stored weights")
+
+    sub = command("list", _list, "list all recipes with their measured numbers")
+    sub.add_argument("--markdown", action="store_true", help="as the README's table")
+
+    sub = command("show", _show, "show a recipe: what it is, its arguments, its card")
+    sub.add_argument("recipe", metavar="RECIPE")
+
+    resume = " The last finished epoch is kept: the same command with --resume goes on."
+    sub = command("train", _train, "train a recipe into a run directory", on_interrupt=resume)
+    sub.add_argument("recipe", metavar="RECIPE", help="name of a recipe, or path of a recipe file")
+    sub.add_argument("arguments", nargs="*", metavar="name=value", help="arguments of the recipe (`zoo show RECIPE` lists them)")
+    sub.add_argument("--out", metavar="DIR", help="run directory (default: runs/RECIPE)")
+    add_data_dir(sub)
+    sub.add_argument("--resume", action="store_true", help="go on after the last finished epoch")
+    sub.add_argument("--tensorboard", action="store_true", help="write TensorBoard logs into the run directory")
+    sub.add_argument("--dry-run", action="store_true", help="say what would be run, and where, and stop")
+
+    sub = command("evaluate", _evaluate, "measure the bound and the importance-sampled -log p(x) on a split")
+    add_target(sub)
+    sub.add_argument("--split", default="test", help="train, validation, test, or a split of the data set (default: test)")
+    sub.add_argument("--num-samples", type=int, default=5000, metavar="S", help="importance samples per image (default: 5000)")
+    sub.add_argument("--seed", type=int, default=0, help="seed of binarization and latents (default: 0)")
+    sub.add_argument("--json", metavar="FILE", help="write the numbers to FILE as well")
+    add_data_dir(sub)
+
+    sub = command("sample", _sample, "draw images from the prior into a PNG")
+    add_target(sub)
+    sub.add_argument("--seed", type=int, default=0)
+    sub.add_argument("--out", metavar="PNG", help="default: RECIPE_samples.png")
+
+    sub = command("reconstruct", _reconstruct, "encode and decode test images into a PNG")
+    add_target(sub)
+    sub.add_argument("--out", metavar="PNG", help="default: RECIPE_reconstructions.png")
+    add_data_dir(sub)
+
+    sub = command("export", _export, "write a SavedModel that TF Serving takes")
+    add_target(sub)
+    sub.add_argument("--out", required=True, metavar="DIR", help="base directory: the model goes to DIR/RECIPE/VERSION")
+
+    sub = command("copy", _copy, "copy a recipe file, to change it")
+    sub.add_argument("recipe", metavar="RECIPE")
+    sub.add_argument("file", metavar="FILE")
+
+    sub = command("push", _push, "measure a finished run on its test split and store it with a card")
+    sub.add_argument("run", metavar="RUN")
+    sub.add_argument("--num-samples", type=int, default=5000, metavar="S", help="importance samples per image (default: 5000)")
+    sub.add_argument("--allow-dirty", action="store_true", help="store a run of uncommitted code all the same")
+    sub.add_argument("--root", metavar="DIR", help="directory of stored models (default: saved_models/ of the checkout)")
+    add_data_dir(sub)
     return parser
 
 

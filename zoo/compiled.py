@@ -103,7 +103,11 @@ class CompiledModel(keras.Model):
 
     def get_compile_config(self):
         config = super().get_compile_config()
-        return config and {**config, **self._requested}
+        return config and {"optimizer": config["optimizer"], "run_eagerly": self.run_eagerly, **self._requested}
+
+    def compile_from_config(self, config):
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.optimizer.build(self.trainable_variables)
 
     @property
     def metrics(self):

@@ -75,6 +75,23 @@ def train(recipe, arguments=None, *, out=None, data_dir=None, resume=False, tens
     return run.path
 
 
+def describe(recipe, arguments=None, *, out=None, data_dir=None):
+    """What `train` would run, as lines of text; nothing is written. Raises as `train` does."""
+    run = Run.prepare(recipe, arguments or {}, out, resume=False)
+    spec = run.spec
+    train_examples, validation_examples = (_load_part(spec.dataset, part, data_dir) for part in ("train", "validation"))
+    steps = num_steps(spec, len(train_examples["image"]))
+    model = build(spec, steps)
+    return [
+        f"recipe     {run.record['recipe']}: " + ", ".join(f"{name}={value!r}" for name, value in run.record["arguments"].items()),
+        f"data       {spec.dataset.name} ({spec.dataset.binarization}): {len(train_examples['image']):,} training images ({spec.dataset.train}), "
+        f"{len(validation_examples['image']):,} validation images ({spec.dataset.validation})",
+        f"model      {spec.family}, {model.count_params():,} parameters",
+        f"training   {spec.epochs:,} epochs, {steps:,} steps of {spec.batch_size} images, as {model.execution} on {machine()}",
+        f"output     {run.path}",
+    ]
+
+
 def build(spec, num_steps=1):
     """The compiled model of a recipe, with its initial weights drawn from the recipe's seed."""
     keras.utils.set_random_seed(spec.seed)
@@ -127,15 +144,12 @@ class Run:
     def prepare(cls, recipe, arguments, out, resume):
         """A run that may begin: everything about it checked, nothing written."""
         file = registry.find(recipe)
-        bound = file.bind(arguments)
         path = Path(out or Path("runs") / file.name)
         if resume:
             run = cls.open(path)
-            expected = json.loads(json.dumps({"recipe": file.name, "arguments": bound}))
-            received = {name: run.record[name] for name in expected}
-            if received != expected:
-                raise ValueError(f"{str(path)!r} holds another run, which cannot be resumed as this one: it is {received}. Received: {expected}.")
+            run._check_same(file, arguments)
             return run
+        bound = file.bind(arguments)
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise ValueError(f"{str(path)!r} exists and is not empty. Pass --resume to go on with it, or another --out.")
         record = {
@@ -148,6 +162,16 @@ class Run:
             "machine": machine(),
         }
         return cls(path, record)
+
+    def _check_same(self, file, arguments):
+        """What was typed beside --resume has to be what the run was begun with; what was not typed is the run's."""
+        if self.record["recipe"] != file.name:
+            raise ValueError(f"{str(self.path)!r} is a run of {self.record['recipe']!r}. Received: {file.name!r}.")
+        bound = file.bind(arguments)
+        for name in arguments:
+            kept = self.record["arguments"].get(name)
+            if json.loads(json.dumps(bound[name])) != kept:
+                raise ValueError(f"{str(self.path)!r} was begun with {name}={kept!r} and can only go on with it. Received: {name}={bound[name]!r}.")
 
     def begin(self, model):
         self.path.mkdir(parents=True, exist_ok=True)
@@ -181,6 +205,7 @@ class Run:
         if not self.weights_path.is_file():
             raise ValueError(f"{str(self.path)!r} holds no trained weights. Finish it with `zoo train {self.record['recipe']} --resume`.")
         model = build(self.spec)
+        model.optimizer.build(model.trainable_variables)  # the file holds its state as well
         try:
             model.load_weights(self.weights_path)
         except (OSError, KeyError, ValueError) as error:

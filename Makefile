@@ -1,0 +1,42 @@
+# Python 3.11 or 3.12 with venv and pip; everything else goes into .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO := runs/demo
+
+.PHONY: install demo test test-all lint format bench
+.DEFAULT_GOAL := install
+
+install: .venv/installed
+
+.venv/installed: setup.py
+	$(PYTHON) -c "import sys; v = sys.version_info[:2]; sys.exit(v not in ((3, 11), (3, 12)) and f'Python 3.11 or 3.12 is needed; this is {v[0]}.{v[1]}. Try: make PYTHON=python3.11')"
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+demo: install
+	rm -rf $(DEMO)
+	$(BIN)/zoo train vae_digits --out $(DEMO)/run
+	$(BIN)/zoo evaluate $(DEMO)/run
+	$(BIN)/zoo export $(DEMO)/run --out $(DEMO)/export
+	@echo "Asking the SavedModel, in a process that has TensorFlow alone:"
+	@$(BIN)/python -I zoo/serving/probe.py $(DEMO)/export/vae_digits/1 $(DEMO)/served_samples.png
+	@echo "Everything is in $(DEMO): run/samples.png, run/reconstructions.png, run/curves.png, served_samples.png, export/vae_digits/1."
+
+test: lint
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: lint
+	$(BIN)/python -m pytest
+
+lint: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+format: install
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: install
+	$(BIN)/python benchmarks/train_step.py

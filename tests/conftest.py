@@ -1,0 +1,51 @@
+"""Fixtures that several test files share."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import numpy as np
+import pytest
+
+IMAGE_SHAPE = (4, 4, 1)
+
+
+@pytest.fixture
+def make_vae():
+    """Function: a small VAE on 4x4 images; keyword arguments go to `zoo.VAE`."""
+    import keras
+
+    import zoo
+    from zoo import layers, networks
+
+    def make(latent_dim=3, hidden=(16,), posterior=None, likelihood=None, init_seed=0, model=zoo.VAE, **kwargs):
+        keras.utils.set_random_seed(init_seed)
+        posterior = posterior or layers.DiagonalNormal(latent_dim)
+        likelihood = likelihood or layers.Bernoulli(IMAGE_SHAPE)
+        return model(
+            encoder=networks.MLP(hidden, posterior.num_params),
+            decoder=networks.MLP(hidden, likelihood.num_params),
+            posterior=posterior,
+            likelihood=likelihood,
+            **kwargs,
+        )
+
+    return make
+
+
+@pytest.fixture
+def images():
+    """40 grey 4x4 images, uint8, with structure that a model can learn."""
+    generator = np.random.default_rng(0)
+    rows = generator.random((40, 1, 4, 1)) * generator.random((40, 4, 1, 1))
+    return np.repeat((rows.reshape(40, 4, 4, 1) * 255).astype(np.uint8), 1, axis=0)
+
+
+@pytest.fixture(scope="session")
+def mnist_dir():
+    """A TFDS data directory with MNIST, from ZOO_DATA_DIR; tests that need it skip without."""
+    directory = os.environ.get("ZOO_DATA_DIR")
+    if not directory or not (Path(directory) / "mnist").is_dir():
+        pytest.skip("needs MNIST: set ZOO_DATA_DIR to a TFDS data directory that holds it")
+    return directory

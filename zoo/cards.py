@@ -1,0 +1,74 @@
+"""Cards of stored models: what is known of them, without loading them. Standard library alone.
+
+A stored model is a directory `<recipe>/` with `card.json`, pictures and the versions that TF Serving takes. It lies in the checkout's
+`saved_models/`, or in the installed package.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+
+def roots():
+    """Directories that stored models are looked for in, first match wins."""
+    package = Path(__file__).parent
+    return [package.parent / "saved_models", package / "saved_models"]
+
+
+def model_directory(name):
+    """The directory of a stored model, or None."""
+    return next((root / name for root in roots() if (root / name / "card.json").is_file()), None)
+
+
+def read_card(directory):
+    """The card of a stored model.
+
+    Raises:
+        ValueError: If it cannot be read, or is another recipe's.
+    """
+    path = Path(directory) / "card.json"
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+        for key in ("recipe", "version", "arguments", "numbers", "files"):
+            card[key]
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ValueError(f"The card {str(path)!r} is damaged ({type(error).__name__}: {error}). Restore it, or push the run again.") from None
+    if card["recipe"] != path.parent.name:
+        raise ValueError(f"The card {str(path)!r} belongs to another recipe. Received: {card['recipe']!r}.")
+    return card
+
+
+def find_card(name):
+    """The card of a recipe's stored model, or None where nothing is stored."""
+    directory = model_directory(name)
+    return None if directory is None else read_card(directory)
+
+
+def nats(card):
+    """The measured -log p(x) with its errors, as a table shows it."""
+    if card is None or "nll" not in card["numbers"]:
+        return "not yet measured"
+    nll = card["numbers"]["nll"]
+    return f"{nll['value']:.2f} ± {nll['stderr_images']:.2f} (images) ± {nll['stderr_sampling']:.2f} (noise)"
+
+
+def file_hashes(version_directory):
+    """"<version>/<path>" -> sha256 of every file of a version, cards left out."""
+    directory = Path(version_directory)
+    files = sorted(path for path in directory.rglob("*") if path.is_file() and path.name != "card.json")
+    return {
+        f"{directory.name}/{path.relative_to(directory).as_posix()}": hashlib.sha256(path.read_bytes()).hexdigest() for path in files
+    }
+
+
+def check_files(directory, card):
+    """Raises ValueError unless the files of the card's version are those that it was written for."""
+    directory = Path(directory)
+    version_directory = directory / str(card["version"])
+    if not version_directory.is_dir():
+        raise ValueError(f"The files of version {card['version']} are missing: {version_directory}.")
+    received = file_hashes(version_directory)
+    for name, digest in card["files"].items():
+        if received.get(name) != digest:
+            state = "is missing" if name not in received else "is not the file that the card describes (its sha256 differs)"
+            raise ValueError(f"{str(directory / name)!r} {state}. Restore it, or push the run again.")

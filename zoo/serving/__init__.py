@@ -1,0 +1,3 @@
+"""SavedModels that TF Serving takes."""
+
+from zoo.serving.export import export as export

@@ -1,0 +1,35 @@
+"""Asks an exported model for samples, with TensorFlow alone: `python probe.py VERSION_DIRECTORY PNG_FILE`.
+
+Run as a file, in a process of its own: that is how an export proves to need neither this package nor TensorFlow Probability.
+"""
+
+import os
+import sys
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+for package in ("zoo", "recipes", "tensorflow_probability", "tf_keras"):
+    sys.modules[package] = None  # importing it is now an error
+
+import tensorflow as tf
+
+
+def main(directory, png, num_rows=4, num_columns=12):
+    model = tf.saved_model.load(directory)
+    for name, function in sorted(model.signatures.items()):
+        inputs = ", ".join(f"{key}{spec.shape}" for key, spec in function.structured_input_signature[1].items())
+        outputs = ", ".join(f"{key}{spec.shape}" for key, spec in function.structured_outputs.items())
+        print(f"  {name}: {inputs} -> {outputs}")
+    rows = tf.range(num_rows * num_columns)
+    seed = tf.stack([tf.zeros_like(rows), rows], axis=-1)
+    images = model.signatures["sample"](seed=seed)["reconstruction"]
+    _, height, width, channels = images.shape
+    sheet = tf.reshape(images, [num_rows, num_columns, height, width, channels])
+    sheet = tf.reshape(tf.transpose(sheet, [0, 2, 1, 3, 4]), [num_rows * height, num_columns * width, channels])
+    zoom = max(1, 48 // height)
+    sheet = tf.image.resize(sheet, [sheet.shape[0] * zoom, sheet.shape[1] * zoom], "nearest")
+    tf.io.write_file(png, tf.io.encode_png(tf.cast(tf.clip_by_value(sheet, 0.0, 1.0) * 255.0, tf.uint8)))
+    print(f"  {len(rows)} samples answered by the SavedModel: {png}")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:3])
