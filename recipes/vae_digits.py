@@ -46,4 +46,5 @@ def recipe(
         epochs=epochs,
         batch_size=batch_size,
         seed=seed,
+        initialize=lambda model, examples: model.start_at_mean(examples["image"]),
     )

@@ -120,7 +120,9 @@ def test_bounded_scale_is_the_exponential_near_zero():
 @pytest.mark.parametrize("name", LAYERS)
 def test_wrong_number_of_parameters_is_told(name):
     layer = type(LAYERS[name]).from_config(LAYERS[name].get_config())
-    with pytest.raises(ValueError, match=rf"needs {layer.num_params} parameters in the last dimension.*shape \(2, {layer.num_params + 1}\)"):
+    with pytest.raises(
+        ValueError, match=rf"needs {layer.num_params} parameters in the last dimension.*shape \(2, {layer.num_params + 1}\)"
+    ):
         layer(tf.zeros([2, layer.num_params + 1]))
 
 
@@ -196,4 +198,6 @@ def test_loss_weighs_examples():
     x = y = np.ones((4, 1), np.float32)
     weights = np.float32([0, 0, 2, 2])
     np.testing.assert_allclose(model.evaluate(x, y, sample_weight=weights, verbose=0), model.evaluate(x, y, verbose=0), rtol=1e-6)
-    np.testing.assert_allclose(model.evaluate(x, y, sample_weight=0.5 * weights, verbose=0), 0.5 * model.evaluate(x, y, verbose=0), rtol=1e-6)
+    np.testing.assert_allclose(
+        model.evaluate(x, y, sample_weight=0.5 * weights, verbose=0), 0.5 * model.evaluate(x, y, verbose=0), rtol=1e-6
+    )

@@ -25,7 +25,12 @@ def test_bound_never_falls_in_k_averaged_over_all_subsets(log_weights):
     # Burda et al. 2016, theorem 1: L_k is the average of L_m over the m-subsets' bounds, by Jensen's inequality.
     log_weights = np.float32(log_weights)[:, None]
     averages = [
-        np.mean([importance_weighted_bound(tf.constant(log_weights[list(subset)]))[0] for subset in itertools.combinations(range(len(log_weights)), k)])
+        np.mean(
+            [
+                importance_weighted_bound(tf.constant(log_weights[list(subset)]))[0]
+                for subset in itertools.combinations(range(len(log_weights)), k)
+            ]
+        )
         for k in range(1, len(log_weights) + 1)
     ]
     assert np.all(np.diff(averages) >= -1e-4)

@@ -127,7 +127,9 @@ class StreamFeed:
         lengths, first_rows = lengths.numpy(), first_rows.numpy()
         width = next(iter(batches.values())).shape[1]
         missing = self.block_steps - len(lengths)
-        table = {name: tf.reshape(tf.pad(b, [[0, missing]] + [[0, 0]] * (b.shape.rank - 1)), [-1, *b.shape[2:]]) for name, b in batches.items()}
+        table = {
+            name: tf.reshape(tf.pad(b, [[0, missing]] + [[0, 0]] * (b.shape.rank - 1)), [-1, *b.shape[2:]]) for name, b in batches.items()
+        }
         for length, steps in itertools.groupby(range(len(lengths)), key=lambda i: lengths[i]):
             steps = np.array(list(steps))
             index = (steps[:, None] * width + np.arange(length)).astype(np.int32)

@@ -32,7 +32,9 @@ def read_card(directory):
         for key in ("recipe", "version", "arguments", "numbers", "files"):
             card[key]
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
-        raise ValueError(f"The card {str(path)!r} is damaged ({type(error).__name__}: {error}). Restore it, or push the run again.") from None
+        raise ValueError(
+            f"The card {str(path)!r} is damaged ({type(error).__name__}: {error}). Restore it, or push the run again."
+        ) from None
     if card["recipe"] != path.parent.name:
         raise ValueError(f"The card {str(path)!r} belongs to another recipe. Received: {card['recipe']!r}.")
     return card
@@ -53,12 +55,10 @@ def nats(card):
 
 
 def file_hashes(version_directory):
-    """"<version>/<path>" -> sha256 of every file of a version, cards left out."""
+    """ "<version>/<path>" -> sha256 of every file of a version, cards left out."""
     directory = Path(version_directory)
     files = sorted(path for path in directory.rglob("*") if path.is_file() and path.name != "card.json")
-    return {
-        f"{directory.name}/{path.relative_to(directory).as_posix()}": hashlib.sha256(path.read_bytes()).hexdigest() for path in files
-    }
+    return {f"{directory.name}/{path.relative_to(directory).as_posix()}": hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 def check_files(directory, card):

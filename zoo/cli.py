@@ -39,8 +39,14 @@ def _list(arguments):
     for name in registry.list_recipes():
         recipe = registry.find(name).build({})
         card = cards.find_card(name)
-        epochs = "" if card is None or card["training"]["epochs"] == card["training"]["of"] else "{epochs} of {of} epochs".format(**card["training"])
-        rows.append((name, recipe.family, str(recipe.dataset.name), cards.nats(card) + (f", {epochs}" if epochs else ""), "yes" if card else "no"))
+        epochs = (
+            ""
+            if card is None or card["training"]["epochs"] == card["training"]["of"]
+            else "{epochs} of {of} epochs".format(**card["training"])
+        )
+        rows.append(
+            (name, recipe.family, str(recipe.dataset.name), cards.nats(card) + (f", {epochs}" if epochs else ""), "yes" if card else "no")
+        )
     header = ("recipe", "model", "data", "-log p(x), nats", "stored weights")
     if arguments.markdown:
         rows = [(f"[`{name}`](recipes/{name}.py)", *rest) for name, *rest in rows]
@@ -106,9 +112,13 @@ def _evaluate(arguments):
     from zoo.evaluation.likelihood import evaluate, table
 
     model, name, recipe = pretrained.open_model(arguments.target)
-    split = {"train": recipe.dataset.train, "validation": recipe.dataset.validation, "test": recipe.dataset.test}.get(arguments.split, arguments.split)
+    split = {"train": recipe.dataset.train, "validation": recipe.dataset.validation, "test": recipe.dataset.test}.get(
+        arguments.split, arguments.split
+    )
     examples = data.load(recipe.dataset.name, split, data_dir=arguments.data_dir, binarization=recipe.dataset.binarization)
-    numbers = evaluate(model, examples, num_samples=arguments.num_samples, seed=arguments.seed, split=split, verbose=int(sys.stdout.isatty()))
+    numbers = evaluate(
+        model, examples, num_samples=arguments.num_samples, seed=arguments.seed, split=split, verbose=int(sys.stdout.isatty())
+    )
     print(f"{name} on {len(examples['image']):,} images, {recipe.dataset.name} {split}:")
     print(table(numbers))
     if arguments.json:
@@ -195,7 +205,11 @@ def _assignments(words):
 
 
 def _parser():
-    parser = argparse.ArgumentParser(prog="zoo", description="Variational autoencoders: train, evaluate, export.", epilog="ZOO_TRACEBACK=1 shows where an error was raised.")
+    parser = argparse.ArgumentParser(
+        prog="zoo",
+        description="Variational autoencoders: train, evaluate, export.",
+        epilog="ZOO_TRACEBACK=1 shows where an error was raised.",
+    )
     parser.set_defaults(on_interrupt="")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 

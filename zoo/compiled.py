@@ -8,7 +8,6 @@ metrics are one loop inside one program. Everything around it (epochs, validatio
 import logging
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from zoo.blocks import BLOCK_STEPS, ArrayFeed, SingleBatchFeed, StreamFeed
@@ -202,7 +201,7 @@ class CompiledModel(keras.Model):
         run = self._make_runner(self._train_batch)
 
         def train_function(iterator):
-            for block in self._next_blocks(iterator, self._train_feed, int(self.optimizer.iterations)):
+            for block in self._next_blocks(iterator, self._train_feed, int(self._step)):
                 logs = run(*block)
             return logs
 
@@ -223,7 +222,7 @@ class CompiledModel(keras.Model):
     # -- One batch, and the loop over a block of them
 
     def _train_batch(self, batch, first_row):
-        noise = self._noise(self.optimizer.iterations, tf.range(_num_rows(batch)))
+        noise = self._noise(self._step, tf.range(_num_rows(batch)))
         batch = self.prepare(batch, noise)
         with tf.GradientTape() as tape:
             terms = self.loss_terms(batch, noise, training=True)
@@ -236,6 +235,11 @@ class CompiledModel(keras.Model):
     def _test_batch(self, batch, first_row):
         noise = self._noise(EVALUATION_STEP, first_row + tf.range(_num_rows(batch)))
         self._track(self.loss_terms(self.prepare(batch, noise), noise, training=False))
+
+    @property
+    def _step(self):
+        """Training batches so far. The optimizer's first variable counts them; its `iterations` skips those that it only accumulates."""
+        return getattr(self.optimizer, "inner_optimizer", self.optimizer).variables[0]
 
     def _noise(self, step, rows):
         # Outside XLA the draws are compiled by themselves; inside it they are part of the program.

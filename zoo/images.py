@@ -28,7 +28,9 @@ def check_images(images, image_shape):
         return images
     low, high = images.min(), images.max()
     if np.isnan(low):
-        raise ValueError(f"Images must be {EXPECTED}. Received: {int(np.isnan(images).any(axis=tuple(range(1, images.ndim))).sum())} images with NaN.")
+        raise ValueError(
+            f"Images must be {EXPECTED}. Received: {int(np.isnan(images).any(axis=tuple(range(1, images.ndim))).sum())} images with NaN."
+        )
     top = 1.0 if images.dtype.kind == "f" else 255
     if low < 0 or high > top:
         hint = " Divide by 255, or pass uint8." if images.dtype.kind == "f" and 1 < high <= 255 and low >= 0 else ""

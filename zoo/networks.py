@@ -70,6 +70,10 @@ class MLP(_Network):
             h = layer(h)
         return h
 
+    def set_output_bias(self, values):
+        """Sets what the network gives before it has learned anything: [output_size]."""
+        self.stack[-1].bias.assign(values)
+
 
 @keras.saving.register_keras_serializable(package="zoo")
 class ConvEncoder(_Network):
@@ -129,9 +133,7 @@ class ConvDecoder(_Network):
 
     _ARGUMENTS = ("image_shape", "output_size", "filters", "kernel_size", "hidden_units", "activation")
 
-    def __init__(
-        self, image_shape, output_size, filters=(32, 32, 32, 32), kernel_size=4, hidden_units=256, activation="relu", **kwargs
-    ):
+    def __init__(self, image_shape, output_size, filters=(32, 32, 32, 32), kernel_size=4, hidden_units=256, activation="relu", **kwargs):
         super().__init__(**kwargs)
         self.image_shape = shape_tuple(image_shape, "image_shape")
         (self.output_size,) = shape_tuple(output_size, "output_size")

@@ -42,6 +42,7 @@ class Recipe:
         epochs: Passes over the training split.
         batch_size: Examples per step.
         seed: Seed of the initial weights; the model's own seed is its business.
+        initialize: Function (model, training examples), run once before the first step: for weights that start from the data.
     """
 
     family: str
@@ -51,6 +52,7 @@ class Recipe:
     epochs: int
     batch_size: int
     seed: int = 0
+    initialize: Callable[[Any, dict], None] | None = None
 
     def __post_init__(self):
         for name in ("epochs", "batch_size"):

@@ -104,7 +104,9 @@ def _find_all():
     for package in packages:
         for recipe in _recipes_of(package):
             if recipe.name in found:
-                raise ValueError(f"Two recipes are named {recipe.name!r}: {found[recipe.name].path} and {recipe.path}. Rename one of the files.")
+                raise ValueError(
+                    f"Two recipes are named {recipe.name!r}: {found[recipe.name].path} and {recipe.path}. Rename one of the files."
+                )
             found[recipe.name] = recipe
     return found
 

@@ -57,6 +57,8 @@ def train(recipe, arguments=None, *, out=None, data_dir=None, resume=False, tens
     spec = run.spec
     examples = {part: _load_part(spec.dataset, part, data_dir) for part in ("train", "validation")}
     model = build(spec, num_steps(spec, len(examples["train"]["image"])))
+    if spec.initialize is not None:
+        spec.initialize(model, examples["train"])
     callbacks = [CheckpointEachEpoch(run)]
     if tensorboard:
         callbacks.append(_tensorboard(run.path / "tensorboard"))
@@ -171,7 +173,9 @@ class Run:
         for name in arguments:
             kept = self.record["arguments"].get(name)
             if json.loads(json.dumps(bound[name])) != kept:
-                raise ValueError(f"{str(self.path)!r} was begun with {name}={kept!r} and can only go on with it. Received: {name}={bound[name]!r}.")
+                raise ValueError(
+                    f"{str(self.path)!r} was begun with {name}={kept!r} and can only go on with it. Received: {name}={bound[name]!r}."
+                )
 
     def begin(self, model):
         self.path.mkdir(parents=True, exist_ok=True)
@@ -300,7 +304,11 @@ def machine():
         names = [tf.config.experimental.get_device_details(gpu).get("device_name", "GPU") for gpu in gpus]
         return f"{len(gpus)}x {names[0]}"
     cpuinfo = Path("/proc/cpuinfo")
-    models = [line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")] if cpuinfo.exists() else []
+    models = (
+        [line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
+        if cpuinfo.exists()
+        else []
+    )
     return f"{len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()} CPU cores, {models[0] if models else platform.processor()}"
 
 

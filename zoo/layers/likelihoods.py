@@ -79,6 +79,11 @@ class Bernoulli(Likelihood):
     def params_size(event_shape):
         return math.prod((event_shape,) if isinstance(event_shape, int) else event_shape)
 
+    def params_of_mean(self, mean):
+        """Parameters [params_size] of the distribution whose mean is `mean` [*event_shape], kept off 0 and 1 by 1e-3."""
+        mean = tf.clip_by_value(tf.reshape(mean, [-1]), 1e-3, 1 - 1e-3)
+        return tf.math.log(mean) - tf.math.log1p(-mean)
+
     def distribution(self, params):
         (logits,) = self.as_event(params)
         return tfd.Independent(BernoulliFromLogits(logits, dtype=tf.float32), len(self.event_shape))
