@@ -302,7 +302,7 @@ def test_bad_pixels_in_a_stream_stop_the_run(bad, make_vae, images):
 
 
 def test_wrong_compile_arguments_are_told(make_vae):
-    with pytest.raises(ValueError, match="brings its own loss and metrics.*Received: loss='mse'"):
+    with pytest.raises(ValueError, match=r"brings its own loss and metrics.*Received: loss='mse'"):
         make_vae().compile("adam", loss="mse")
     with pytest.raises(ValueError, match="Received: seed=-1"):
         make_vae(seed=-1)

@@ -127,7 +127,7 @@ def test_wrong_number_of_parameters_is_told(name):
 
 
 def test_wrong_arguments_are_told():
-    with pytest.raises(ValueError, match="positive number, 'shared' or 'per_pixel'. Received: scale=-1.0"):
+    with pytest.raises(ValueError, match=r"positive number, 'shared' or 'per_pixel'. Received: scale=-1.0"):
         layers.Normal(2, scale=-1.0)
     with pytest.raises(ValueError, match="Received: scale='both'"):
         layers.Normal(2, scale="both")

@@ -1,5 +1,7 @@
 """The VAE against closed forms, and through every door that Keras has."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -133,24 +135,23 @@ def test_true_posterior_closes_the_gap(linear):
     np.testing.assert_allclose(model.log_weights(x, out), np.broadcast_to(log_prob, (3, len(x))), rtol=1e-4)
 
 
-def test_training_a_linear_vae_finds_probabilistic_pca(linear):
-    """Its optimum is that of pPCA: the bound reaches the maximum likelihood of Tipping & Bishop, here with the scale fixed at its value."""
+def test_training_a_linear_vae_finds_probabilistic_pca():
+    """Its optimum is pPCA's maximum likelihood (Tipping & Bishop 1999, eq. 7), here for a fixed noise scale; a diagonal q reaches it."""
     generator = np.random.default_rng(0)
-    x = (generator.normal(size=(2000, 2)) @ generator.normal(size=(2, 6)) + 0.7 * generator.normal(size=(2000, 6))).astype(np.float32)
-    x = 0.5 + 0.05 * x
-    scale = 0.05 * 0.7
-    posterior = layers.DiagonalNormal(2)
+    scale = 0.1
+    x = 0.5 + 0.12 * generator.normal(size=(2000, 2)) @ generator.normal(size=(2, 6)) + scale * generator.normal(size=(2000, 6))
+    x = np.clip(x, 0, 1).astype(np.float32)
     keras.utils.set_random_seed(0)
-    model = zoo.VAE(keras.layers.Dense(4), keras.layers.Dense(6), posterior, layers.Normal(6, scale=scale))
-    model.compile(keras.optimizers.Adam(0.02))
-    model.fit(np.clip(x, 0, 1), batch_size=200, epochs=80, verbose=0)
-    received = model.evaluate(np.clip(x, 0, 1), verbose=0, return_dict=True)["elbo"]
-    sample = np.cov(np.clip(x, 0, 1).T, bias=True)
-    values, vectors = np.linalg.eigh(sample)
+    posterior = layers.DiagonalNormal(2)
+    model = zoo.VAE(keras.layers.Dense(posterior.num_params), keras.layers.Dense(6), posterior, layers.Normal(6, scale=scale))
+    model.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(0.05, 1200)))
+    model.fit(x, batch_size=500, epochs=300, verbose=0)
+    elbo = model.evaluate(x, verbose=0, return_dict=True)["elbo"]
+    values, vectors = np.linalg.eigh(np.cov(x.T, bias=True))
     w = vectors[:, -2:] * np.sqrt(values[-2:] - scale**2)
-    best = stats.multivariate_normal(np.clip(x, 0, 1).mean(0), w @ w.T + scale**2 * np.eye(6)).logpdf(np.clip(x, 0, 1)).mean()
-    # One noisy sample of z an image leaves 0.02 nats of standard error; the rest is what 80 epochs leave open.
-    assert best - 0.15 < received < best + 0.08
+    best = stats.multivariate_normal(x.mean(0), w @ w.T + scale**2 * np.eye(6)).logpdf(x).mean()
+    # One sample of z an image leaves a standard error of about sqrt(D / 2 N) = 0.02 nats; the rest is what 1,200 steps leave open.
+    assert best - 0.2 < elbo < best + 0.08
 
 
 @pytest.mark.parametrize("posterior", [layers.DiagonalNormal(3), layers.FullCovarianceNormal(3)], ids=["diagonal", "full covariance"])
@@ -291,7 +292,7 @@ def test_saving_keeps_everything(make_vae, images, tmp_path, posterior):
     model.fit(images, batch_size=16, epochs=2, verbose=0)
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
-    assert loaded.get_config() == model.get_config()
+    assert json.loads(json.dumps(loaded.get_config())) == json.loads(json.dumps(model.get_config()))
     assert (loaded.execution, loaded.get_compile_config()["steps_per_execution"]) == ("tf-loop", 2)
     np.testing.assert_array_equal(loaded.reconstruct(images), model.reconstruct(images))
     assert loaded.evaluate(images, verbose=0) == model.evaluate(images, verbose=0)
@@ -343,7 +344,7 @@ def test_wrong_arguments_are_told(make_vae):
     posterior, likelihood = layers.DiagonalNormal(3), layers.Bernoulli(IMAGE_SHAPE)
     with pytest.raises(ValueError, match="Received: num_samples=0"):
         make_vae(num_samples=0)
-    with pytest.raises(ValueError, match="'dynamic' or 'none'. Received: binarization='static'"):
+    with pytest.raises(ValueError, match=r"'dynamic' or 'none'\. Received: binarization='static'"):
         make_vae(binarization="static")
     with pytest.raises(ValueError, match=r"needs 6 parameters in the last dimension. Received: parameters of shape \(1, 5\)"):
         zoo.VAE(networks.MLP((4,), 5), networks.MLP((4,), 16), posterior, likelihood)

@@ -19,8 +19,8 @@ class Block(NamedTuple):
 
     Attributes:
         table: Dict of tensors [N, ...].
-        index: Int32 array [K, B]: the rows of each batch. Only the first `num_steps` of K are used: K is the same for every block, so that one
-            program serves all.
+        index: Int32 array [K, B]: the rows of each batch. Only the first `num_steps` of K are used: K is the same for every block, so
+            that one program serves all.
         first_row: Int32 array [K]: where each batch starts in the data set, for evaluation's noise.
         num_steps: Number of batches.
     """
@@ -72,7 +72,7 @@ class ArrayFeed:
         """The blocks of one call, from training step `step`, or from where the call says (evaluation)."""
         start, count = (int(value) for value in call)
         first = start if step is None else step
-        for size, steps in itertools.groupby(range(first, first + count), key=self._batch_length):
+        for _, steps in itertools.groupby(range(first, first + count), key=self._batch_length):
             steps = np.array(list(steps))
             index = np.stack([self._batch(step) for step in steps])
             first_row = (steps % self.steps_per_pass * self.batch_size).astype(np.int32)

@@ -171,7 +171,8 @@ def draw(distribution, noise, stream=Stream.LATENT, num_samples=None, first_samp
         TypeError: Where no rule is known for the family. `draw.register` adds one.
     """
     raise TypeError(
-        f"No rule to draw from {type(distribution).__name__} by row. Register one with `zoo.random.draw.register({type(distribution).__name__})`."
+        f"No rule to draw from {type(distribution).__name__} by row. "
+        f"Register one with `zoo.random.draw.register({type(distribution).__name__})`."
     )
 
 

@@ -81,13 +81,13 @@ def describe(recipe, arguments=None, *, out=None, data_dir=None):
     """What `train` would run, as lines of text; nothing is written. Raises as `train` does."""
     run = Run.prepare(recipe, arguments or {}, out, resume=False)
     spec = run.spec
-    train_examples, validation_examples = (_load_part(spec.dataset, part, data_dir) for part in ("train", "validation"))
-    steps = num_steps(spec, len(train_examples["image"]))
+    sizes = {part: len(_load_part(spec.dataset, part, data_dir)["image"]) for part in ("train", "validation")}
+    steps = num_steps(spec, sizes["train"])
     model = build(spec, steps)
     return [
-        f"recipe     {run.record['recipe']}: " + ", ".join(f"{name}={value!r}" for name, value in run.record["arguments"].items()),
-        f"data       {spec.dataset.name} ({spec.dataset.binarization}): {len(train_examples['image']):,} training images ({spec.dataset.train}), "
-        f"{len(validation_examples['image']):,} validation images ({spec.dataset.validation})",
+        f"recipe     {run.record['recipe']}: {', '.join(f'{name}={value!r}' for name, value in run.record['arguments'].items())}",
+        f"data       {spec.dataset.name} ({spec.dataset.binarization}): {sizes['train']:,} training images ({spec.dataset.train}), "
+        f"{sizes['validation']:,} validation images ({spec.dataset.validation})",
         f"model      {spec.family}, {model.count_params():,} parameters",
         f"training   {spec.epochs:,} epochs, {steps:,} steps of {spec.batch_size} images, as {model.execution} on {machine()}",
         f"output     {run.path}",
@@ -256,7 +256,8 @@ class CheckpointEachEpoch(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         if not all(math.isfinite(value) for value in logs.values()):
             raise TrainingDiverged(
-                f"The loss became {logs['loss']} in epoch {epoch + 1}. Lower the learning rate; the state before that epoch is kept in {self.run.path}."
+                f"The loss became {logs['loss']} in epoch {epoch + 1}. Lower the learning rate; "
+                f"the state before that epoch is kept in {self.run.path}."
             )
         self.seconds = time.perf_counter() - self.started
         self.history.append({"epoch": epoch + 1, **{name: float(value) for name, value in logs.items()}})
@@ -303,13 +304,11 @@ def machine():
     if gpus:
         names = [tf.config.experimental.get_device_details(gpu).get("device_name", "GPU") for gpu in gpus]
         return f"{len(gpus)}x {names[0]}"
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     cpuinfo = Path("/proc/cpuinfo")
-    models = (
-        [line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
-        if cpuinfo.exists()
-        else []
-    )
-    return f"{len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()} CPU cores, {models[0] if models else platform.processor()}"
+    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
+    name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor())
+    return f"{cores} CPU cores, {name}"
 
 
 def _tensorboard(path):

@@ -86,9 +86,8 @@ def _from_folder(path, split):
         with Image.open(file) as image:
             images.append(np.asarray(image.convert("L" if image.mode in ("1", "L", "I;16") else "RGB")))
         if images[-1].shape != images[0].shape:
-            raise ValueError(
-                f"All images of a folder must have one size. Received: {images[0].shape} ({files[0].name}) and {images[-1].shape} ({file.name})."
-            )
+            sizes = f"{images[0].shape} ({files[0].name}) and {images[-1].shape} ({file.name})"
+            raise ValueError(f"All images of a folder must have one size. Received: {sizes}.")
     arrays = {"image": _with_channel(np.stack(images))}
     classes = sorted({file.parent.name for file in files if file.parent != path / split})
     if classes and all(file.parent != path / split for file in files):
@@ -139,9 +138,10 @@ def _prepare(builder, name):
     unreachable = sorted({urlsplit(url).hostname for url in missing if not _is_reachable(urlsplit(url).hostname)})
     if unreachable or not builder.url_infos:
         why = f"{', '.join(unreachable)} cannot be reached" if unreachable else "TFDS lists no files to download"
+        files = ", ".join(sorted(filter(None, missing.values())))
         raise ValueError(
-            f"Data set {name!r} is not in {root} and cannot be downloaded ({why}). Say where it is with --data-dir or ZOO_DATA_DIR, put its raw files "
-            f"({', '.join(sorted(filter(None, missing.values())))}) into {manual_dir}, or run the recipe {OFFLINE_RECIPE!r}, which needs no download."
+            f"Data set {name!r} is not in {root} and cannot be downloaded ({why}). Say where it is with --data-dir or ZOO_DATA_DIR, "
+            f"put its raw files ({files}) into {manual_dir}, or run the recipe {OFFLINE_RECIPE!r}, which needs no download."
         )
     manual = {"manual_dir": str(manual_dir)} if manual_dir.is_dir() else {}
     builder.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False, **manual))

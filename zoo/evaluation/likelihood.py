@@ -34,10 +34,10 @@ def evaluate(model, examples, *, num_samples=5000, seed=0, split="test", verbose
         verbose: 1 shows a progress bar.
 
     Returns:
-        Dict of numbers, each a dict with `value` and what it means: `unit`, `split`, `num_examples`. Those in nats carry `stderr_images`, the
-        standard error of the mean over examples. `nll` carries besides `num_samples`, `effective_sample_size` (median over examples) and
-        `stderr_sampling`: what new noise, of binarization and samples, does to the mean. It is estimated from four redraws with 64
-        samples each, so it errs on the large side.
+        Dict of numbers, each a dict with `value` and what it means: `unit`, `split`, `num_examples`. Those in nats carry
+        `stderr_images`, the standard error of the mean over examples. `nll` carries besides `num_samples`, `effective_sample_size`
+        (median over examples) and `stderr_sampling`: what new noise, of binarization and samples, does to the mean. It is estimated
+        from four redraws with 64 samples each, so it errs on the large side.
 
     Raises:
         ValueError: If an argument is out of range or the examples do not fit the model.

@@ -53,7 +53,8 @@ class VAE(CompiledModel):
         condition_shape: Shape of one condition, or None for an unconditional model.
         seed: Every draw is a function of (seed, step, row).
 
-    Metrics: `loss`, `elbo`, `log_likelihood` (log p(x|z)) and `kl` (KL(q || p), analytic) or `kl_monte_carlo` where TFP knows no closed form.
+    Metrics: `loss`, `elbo`, `log_likelihood` (log p(x|z)) and `kl` (KL(q || p), analytic), or `kl_monte_carlo` where TFP knows no
+    closed form.
 
     Raises:
         ValueError: If a part does not fit its neighbour, or an argument is out of range.
@@ -162,8 +163,8 @@ class VAE(CompiledModel):
     def start_at_mean(self, images):
         """Starts training from p(x|z) = the mean image, by the decoder's output bias.
 
-        Otherwise the first epochs go into learning that bias, and latents that carry nothing meanwhile are switched off for good: on MNIST 17
-        dimensions are active after 10 epochs without, 34 with it, and the bound is 5 nats higher.
+        Otherwise the first epochs go into learning that bias, and latents that carry nothing meanwhile are switched off for good: on
+        MNIST 17 dimensions are active after 10 epochs without it, 34 with it, and the bound is 5 nats higher.
 
         Args:
             images: [N, *image_shape], the training images.
