@@ -98,7 +98,14 @@ def test_absent_data_fail_within_seconds_and_name_the_cure(tmp_path, monkeypatch
     monkeypatch.setattr(sources, "_is_reachable", lambda host: False)
     with pytest.raises(ValueError) as error:
         data.load("mnist", "train", data_dir=str(tmp_path))
-    for part in (str(tmp_path), "--data-dir", "ZOO_DATA_DIR", "vae_digits", "t10k-images-idx3-ubyte.gz", str(tmp_path / "downloads" / "manual" / "mnist")):
+    for part in (
+        str(tmp_path),
+        "--data-dir",
+        "ZOO_DATA_DIR",
+        "vae_digits",
+        "t10k-images-idx3-ubyte.gz",
+        str(tmp_path / "downloads" / "manual" / "mnist"),
+    ):
         assert part in str(error.value)
 
 

@@ -131,7 +131,7 @@ def test_wrong_arguments_are_told():
         layers.Normal(2, scale=-1.0)
     with pytest.raises(ValueError, match="Received: scale='both'"):
         layers.Normal(2, scale="both")
-    with pytest.raises(ValueError, match=r"Received: event_shape=\(0,\)"):
+    with pytest.raises(ValueError, match=r"Received: latent_dim=\(0,\)"):
         layers.DiagonalNormal(0)
 
 

@@ -11,7 +11,9 @@ RECIPE = '''"""A recipe for tests."""
 import zoo
 
 
-def recipe(*, beta: float = 4.0, hidden: tuple[int, ...] = (8, 8), name: str = "a", flag: bool = False, limit: int | None = None) -> zoo.Recipe:
+def recipe(
+    *, beta: float = 4.0, hidden: tuple[int, ...] = (8, 8), name: str = "a", flag: bool = False, limit: int | None = None
+) -> zoo.Recipe:
     return dict(beta=beta, hidden=hidden, name=name, flag=flag, limit=limit)
 '''
 

@@ -16,7 +16,7 @@ _NAMES = {
     "train": "zoo.training",
     "evaluate": "zoo.evaluation.likelihood",
     "load": "zoo.pretrained",
-    "export": "zoo.serving.export",
+    "export": "zoo.serving.saved_model",
 }
 _MODULES = ("data", "evaluation", "layers", "losses", "models", "networks", "objectives", "plots", "pretrained", "random", "serving")
 

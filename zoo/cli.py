@@ -149,7 +149,7 @@ def _reconstruct(arguments):
 def _export(arguments):
     _start_tensorflow()
     from zoo import pretrained
-    from zoo.serving.export import export
+    from zoo.serving.saved_model import export
 
     model, name, _ = pretrained.open_model(arguments.target)
     directory = export(model, Path(arguments.out) / name)

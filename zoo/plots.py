@@ -27,6 +27,7 @@ def reconstructions(model, examples, num_columns=12, path=None):
         examples: Dict with "image" [N, H, W, C]; the first `num_columns` are shown.
     """
     originals = to_unit_interval(examples["image"][:num_columns])
+    num_columns = len(originals)
     pairs = np.concatenate([np.asarray(originals), np.asarray(model.reconstruct(originals))])
     figure = _sheet(pairs, 2, num_columns)
     figure.suptitle("Images (above) and their reconstructions (below)", fontsize=9)

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from zoo import cards, data, plots, registry
 from zoo.evaluation.likelihood import evaluate
-from zoo.serving.export import export
+from zoo.serving.saved_model import export
 from zoo.training import Run, build, write_atomically
 
 

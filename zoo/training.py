@@ -240,7 +240,7 @@ class CheckpointEachEpoch(keras.callbacks.Callback):
         model.optimizer.build(model.trainable_variables)
         variables = self._variables(model)
         try:
-            with np.load(path, allow_pickle=False) as archive:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 state = json.loads(str(archive["state"]))
                 values = [archive[str(i)] for i in range(len(variables))]
             for variable, value in zip(variables, values, strict=True):

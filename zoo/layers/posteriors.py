@@ -1,10 +1,12 @@
 """q(z|x): approximate posteriors over a latent vector."""
 
+import math
+
 import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from zoo.layers.base import LOG_SCALE_BOUND, DistributionLayer, bounded_scale
+from zoo.layers.base import LOG_SCALE_BOUND, DistributionLayer, bounded_scale, shape_tuple
 
 tfd = tfp.distributions
 
@@ -17,7 +19,7 @@ class Posterior(DistributionLayer):
     """
 
     def __init__(self, latent_dim, **kwargs):
-        super().__init__(event_shape=latent_dim, **kwargs)
+        super().__init__(event_shape=shape_tuple(latent_dim, "latent_dim"), **kwargs)
 
     @property
     def latent_dim(self):
@@ -66,7 +68,7 @@ class FullCovarianceNormal(Posterior):
         loc, raw_diagonal, raw_lower = tf.split(params, [dim, dim, dim * (dim - 1) // 2], axis=-1)
         # Row i of the strict lower triangle holds its i entries; a gather with a zero in front fills the rest.
         positions = [[i * (i - 1) // 2 + j + 1 if j < i else 0 for j in range(dim)] for i in range(dim)]
-        bound = tf.exp(LOG_SCALE_BOUND)
+        bound = math.exp(LOG_SCALE_BOUND)
         padded = tf.concat([tf.zeros_like(loc[..., :1]), bound * tf.tanh(raw_lower / bound)], axis=-1)
         lower = tf.gather(padded, positions, axis=-1)  # [..., B, D, D]
         return tfd.MultivariateNormalTriL(loc, tf.linalg.set_diag(lower, bounded_scale(raw_diagonal)))

@@ -1,3 +1,3 @@
 """SavedModels that TF Serving takes."""
 
-from zoo.serving.export import export as export
+from zoo.serving.saved_model import export as export

@@ -1,7 +1,7 @@
 """What an exported model answers: the named functions of its SavedModel.
 
 Every tensor leads with the batch dimension, every row of an answer is a function of its own row of the question, and all draws come
-from the `seed` in the question. See `zoo/serving/export.py` for why.
+from the `seed` in the question. See `zoo/serving/saved_model.py` for why.
 """
 
 import tensorflow as tf

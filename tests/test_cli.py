@@ -1,0 +1,130 @@
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+
+from zoo import cards, cli
+
+
+def zoo(*arguments, **keywords):
+    return subprocess.run([sys.executable, "-m", "zoo.cli", *map(str, arguments)], capture_output=True, text=True, **keywords)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    out = tmp_path_factory.mktemp("cli") / "run"
+    process = zoo("train", "vae_digits", "epochs=3", "hidden_units=16", "--out", out)
+    assert process.returncode == 0, process.stderr
+    assert "Epoch 3/3" in process.stdout and "val_elbo" in process.stdout
+    assert process.stderr.strip() == "Training runs as xla-block in blocks of 24 steps."
+    return out
+
+
+def answer(capsys, *arguments):
+    status = cli.main([str(argument) for argument in arguments])
+    printed = capsys.readouterr()
+    return status, printed.out, printed.err
+
+
+def test_list_shows_every_recipe(capsys):
+    status, out, _ = answer(capsys, "list")
+    header, *rows = out.splitlines()
+    assert status == 0 and header.split("  ")[0] == "recipe"
+    rows = {row.split()[0]: row for row in rows}
+    assert {"vae_digits", "vae_mnist"} <= rows.keys()
+    for name, row in rows.items():
+        assert cards.nats(cards.find_card(name)) in row
+
+
+def test_show_prints_docstring_arguments_and_card(capsys):
+    status, out, _ = answer(capsys, "show", "vae_digits")
+    assert status == 0
+    assert "scikit-learn" in out and "latent_dim: int = 8" in out and "Card:" in out
+
+
+def test_listing_and_showing_import_no_tensorflow():
+    code = "import sys, zoo.cli; [sys.modules.__setitem__(n, None) for n in ('tensorflow', 'keras', 'numpy')]; "
+    for command in ("['list']", "['show', 'vae_mnist']", "['copy', 'vae_mnist', 'absent/x.txt']"):
+        process = subprocess.run([sys.executable, "-c", f"{code}sys.exit(zoo.cli.main({command}))"], capture_output=True, text=True)
+        assert process.returncode == (2 if "copy" in command else 0), process.stderr
+
+
+def test_evaluate_writes_the_numbers_it_prints(run, capsys, tmp_path):
+    status, out, _ = answer(capsys, "evaluate", run, "--num-samples", 20, "--json", tmp_path / "numbers.json")
+    assert status == 0 and "vae_digits on 297 images, digits test:" in out
+    numbers = json.loads((tmp_path / "numbers.json").read_text())["numbers"]
+    assert f"{numbers['nll']['value']:.3f} nats" in out and numbers["nll"]["num_samples"] == 20
+    _, out, _ = answer(capsys, "evaluate", run, "--num-samples", 5, "--split", "validation")
+    assert "300 images, digits train[1200:]" in out
+    _, out, _ = answer(capsys, "evaluate", run, "--num-samples", 5, "--split", "test[:7]")
+    assert "7 images, digits test[:7]" in out
+
+
+def test_pictures_export_and_push(run, capsys, tmp_path):
+    for command in ("sample", "reconstruct"):
+        assert answer(capsys, command, run, "--out", tmp_path / f"{command}.png")[0] == 0
+        assert (tmp_path / f"{command}.png").stat().st_size > 1000
+    status, out, _ = answer(capsys, "export", run, "--out", tmp_path / "base")
+    assert status == 0 and "tensorflow_model_server" in out and (tmp_path / "base" / "vae_digits" / "1" / "saved_model.pb").is_file()
+    status, out, _ = answer(capsys, "push", run, "--num-samples", 5, "--allow-dirty", "--root", tmp_path / "models")
+    assert status == 0 and "Stored: version 1 of vae_digits" in out
+    assert (tmp_path / "models" / "vae_digits" / "card.json").is_file()
+
+
+def test_a_copied_recipe_runs(capsys, tmp_path):
+    file = tmp_path / "my_vae.py"
+    assert answer(capsys, "copy", "vae_digits", file)[0] == 0
+    file.write_text(file.read_text().replace("latent_dim: int = 8", "latent_dim: int = 5"))
+    status, _, _ = answer(capsys, "train", file, "epochs=1", "--out", tmp_path / "run")
+    assert status == 0
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["arguments"]["latent_dim"] == 5
+    assert answer(capsys, "evaluate", tmp_path / "run", "--num-samples", 2)[0] == 0
+    status, _, err = answer(capsys, "copy", "vae_digits", file)
+    assert status == 2 and "exists" in err
+
+
+def test_dry_run_says_what_would_happen(capsys, tmp_path):
+    status, out, _ = answer(capsys, "train", "vae_digits", "epochs=2", "--dry-run", "--out", tmp_path / "run")
+    assert status == 0 and "2 epochs, 48 steps" in out and not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["show", "vae_mnits"], "No recipe is named 'vae_mnits'. Did you mean 'vae_mnist'?"),
+        (["train", "vae_digits", "epoch=3"], "Did you mean 'epochs'?"),
+        (["train", "vae_digits", "epochs"], "written name=value. Received: 'epochs'"),
+        (["train", "vae_digits", "latent_dim=-1"], "Received: latent_dim=(-1,)"),
+        (["evaluate", "runs/none"], "There is no run directory 'runs/none'"),
+        (["evaluate", "tests"], "'tests' is not a run directory"),
+        (["copy", "vae_digits", "no-name.py"], "Received: 'no-name.py'"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(arguments, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tests").mkdir()
+    status, out, err = answer(capsys, *arguments)
+    assert status == 2 and out == ""
+    assert err.startswith("zoo: ") and len(err.splitlines()) == 1 and message in err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["tests"]
+
+
+def test_traceback_on_request(monkeypatch):
+    monkeypatch.setenv("ZOO_TRACEBACK", "1")
+    with pytest.raises(ValueError, match="No recipe"):
+        cli.main(["show", "nothing_like_it"])
+
+
+def test_unknown_commands_exit_with_usage():
+    process = zoo("fly")
+    assert process.returncode == 2 and "usage: zoo" in process.stderr
+
+
+@pytest.mark.slow
+def test_list_and_show_answer_at_once():
+    for command in (["list"], ["show", "vae_mnist"]):
+        started = time.perf_counter()
+        assert zoo(*command).returncode == 0
+        assert time.perf_counter() - started < 0.5

@@ -1,0 +1,132 @@
+"""The house's own rules: who imports whom, what recipes may touch, and what every recipe has to have."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import zoo
+from zoo import registry
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "zoo"
+
+# Part of the package -> the parts of it that it may import. `random`, `images` and what lies below a part itself are free to all.
+ALLOWED = {
+    "random": set(),
+    "images": set(),
+    "objectives": set(),
+    "losses": set(),
+    "blocks": set(),
+    "recipe": set(),
+    "registry": set(),
+    "cards": set(),
+    "layers": set(),
+    "networks": {"layers"},
+    "compiled": {"blocks"},
+    "models": {"compiled", "layers", "networks", "objectives"},
+    "data": set(),
+    "plots": set(),
+    "training": {"data", "registry", "plots"},
+    "evaluation": set(),
+    "serving": {"cards"},
+    "pretrained": {"cards", "data", "plots", "registry", "evaluation", "serving", "training"},
+    "cli": {"cards", "data", "evaluation", "plots", "pretrained", "registry", "serving", "training"},
+}
+STANDARD_LIBRARY_ONLY = ("recipe", "registry", "cards", "__init__")
+
+
+def imports(path):
+    """Top-level packages, and parts of zoo, that a file imports anywhere."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def part_of(path):
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_follow_the_plan(path):
+    part = part_of(path)
+    if part == "__init__":
+        return
+    imported = {name.split(".")[1] for name in imports(path) if name.split(".")[0] == "zoo"}
+    assert imported <= ALLOWED[part] | {part, "random", "images"}
+
+
+@pytest.mark.parametrize("part", STANDARD_LIBRARY_ONLY)
+def test_the_front_door_uses_the_standard_library_alone(part):
+    for name in imports(PACKAGE / f"{part}.py"):
+        assert name.split(".")[0] in sys.stdlib_module_names, name
+
+
+def test_probe_imports_tensorflow_alone():
+    names = {name.split(".")[0] for name in imports(PACKAGE / "serving" / "probe.py")}
+    assert names == {"os", "sys", "tensorflow"}
+
+
+def test_every_recipe_imports_and_describes_itself_without_tensorflow():
+    code = """
+import sys
+for name in ("tensorflow", "tensorflow_probability", "keras", "numpy"):
+    sys.modules[name] = None
+from zoo import registry
+for name in registry.list_recipes():
+    recipe = registry.find(name)
+    spec = recipe.build({})
+    assert f"zoo train {name}" in recipe.docstring(), name
+    assert all(parameter.kind is parameter.KEYWORD_ONLY for parameter in recipe.parameters().values()), name
+    print(name, spec.family)
+"""
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    assert len(output.splitlines()) == len(registry.list_recipes())
+
+
+def test_public_names_load_on_first_use():
+    code = "import sys, zoo; assert 'tensorflow' not in sys.modules; zoo.Recipe; assert 'tensorflow' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+    for name in zoo.__all__:
+        assert getattr(zoo, name) is not None
+    with pytest.raises(AttributeError, match="module 'zoo' has no attribute 'GAN'"):
+        zoo.GAN  # noqa: B018
+
+
+@pytest.mark.parametrize("name", registry.list_recipes())
+def test_every_recipe_takes_a_step_saves_and_serves(name, tmp_path):
+    import keras
+    import numpy as np
+
+    from zoo import training
+    from zoo.serving import export
+
+    spec = registry.find(name).build({})
+    model = training.build(spec, num_steps=10)
+    assert type(model).__name__ == spec.family
+    images = np.random.default_rng(0).integers(0, 256, (2 * spec.batch_size + 1, *model.image_shape)).astype(np.uint8)
+    if spec.initialize is not None:
+        spec.initialize(model, {"image": images})
+    before = model.reconstruct(images[:2])
+    history = model.fit(images, batch_size=spec.batch_size, verbose=0).history
+    assert np.isfinite(history["loss"][0]) and np.any(model.reconstruct(images[:2]) != before)
+    model.save(tmp_path / "model.keras")
+    np.testing.assert_array_equal(keras.saving.load_model(tmp_path / "model.keras").reconstruct(images[:2]), model.reconstruct(images[:2]))
+    export(model, tmp_path / name)
+
+
+def test_other_backends_of_keras_are_refused(monkeypatch):
+    import runpy
+
+    import keras
+
+    monkeypatch.setattr(keras.config, "backend", lambda: "jax")
+    with pytest.raises(ImportError, match=r"needs Keras on TensorFlow. Received: the Keras backend 'jax'. Set KERAS_BACKEND=tensorflow"):
+        runpy.run_path(str(PACKAGE / "compiled.py"))

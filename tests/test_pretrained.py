@@ -1,0 +1,141 @@
+import json
+import shutil
+
+import keras
+import numpy as np
+import pytest
+
+import zoo
+from zoo import cards, data, pretrained, training
+from zoo.training import Run
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """A directory of stored models with one model, and the run that it was pushed from."""
+    directory = tmp_path_factory.mktemp("store")
+    run = training.train("vae_digits", {"epochs": 3, "hidden_units": (16,)}, out=directory / "run", verbose=0)
+    card = pretrained.push(run, num_samples=20, root=directory / "models", allow_dirty=True, verbose=0)
+    return directory, run, card
+
+
+@pytest.fixture
+def models(store, tmp_path, monkeypatch):
+    """A copy of the store that `zoo.load` finds, free to be damaged."""
+    root = shutil.copytree(store[0] / "models", tmp_path / "models")
+    monkeypatch.setattr(cards, "roots", lambda: [root])
+    return root
+
+
+def test_card_says_what_was_run_on_what_with_which_result(store):
+    directory, run, card = store
+    record = Run.open(run).record
+    assert card == cards.read_card(directory / "models" / "vae_digits")
+    for key in ("recipe", "arguments", "seed", "versions", "git"):
+        assert card[key] == record[key]
+    assert card["version"] == 1
+    assert card["training"] == {
+        "epochs": 3,
+        "of": 3,
+        "seconds": record["seconds"],
+        "machine": record["machine"],
+        "mode": record["mode"],
+        "precision": "float32",
+    }
+    assert set(card["numbers"]) == {"nll", "elbo", "log_likelihood", "kl", "active_units"}
+    assert card["numbers"]["nll"]["split"] == "test" and card["numbers"]["nll"]["num_examples"] == 297
+    import hashlib
+
+    assert card["data"]["sha256"]["test"] == hashlib.sha256(data.load("digits", "test")["image"].tobytes()).hexdigest()
+    for name in ("samples.png", "reconstructions.png"):
+        assert (directory / "models" / "vae_digits" / name).stat().st_size > 1000
+
+
+def test_loaded_model_is_the_trained_one_and_ready(store, models):
+    trained, loaded = Run.open(store[1]).load_model(), zoo.load("vae_digits")
+    images = data.load("digits", "test")["image"]
+    np.testing.assert_array_equal(loaded.reconstruct(images), trained.reconstruct(images))
+    assert loaded.evaluate(images, verbose=0) == trained.evaluate(images, verbose=0)
+    numbers = zoo.evaluate(loaded, images, num_samples=20, verbose=0)
+    for name, number in store[2]["numbers"].items():
+        assert numbers[name]["value"] == pytest.approx(number["value"], rel=1e-6)
+    before = loaded.evaluate(images, verbose=0, return_dict=True)["elbo"]
+    loaded.compile(keras.optimizers.Adam(1e-3))
+    loaded.fit(data.load("digits", "train")["image"], epochs=5, verbose=0)
+    assert loaded.evaluate(images, verbose=0, return_dict=True)["elbo"] > before
+
+
+def test_versions_add_up_and_the_card_names_the_newest(store, models):
+    pretrained.push(store[1], num_samples=5, root=models, allow_dirty=True, verbose=0)
+    card = cards.find_card("vae_digits")
+    assert card["version"] == 2 and card["numbers"]["nll"]["num_samples"] == 5
+    for version in (None, 1, 2):
+        zoo.load("vae_digits", version)
+    with pytest.raises(ValueError, match="'vae_digits' has no version 3. The newest is 2"):
+        zoo.load("vae_digits", 3)
+
+
+def test_targets_are_runs_or_recipes(store, models):
+    for target in (store[1], str(store[1]), "vae_digits"):
+        model, name, recipe = pretrained.open_model(target)
+        assert name == "vae_digits" and recipe.epochs == 3 and isinstance(model, zoo.VAE)
+    with pytest.raises(ValueError, match="There is no run directory 'runs/none'"):
+        pretrained.open_model("runs/none")
+    with pytest.raises(ValueError, match="No recipe is named 'nothing'"):
+        pretrained.open_model("nothing")
+
+
+def test_absent_weights_are_told(monkeypatch, tmp_path):
+    monkeypatch.setattr(cards, "roots", lambda: [tmp_path])
+    with pytest.raises(ValueError, match="Recipe 'vae_digits' has no stored weights. Train it with `zoo train vae_digits`"):
+        zoo.load("vae_digits")
+    with pytest.raises(ValueError, match="Did you mean 'vae_digits'"):
+        zoo.load("vae_digit")
+
+
+@pytest.mark.parametrize("file", ["variables/variables.data-00000-of-00001", "variables/variables.index", "saved_model.pb"])
+def test_damaged_files_are_told(models, file):
+    path = models / "vae_digits" / "1" / file
+    content = path.read_bytes()
+    for damaged in (content[: len(content) // 2], content[:-1] + bytes([content[-1] ^ 1])):
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match=rf"{path.name}' is not the file that the card describes \(its sha256 differs\)"):
+            zoo.load("vae_digits")
+    path.unlink()
+    with pytest.raises(ValueError, match=rf"{path.name}' is missing"):
+        zoo.load("vae_digits")
+    shutil.rmtree(models / "vae_digits" / "1")
+    with pytest.raises(ValueError, match="The files of version 1 are missing"):
+        zoo.load("vae_digits")
+
+
+def test_damaged_cards_are_told(models):
+    path = models / "vae_digits" / "card.json"
+    card = json.loads(path.read_text())
+    for content, message in (
+        ("{", "card.json' is damaged"),
+        (json.dumps({"recipe": "vae_digits"}), "card.json' is damaged .KeyError: 'version'"),
+        (json.dumps({**card, "recipe": "vae_mnist"}), "belongs to another recipe. Received: 'vae_mnist'"),
+    ):
+        path.write_text(content)
+        with pytest.raises(ValueError, match=message):
+            zoo.load("vae_digits")
+
+
+def test_weights_that_do_not_fit_are_told(models, make_vae):
+    with pytest.raises(ValueError, match="The weights .* cannot be read"):
+        pretrained.read_weights(make_vae(), models / "vae_digits" / "1")
+
+
+def test_uncommitted_or_unfinished_runs_are_not_stored(store, tmp_path):
+    run = shutil.copytree(store[1], tmp_path / "run")
+    record = json.loads((run / "run.json").read_text())
+    for change, message in (
+        ({"git": None}, r"was trained by code that no commit holds \(git: None\)"),
+        ({"git": "abc-dirty"}, r"\(git: abc-dirty\).* pass --allow-dirty"),
+        ({"status": "running"}, "is not finished"),
+    ):
+        (run / "run.json").write_text(json.dumps(record | change))
+        with pytest.raises(ValueError, match=message):
+            pretrained.push(run, root=tmp_path / "models")
+        assert not (tmp_path / "models").exists()

@@ -1,0 +1,46 @@
+"""The README tells the truth: its table is the cards', its Python runs, its commands exist."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from zoo import cards, cli, registry
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+COMMANDS = re.findall(r"^\$ zoo (.*?)(?:\s+#.*)?$", README, re.MULTILINE)
+
+
+def test_recipe_table_is_the_one_of_the_cards(capsys):
+    cli.main(["list", "--markdown"])
+    table = re.search(r"<!-- zoo list --markdown -->\n(.*?)<!-- end -->", README, re.DOTALL).group(1)
+    assert table == capsys.readouterr().out, "the table has drifted: put the output of `zoo list --markdown` between the marks"
+
+
+@pytest.mark.parametrize("code", PYTHON, ids=lambda code: code.strip().splitlines()[-1][:40])
+def test_python_runs(code, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "README.md", "exec"), {"__name__": "__main__"})
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_parse(command):
+    arguments = cli._parser().parse_args(command.split())
+    assert callable(arguments.command)
+
+
+@pytest.mark.parametrize("name", registry.list_recipes())
+def test_docstrings_state_the_number_of_the_card(name):
+    card, docstring = cards.find_card(name), registry.find(name).docstring()
+    if card is None:
+        assert "Not yet measured." in docstring
+    else:
+        assert f"{card['numbers']['nll']['value']:.2f} nats" in docstring
+        assert "Not yet measured." not in docstring
+
+
+def test_links_lead_somewhere():
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target

@@ -1,0 +1,154 @@
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from zoo import training
+from zoo.training import Run, TrainingDiverged
+
+ARGUMENTS = {"epochs": 8, "hidden_units": (16,)}
+
+
+def state(path):
+    """Weights and optimizer of the last finished epoch."""
+    with np.load(path / "checkpoint.npz") as archive:
+        return {name: archive[name] for name in archive.files if name != "state"}
+
+
+def assert_same_state(a, b):
+    a, b = state(a), state(b)
+    assert a.keys() == b.keys() and len(a) > 10
+    for name in a:
+        np.testing.assert_array_equal(a[name], b[name])
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return training.train("vae_digits", ARGUMENTS, out=tmp_path_factory.mktemp("runs") / "whole", verbose=0)
+
+
+def test_a_run_leaves_its_record_history_weights_and_pictures(run):
+    record = json.loads((run / "run.json").read_text())
+    assert record["status"] == "finished" and record["epochs"] == 8
+    assert record["arguments"] | {"epochs": 8, "hidden_units": [16], "latent_dim": 8, "seed": 0} == record["arguments"]
+    assert {"tensorflow", "keras", "tensorflow-probability", "numpy", "python"} <= record["versions"].keys()
+    assert {"git", "machine", "mode", "precision", "seconds", "seed"} <= record.keys()
+    rows = list(csv.DictReader((run / "history.csv").read_text().splitlines()))
+    assert [int(row["epoch"]) for row in rows] == list(range(1, 9))
+    assert float(rows[-1]["val_elbo"]) == record["numbers"]["val_elbo"]
+    assert float(rows[-1]["val_elbo"]) > float(rows[0]["val_elbo"])
+    for name in ("model.weights.h5", "samples.png", "reconstructions.png", "curves.png"):
+        assert (run / name).stat().st_size > 1000
+    assert not list(run.glob(".*"))  # nothing half-written
+
+
+def test_the_model_of_a_run_scores_as_it_did_in_training(run):
+    from zoo import data
+
+    opened = Run.open(run)
+    received = opened.load_model().evaluate(data.load("digits", "train[1200:]"), batch_size=500, verbose=0, return_dict=True)
+    assert received["elbo"] == pytest.approx(opened.record["numbers"]["val_elbo"], rel=1e-6)
+
+
+def test_the_same_seed_trains_the_same_weights_and_another_seed_others(run, tmp_path):
+    again = training.train("vae_digits", ARGUMENTS, out=tmp_path / "again", verbose=0)
+    assert_same_state(run, again)
+    other = training.train("vae_digits", {**ARGUMENTS, "seed": 1}, out=tmp_path / "other", verbose=0)
+    assert any(np.any(state(run)[name] != state(other)[name]) for name in state(run))
+
+
+def zoo_train(out, *arguments):
+    command = [sys.executable, "-m", "zoo.cli", "train", "vae_digits", "epochs=8", "hidden_units=16", "--out", str(out), *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
+def test_a_stopped_run_resumes_to_the_same_bits(how, run, tmp_path):
+    out = tmp_path / "stopped"
+    process = zoo_train(out)
+    while not (out / "history.csv").exists() or len((out / "history.csv").read_text().splitlines()) < 3:
+        assert process.poll() is None, process.stdout.read()
+        time.sleep(0.005)
+    process.send_signal(how)
+    output = process.communicate()[0]
+    assert process.returncode == (130 if how == signal.SIGINT else -9)
+    if how == signal.SIGINT:
+        assert "the same command with --resume goes on" in output and "Traceback" not in output
+    finished = len((out / "history.csv").read_text().splitlines()) - 1
+    assert 2 <= finished < 8, "the run was over before it was stopped"
+    assert training.train("vae_digits", out=out, resume=True, verbose=0) == out
+    assert_same_state(out, run)
+    assert len((out / "history.csv").read_text().splitlines()) == 9
+    assert json.loads((out / "run.json").read_text())["status"] == "finished"
+
+
+def test_resuming_a_finished_run_changes_nothing(run):
+    before = state(run)
+    training.train("vae_digits", out=run, resume=True, verbose=0)
+    for name, value in state(run).items():
+        np.testing.assert_array_equal(value, before[name])
+
+
+def test_dry_run_writes_nothing(tmp_path):
+    lines = training.describe("vae_digits", {"epochs": "3"}, out=tmp_path / "out")
+    assert any("3 epochs, 72 steps of 50 images, as xla-block" in line for line in lines)
+    assert any("1,200 training images" in line for line in lines)
+    assert not (tmp_path / "out").exists()
+
+
+def test_wrong_directories_are_told(run, tmp_path):
+    with pytest.raises(ValueError, match="exists and is not empty. Pass --resume"):
+        training.train("vae_digits", ARGUMENTS, out=run)
+    with pytest.raises(ValueError, match="is not a run directory: it holds no run.json"):
+        training.train("vae_digits", ARGUMENTS, out=tmp_path, resume=True)
+    with pytest.raises(ValueError, match="was begun with epochs=8 and can only go on with it. Received: epochs=9"):
+        training.train("vae_digits", {"epochs": 9}, out=run, resume=True)
+    with pytest.raises(ValueError, match="is a run of 'vae_digits'. Received: 'vae_mnist'"):
+        training.train("vae_mnist", out=run, resume=True)
+    (tmp_path / "run.json").write_text("{")
+    with pytest.raises(ValueError, match=r"run.json' is damaged"):
+        Run.open(tmp_path)
+
+
+def test_wrong_arguments_leave_nothing_behind(tmp_path):
+    out = tmp_path / "out"
+    for arguments, message in (
+        ({"epochs": "many"}, "must be of type int. Received: epochs='many'"),
+        ({"epochs": 0}, "`epochs` must be a positive integer. Received: epochs=0"),
+        ({"latent_dim": -1}, r"Received: latent_dim=\(-1,\)"),
+        ({"depth": 3}, "has no argument 'depth'"),
+        ({"seed": -1}, "Received: seed=-1"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            training.train("vae_digits", arguments, out=out)
+        assert not out.exists()
+
+
+def test_divergence_is_told_and_the_last_good_epoch_kept(tmp_path):
+    with pytest.raises(TrainingDiverged, match="The loss became (nan|inf) in epoch .* Lower the learning rate"):
+        training.train("vae_digits", {"learning_rate": 1e6, "epochs": 20}, out=tmp_path / "out", verbose=0)
+
+
+@pytest.fixture
+def copy_of(run, tmp_path):
+    import shutil
+
+    return shutil.copytree(run, tmp_path / "copy")
+
+
+def test_damaged_files_are_told(copy_of):
+    weights, checkpoint = copy_of / "model.weights.h5", copy_of / "checkpoint.npz"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:500])
+    with pytest.raises(ValueError, match=r"checkpoint.npz' cannot be read"):
+        training.train("vae_digits", out=copy_of, resume=True)
+    weights.write_bytes(weights.read_bytes()[:500])
+    with pytest.raises(ValueError, match=r"model.weights.h5' cannot be read"):
+        Run.open(copy_of).load_model()
+    weights.unlink()
+    with pytest.raises(ValueError, match="holds no trained weights. Finish it with `zoo train vae_digits --resume`"):
+        Run.open(copy_of).load_model()
