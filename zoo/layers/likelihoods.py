@@ -59,6 +59,27 @@ class ContinuousBernoulliFromLogits(tfd.ContinuousBernoulli):
         return tf.where(positive, 1.0 - tail, tail)
 
 
+class IndependentPixels(tfd.Independent):
+    """`tfd.Independent` over all dimensions of an image, whose density is computed and summed over one flat dimension.
+
+    XLA's CPU loops over [28, 28, 1] take 2.5 times as long as those over [784].
+    """
+
+    def _log_prob(self, x, **unused):
+        event_shape = self.event_shape
+        rank = event_shape.rank
+
+        def flat(tensor):
+            return tf.reshape(tensor, tf.concat([tf.shape(tensor)[:-rank], [event_shape.num_elements()]], axis=0))
+
+        parameters = {
+            name: flat(value)
+            for name, value in self.distribution.parameters.items()
+            if tf.is_tensor(value) and value.shape.rank >= rank and value.shape[-rank:] == event_shape
+        }
+        return tf.reduce_sum(self.distribution.copy(**parameters).log_prob(flat(x)), axis=-1)
+
+
 class Likelihood(DistributionLayer):
     """A distribution layer over images.
 
@@ -86,7 +107,7 @@ class Bernoulli(Likelihood):
 
     def distribution(self, params):
         (logits,) = self.as_event(params)
-        return tfd.Independent(BernoulliFromLogits(logits, dtype=tf.float32), len(self.event_shape))
+        return IndependentPixels(BernoulliFromLogits(logits, dtype=tf.float32), len(self.event_shape))
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -102,7 +123,7 @@ class ContinuousBernoulli(Likelihood):
 
     def distribution(self, params):
         (logits,) = self.as_event(params)
-        return tfd.Independent(ContinuousBernoulliFromLogits(logits=logits), len(self.event_shape))
+        return IndependentPixels(ContinuousBernoulliFromLogits(logits=logits), len(self.event_shape))
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -141,7 +162,7 @@ class Normal(Likelihood):
         else:
             (loc,) = self.as_event(params)
             scale = bounded_scale(tf.convert_to_tensor(self.raw_scale)) if self.scale == "shared" else self.scale
-        return tfd.Independent(tfd.Normal(loc, scale), len(self.event_shape))
+        return IndependentPixels(tfd.Normal(loc, scale), len(self.event_shape))
 
     def get_config(self):
         return {**super().get_config(), "scale": self.scale}
