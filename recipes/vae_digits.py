@@ -13,11 +13,11 @@ import zoo
 
 def recipe(
     *,
-    hidden_units: tuple[int, ...] = (128, 128),
+    hidden_units: tuple[int, ...] = (256, 256),
     latent_dim: int = 8,
-    learning_rate: float = 2e-3,
+    learning_rate: float = 1e-3,
     batch_size: int = 50,
-    epochs: int = 150,
+    epochs: int = 200,
     seed: int = 0,
 ) -> zoo.Recipe:
     image_shape = (8, 8, 1)
