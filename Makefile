@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := runs/demo
+# Most of a test is tracing and compiling, which takes one core.
+PARALLEL := --numprocesses auto --maxprocesses 4 --dist worksteal
 
 .PHONY: install demo test test-all lint format bench
 .DEFAULT_GOAL := install
@@ -25,10 +27,10 @@ demo: install
 	@echo "Everything is in $(DEMO): run/samples.png, run/reconstructions.png, run/curves.png, served_samples.png, export/vae_digits/1."
 
 test: lint
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" $(PARALLEL)
 
 test-all: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 lint: install
 	$(BIN)/ruff format --check .

@@ -39,7 +39,7 @@ setup(
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22; sys_platform=='linux'"],
         "tensorboard": ["tensorboard>=2.20"],
         "bench": ["torch>=2.6", "jax>=0.5", "optax", "pythae>=0.1.2"],
-        "dev": ["pytest>=8", "hypothesis>=6", "ruff>=0.14,<0.15", "build"],
+        "dev": ["pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6", "ruff>=0.14,<0.15", "build"],
     },
     entry_points={"console_scripts": ["zoo = zoo.cli:main"]},
 )

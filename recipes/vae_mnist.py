@@ -6,9 +6,9 @@
 dimensions are active.
 
 The one-layer VAE (k = 1) of Burda, Grosse & Salakhutdinov, "Importance Weighted Autoencoders", ICLR 2016
-(https://arxiv.org/abs/1509.00519): 784-200-200-50-200-200-784, tanh. They report 86.76 nats. Ours differs in its
-optimization: Adam with a cosine decay from 1e-3 over 1,000 epochs of batches of 100, where theirs takes batches of 20 for 3,280 epochs; it
-trains on 50,000 images and keeps the other 10,000 for validation. It starts from the mean image (`VAE.start_at_mean`): without that the same
+(https://arxiv.org/abs/1509.00519): 784-200-200-50-200-200-784, tanh. They report 86.76 nats. Ours differs in its optimization: Adam
+with a cosine decay from 1e-3 over 1,000 epochs of batches of 100, where theirs takes batches of 20 for 3,280 epochs; it trains on
+50,000 images and keeps the other 10,000 for validation. It starts from the mean image (`VAE.start_at_mean`): without that the same
 run ended with 14 active units and, on the validation images, an ELBO of -92.51 where this one has -91.19.
 """
 
