@@ -130,3 +130,19 @@ def test_other_backends_of_keras_are_refused(monkeypatch):
     monkeypatch.setattr(keras.config, "backend", lambda: "jax")
     with pytest.raises(ImportError, match=r"needs Keras on TensorFlow. Received: the Keras backend 'jax'. Set KERAS_BACKEND=tensorflow"):
         runpy.run_path(str(PACKAGE / "compiled.py"))
+
+
+@pytest.mark.slow
+def test_wheel_holds_package_recipes_and_stored_models_and_no_tests(tmp_path):
+    """Needs a package index: pip builds in an environment of its own."""
+    import zipfile
+
+    subprocess.run([sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", tmp_path, ROOT], check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        archive.extractall(tmp_path / "site")
+    assert {name.split("/")[0] for name in names if "dist-info" not in name} == {"zoo", "recipes"}
+    assert "zoo/saved_models/vae_mnist/card.json" in names and any(name.endswith("LICENSE") for name in names)
+    code = "import zoo; assert 'site' in zoo.__file__, zoo.__file__; zoo.load('vae_digits').sample(2)"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path / "site")

@@ -8,6 +8,7 @@ Kingma & Welling, "Auto-Encoding Variational Bayes", ICLR 2014. https://arxiv.or
 Rezende, Mohamed & Wierstra, "Stochastic Backpropagation ...", ICML 2014. https://arxiv.org/abs/1401.4082
 """
 
+import functools
 from typing import Any, NamedTuple
 
 import keras
@@ -208,9 +209,15 @@ class VAE(CompiledModel):
     def log_prob(self, x, num_samples=64, condition=None, seed=0):
         """Importance-weighted bound on log p(x|c), in nats [B]; it tightens with `num_samples`. In chunks of bounded memory."""
         x, condition = self._as_tensors(x, condition)
-        noise = RowNoise.of_seed(seed, tf.shape(x)[0])
-        sums, _ = self.importance_sums(_as_data(x, condition), noise, num_samples)
-        return sums.log_mean(num_samples)
+        return self._compiled_log_prob(_as_data(x, condition), tf.constant(seed, tf.uint32), num_samples)
+
+    @functools.cached_property
+    def _compiled_log_prob(self):
+        def log_prob(data, seed, num_samples):
+            noise = RowNoise.of_seed(seed, tf.shape(data["image"])[0])
+            return self.importance_sums(data, noise, num_samples)[0].log_mean(num_samples)
+
+        return tf.function(log_prob, jit_compile=self.compiled and self.execution == "xla-block", autograph=False)
 
     def importance_weighted_log_prob(self, x, noise, num_samples, condition=None):
         """As `log_prob`, all samples at once and without a loop: what an exported signature holds."""
