@@ -10,7 +10,15 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 for package in ("zoo", "recipes", "tensorflow_probability", "tf_keras"):
     sys.modules[package] = None  # importing it is now an error
 
-import tensorflow as tf
+# TensorFlow's C++ side prints notices at its start whatever the log level: they go nowhere, and errors of Python do not.
+kept = os.dup(2)
+os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+try:
+    import tensorflow as tf
+
+    tf.config.list_physical_devices("GPU")
+finally:
+    os.dup2(kept, 2)
 
 
 def main(directory, png, num_rows=4, num_columns=12):
