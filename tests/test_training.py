@@ -11,7 +11,9 @@ import pytest
 from zoo import training
 from zoo.training import Run, TrainingDiverged
 
-ARGUMENTS = {"epochs": 8, "hidden_units": (16,)}
+# Enough epochs that a run is still going when it is stopped after the second.
+EPOCHS = 30
+ARGUMENTS = {"epochs": EPOCHS, "hidden_units": (16,)}
 
 
 def state(path):
@@ -34,12 +36,12 @@ def run(tmp_path_factory):
 
 def test_a_run_leaves_its_record_history_weights_and_pictures(run):
     record = json.loads((run / "run.json").read_text())
-    assert record["status"] == "finished" and record["epochs"] == 8
-    assert record["arguments"] | {"epochs": 8, "hidden_units": [16], "latent_dim": 8, "seed": 0} == record["arguments"]
+    assert record["status"] == "finished" and record["epochs"] == EPOCHS
+    assert record["arguments"] | {"epochs": EPOCHS, "hidden_units": [16], "latent_dim": 8, "seed": 0} == record["arguments"]
     assert {"tensorflow", "keras", "tensorflow-probability", "numpy", "python"} <= record["versions"].keys()
     assert {"git", "machine", "mode", "precision", "seconds", "seed"} <= record.keys()
     rows = list(csv.DictReader((run / "history.csv").read_text().splitlines()))
-    assert [int(row["epoch"]) for row in rows] == list(range(1, 9))
+    assert [int(row["epoch"]) for row in rows] == list(range(1, EPOCHS + 1))
     assert float(rows[-1]["val_elbo"]) == record["numbers"]["val_elbo"]
     assert float(rows[-1]["val_elbo"]) > float(rows[0]["val_elbo"])
     for name in ("model.weights.h5", "samples.png", "reconstructions.png", "curves.png"):
@@ -63,7 +65,7 @@ def test_the_same_seed_trains_the_same_weights_and_another_seed_others(run, tmp_
 
 
 def zoo_train(out, *arguments):
-    command = [sys.executable, "-m", "zoo.cli", "train", "vae_digits", "epochs=8", "hidden_units=16", "--out", str(out), *arguments]
+    command = [sys.executable, "-m", "zoo.cli", "train", "vae_digits", f"epochs={EPOCHS}", "hidden_units=16", "--out", str(out), *arguments]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
@@ -80,10 +82,10 @@ def test_a_stopped_run_resumes_to_the_same_bits(how, run, tmp_path):
     if how == signal.SIGINT:
         assert "the same command with --resume goes on" in output and "Traceback" not in output
     finished = len((out / "history.csv").read_text().splitlines()) - 1
-    assert 2 <= finished < 8, "the run was over before it was stopped"
+    assert 2 <= finished < EPOCHS, "the run was over before it was stopped"
     assert training.train("vae_digits", out=out, resume=True, verbose=0) == out
     assert_same_state(out, run)
-    assert len((out / "history.csv").read_text().splitlines()) == 9
+    assert len((out / "history.csv").read_text().splitlines()) == EPOCHS + 1
     assert json.loads((out / "run.json").read_text())["status"] == "finished"
 
 
@@ -106,7 +108,7 @@ def test_wrong_directories_are_told(run, tmp_path):
         training.train("vae_digits", ARGUMENTS, out=run)
     with pytest.raises(ValueError, match="is not a run directory: it holds no run.json"):
         training.train("vae_digits", ARGUMENTS, out=tmp_path, resume=True)
-    with pytest.raises(ValueError, match="was begun with epochs=8 and can only go on with it. Received: epochs=9"):
+    with pytest.raises(ValueError, match=f"was begun with epochs={EPOCHS} and can only go on with it. Received: epochs=9"):
         training.train("vae_digits", {"epochs": 9}, out=run, resume=True)
     with pytest.raises(ValueError, match="is a run of 'vae_digits'. Received: 'vae_mnist'"):
         training.train("vae_mnist", out=run, resume=True)
