@@ -34,6 +34,7 @@ def test_parameter_counts():
     assert layers.FullCovarianceNormal.params_size(5) == 5 + 15
     assert layers.Bernoulli.params_size((8, 8, 3)) == layers.ContinuousBernoulli.params_size((8, 8, 3)) == 192
     assert layers.Normal.params_size((8, 8, 3)) == 192
+    assert layers.StandardNormal.params_size(5) == 0
     assert layers.Normal.params_size((8, 8, 3), "per_pixel") == 384
 
 

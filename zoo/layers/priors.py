@@ -24,6 +24,11 @@ class StandardNormal(keras.layers.Layer):
         super().__init__(**{**kwargs, "dtype": "float32"})
         (self.latent_dim,) = shape_tuple(latent_dim, "latent_dim")
 
+    @staticmethod
+    def params_size(event_shape):
+        """0: nothing about this prior is learned."""
+        return 0
+
     def call(self, condition=None):
         return tfd.MultivariateNormalDiag(tf.zeros([self.latent_dim]), tf.ones([self.latent_dim]))
 
