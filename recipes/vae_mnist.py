@@ -2,8 +2,8 @@
 
     zoo train vae_mnist
 
-30 minutes on two cores of an AMD EPYC. With seed 0 expect 86.68 nats: -log p(x) on the 10,000 test images with 5,000 importance samples each; 21 of 50 latent
-dimensions are active.
+30 minutes on two cores of an AMD EPYC. With seed 0 expect 86.68 nats: -log p(x) on the 10,000 test images with 5,000 importance
+samples each; 21 of 50 latent dimensions are active.
 
 The one-layer VAE (k = 1) of Burda, Grosse & Salakhutdinov, "Importance Weighted Autoencoders", ICLR 2016
 (https://arxiv.org/abs/1509.00519): 784-200-200-50-200-200-784, tanh. They report 86.76 nats. Ours differs in its optimization: Adam
