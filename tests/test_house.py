@@ -18,6 +18,7 @@ ALLOWED = {
     "random": set(),
     "images": set(),
     "objectives": set(),
+    "schedules": set(),
     "losses": set(),
     "blocks": set(),
     "recipe": set(),

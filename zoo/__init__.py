@@ -13,6 +13,7 @@ _NAMES = {
     "Dataset": "zoo.recipe",
     "list_recipes": "zoo.registry",
     "VAE": "zoo.models.vae",
+    "HierarchicalVAE": "zoo.models.hierarchical_vae",
     "train": "zoo.training",
     "evaluate": "zoo.evaluation.likelihood",
     "load": "zoo.pretrained",

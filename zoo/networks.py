@@ -7,6 +7,7 @@ returns [B, output_size]. Any Keras layer or model with that contract fits in it
 import math
 
 import keras
+import tensorflow as tf
 from keras import ops
 
 from zoo.layers.base import shape_tuple
@@ -24,6 +25,26 @@ def _concatenate_flat(x, condition):
         return x
     condition = ops.reshape(ops.cast(condition, x.dtype), (-1, math.prod(condition.shape[1:])))
     return ops.concatenate([x, condition], axis=-1)
+
+
+def over_samples(network, x, condition=None):
+    """Applies a network, which knows one batch dimension, to vectors with sample dimensions before it.
+
+    Args:
+        network: Network (x [B, D], condition or None) -> [B, P].
+        x: Tensor [..., B, D].
+        condition: Tensor [B, ...] that serves every leading sample, or None.
+
+    Returns:
+        Tensor [..., B, P].
+    """
+    samples = x.shape[:-2]
+    given = {}
+    if condition is not None:
+        repeated = tf.broadcast_to(condition, tf.concat([tf.shape(x)[:-1], tf.shape(condition)[1:]], axis=0))
+        given["condition"] = tf.reshape(repeated, [-1, *condition.shape[1:]])
+    params = network(tf.reshape(x, [-1, x.shape[-1]]), **given)  # [S B, P]: the samples are folded into the batch
+    return tf.reshape(params, [*samples, -1, params.shape[-1]]) if len(samples) else params
 
 
 class _Network(keras.layers.Layer):

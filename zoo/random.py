@@ -110,17 +110,23 @@ class RowNoise:
         rows: Int tensor [B]: each row's number in the global batch (training) or in the data set (evaluation).
         jit: Compile the draws alone. Threefry outside XLA is seven times slower than inside; a graph that is exported must hold no
             compiled function.
+        latent: Number of the latent variable where a model has several: each has draws of its own.
     """
 
     seed: Any
     step: Any
     rows: Any
     jit: bool = False
+    latent: int = 0
 
     @classmethod
     def of_seed(cls, seed, num_rows):
         """The draws that `seed` means to a user: rows 0 ... num_rows - 1 of step 0."""
         return cls(seed, 0, tf.range(num_rows))
+
+    def of_latent(self, number):
+        """The same rows' draws for the latent variable of this number."""
+        return dataclasses.replace(self, latent=number)
 
     def uniform(self, stream, shape, num_samples=None, first_sample=0):
         """Uniform draws in [0, 1).
@@ -142,7 +148,7 @@ class RowNoise:
 
     def _draw(self, function, stream, shape, num_samples, first_sample):
         rows = _as_uint32(self.rows)
-        stream = tf.constant(int(stream), tf.uint32)
+        stream = tf.constant(int(stream) + 256 * self.latent, tf.uint32)
         x0, x1 = threefry((_as_uint32(self.seed), stream), (_as_uint32(self.step), rows))  # [B]
         samples = first_sample + tf.range(1 if num_samples is None else num_samples)
         draws = function((x0[None, :, None], x1[None, :, None]), samples, math.prod(shape))
@@ -181,6 +187,19 @@ def draw(distribution, noise, stream=Stream.LATENT, num_samples=None, first_samp
 def _(distribution, noise, stream=Stream.LATENT, num_samples=None, first_sample=0):
     eps = noise.normal(stream, distribution.event_shape, num_samples, first_sample)
     return distribution.loc + distribution.scale.matvec(eps)  # z = loc + scale eps
+
+
+@draw.register(tfd.OneHotCategorical)
+def _(distribution, noise, stream=Stream.LATENT, num_samples=None, first_sample=0):
+    logits = distribution.logits_parameter()
+    noisy = logits + gumbel(noise, stream, distribution.event_shape, num_samples, first_sample)
+    return tf.one_hot(tf.argmax(noisy, axis=-1, output_type=tf.int32), logits.shape[-1])  # Gumbel's maximum trick
+
+
+def gumbel(noise, stream, shape, num_samples=None, first_sample=0):
+    """Standard Gumbel draws; arguments and shapes as in `RowNoise.uniform`."""
+    u = noise.uniform(stream, shape, num_samples, first_sample)
+    return -tf.math.log(-tf.math.log(u + 2.0**-25))  # u lies in [0, 1 - 2^-24]: both logarithms are finite
 
 
 @draw.register(tfd.Independent)

@@ -84,17 +84,17 @@ class Likelihood(DistributionLayer):
     """A distribution layer over images.
 
     Attributes:
-        binary: Whether outcomes are 0 or 1, so that grey levels have to be binarized before they are scored.
+        pixels: What becomes of a grey level before it is scored: "binarize", "dequantize" or "as_given" (`zoo.models.base.ImageModel`).
     """
 
-    binary = False
+    pixels = "as_given"
 
 
 @keras.saving.register_keras_serializable(package="zoo")
 class Bernoulli(Likelihood):
     """Independent binary pixels; parameters are logits."""
 
-    binary = True
+    pixels = "binarize"
 
     @staticmethod
     def params_size(event_shape):

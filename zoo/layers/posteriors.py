@@ -75,3 +75,18 @@ class FullCovarianceNormal(Posterior):
 
     def named_parameters(self, posterior):
         return {"loc": posterior.loc, "scale_tril": posterior.scale_tril}
+
+
+@keras.saving.register_keras_serializable(package="zoo")
+class Categorical(Posterior):
+    """One of K classes, as a one-hot vector; parameters are logits. `latent_dim` is K."""
+
+    @staticmethod
+    def params_size(event_shape):
+        return event_shape if isinstance(event_shape, int) else event_shape[0]
+
+    def distribution(self, params):
+        return tfd.OneHotCategorical(logits=params, dtype=tf.float32)
+
+    def named_parameters(self, posterior):
+        return {"probs": posterior.probs_parameter()}

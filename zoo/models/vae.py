@@ -12,21 +12,20 @@ import functools
 from typing import Any, NamedTuple
 
 import keras
-import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from zoo.compiled import CompiledModel
-from zoo.images import check_image_stream, check_images, to_unit_interval
 from zoo.layers.priors import StandardNormal
-from zoo.objectives import WeightSums, importance_weighted_bound
+from zoo.models.base import ImageModel
+from zoo.networks import over_samples
+from zoo.objectives import ELBO, WeightSums, importance_weighted_bound
 from zoo.random import RowNoise, Stream, draw
 
 tfd = tfp.distributions
 
 
 class VAEOutput(NamedTuple):
-    """One pass through both programs. `z` is whatever `posterior` draws: a tensor, or a structure of tensors for several latents."""
+    """One pass through both programs. `z` is what `posterior` draws: a tensor, or a dict of tensors for several latents."""
 
     posterior: tfd.Distribution  # q(z|x, c): batch [B]
     prior: tfd.Distribution  # p(z|c): batch [B] or []
@@ -35,12 +34,10 @@ class VAEOutput(NamedTuple):
 
 
 @keras.saving.register_keras_serializable(package="zoo")
-class VAE(CompiledModel):
+class VAE(ImageModel):
     """Variational autoencoder with an optional condition.
 
-    Images are uint8 in 0 ... 255 or floats in [0, 1], alone or as the "image" of a dict (TFDS's form); a condition c travels beside
-    them as "condition". `fit` and `evaluate` binarize inside the compiled step where `binarization` says so; `encode`, `reconstruct`,
-    `log_prob` and `generate` take the image as given. All quantities are in nats per example.
+    Images and conditions are those of `zoo.models.base.ImageModel`. All quantities are in nats per example.
 
     Args:
         encoder: Network (image [B, ...], condition or None) -> [B, posterior.num_params].
@@ -48,9 +45,8 @@ class VAE(CompiledModel):
         posterior: Layer from parameters to q(z|x, c), such as `zoo.layers.DiagonalNormal(latent_dim)`.
         likelihood: Layer from parameters to p(x|z, c), such as `zoo.layers.Bernoulli(image_shape)`.
         prior: Layer condition -> p(z|c). Standard normal if left out.
-        num_samples: S, samples of z per image and step in the training objective.
-        binarization: "dynamic" draws each pixel anew at every step from its grey level, "none" takes images as they are. The default is
-            "dynamic" for a likelihood over binary pixels, else "none". On images that are binary already the two are the same.
+        objective: What training minimizes and how its gradient is estimated; `zoo.objectives.ELBO()` if left out.
+        pixels: "binarize", "dequantize" or "as_given"; by default what the likelihood is over.
         condition_shape: Shape of one condition, or None for an unconditional model.
         seed: Every draw is a function of (seed, step, row).
 
@@ -61,6 +57,17 @@ class VAE(CompiledModel):
         ValueError: If a part does not fit its neighbour, or an argument is out of range.
     """
 
+    _PARTS = {
+        "encoder": "encoder",
+        "decoder": "decoder",
+        "posterior": "posterior_layer",
+        "likelihood": "likelihood_layer",
+        "prior": "prior_layer",
+        "objective": "objective",
+    }
+    # Whether `regularizer` is something else than KL(q || p): the objective is then no bound on log p(x).
+    weighs_kl = False
+
     def __init__(
         self,
         encoder,
@@ -69,30 +76,19 @@ class VAE(CompiledModel):
         likelihood,
         prior=None,
         *,
-        num_samples=1,
-        binarization=None,
+        objective=None,
+        pixels=None,
         condition_shape=None,
         seed=0,
         **kwargs,
     ):
-        super().__init__(seed=seed, **kwargs)
-        if not isinstance(num_samples, int) or num_samples < 1:
-            raise ValueError(f"`num_samples` must be a positive integer. Received: num_samples={num_samples!r}.")
-        if binarization not in (None, "dynamic", "none"):
-            raise ValueError(f"`binarization` must be 'dynamic' or 'none'. Received: binarization={binarization!r}.")
+        super().__init__(likelihood, pixels=pixels, condition_shape=condition_shape, seed=seed, **kwargs)
         self.encoder = encoder
         self.decoder = decoder
         self.posterior_layer = posterior
-        self.likelihood_layer = likelihood
         self.prior_layer = prior or StandardNormal(posterior.latent_dim)
-        self.num_samples = num_samples
-        self.binarization = binarization or ("dynamic" if likelihood.binary else "none")
-        self.condition_shape = None if condition_shape is None else tuple(condition_shape)
+        self.objective = objective or ELBO()
         self._build_parts()
-
-    @property
-    def image_shape(self):
-        return self.likelihood_layer.event_shape
 
     # -- The two programs
 
@@ -103,28 +99,29 @@ class VAE(CompiledModel):
 
     def decode(self, z, condition=None):
         """p(x|z, c): batch [..., B] as z [..., B, D], event `image_shape`. A condition [B, ...] serves every leading sample."""
-        z = tf.convert_to_tensor(z, tf.float32)
-        samples = z.shape[:-2]  # networks know one batch dimension: fold the samples into it
         if condition is not None:
             condition = self._check_condition(condition)
-            condition = tf.broadcast_to(condition, tf.concat([tf.shape(z)[:-1], tf.shape(condition)[1:]], axis=0))
-            condition = tf.reshape(condition, [-1, *self.condition_shape])
-        params = self.decoder(tf.reshape(z, [-1, z.shape[-1]]), **_given(condition))  # [S B, P]
-        if len(samples):
-            params = tf.reshape(params, [*samples, -1, params.shape[-1]])
-        return self.likelihood_layer(params)
+        return self.likelihood_layer(over_samples(self.decoder, tf.convert_to_tensor(z, tf.float32), condition))
 
     def prior(self, condition=None):
         """p(z|c): batch [] or [B], event [D]."""
         return self.prior_layer(condition=condition)
 
-    def call(self, data, noise=None, num_samples=None, first_sample=0):
-        """Draws z from q and decodes it; the draws are `noise`'s, or those of the model's seed. -> `VAEOutput`"""
-        x, condition = self._unpack(data)
-        noise = noise or RowNoise(self.seed, 0, tf.range(tf.shape(x)[0]))
-        posterior = self.encode(x, condition)
-        z = draw(posterior, noise, Stream.LATENT, num_samples or self.num_samples, first_sample)  # [S, B, D]
+    def infer(self, data, noise, num_samples=1, first_sample=0):
+        """The inference program: q(z|x, c) of dict `data`, and `noise`'s draws from it, [S, B, D]."""
+        posterior = self.encode(*self._unpack(data))
+        return posterior, draw(posterior, noise, Stream.LATENT, num_samples, first_sample)
+
+    def explain(self, data, posterior, z):
+        """The generative program at latents z [S, B, D]. -> `VAEOutput`"""
+        condition = self._unpack(data)[1]
         return VAEOutput(posterior, self.prior(condition), z, self.decode(z, condition))
+
+    def call(self, data, noise=None, num_samples=1, first_sample=0):
+        """Draws z from q and decodes it; the draws are `noise`'s, or those of the model's seed. -> `VAEOutput`"""
+        x = data["image"] if isinstance(data, dict) else data
+        noise = noise or RowNoise(self.seed, 0, tf.range(tf.shape(x)[0]))
+        return self.explain(data, *self.infer(data, noise, num_samples, first_sample))
 
     # -- The bound
 
@@ -138,20 +135,20 @@ class VAE(CompiledModel):
             return tfd.kl_divergence(out.posterior, out.prior)
         return tf.reduce_mean(out.posterior.log_prob(out.z) - out.prior.log_prob(out.z), axis=0)
 
+    def kl_per_dim(self, out):
+        """KL of each latent dimension in nats [B, D], where `has_kl_per_dim`: posterior and prior are diagonal normals."""
+        q, p = (tfd.Normal(distribution.loc, distribution.stddev()) for distribution in (out.posterior, out.prior))
+        return tfd.kl_divergence(q, p)
+
     def log_weights(self, x, out):
         """log p(x, z|c) - log q(z|x, c) of each sample: nats [S, B]."""
         return out.likelihood.log_prob(x) + out.prior.log_prob(out.z) - out.posterior.log_prob(out.z)
 
     def loss_terms(self, batch, noise, training):
-        out = self(batch, noise=noise, training=training)
+        loss, out = self.objective.loss(self, batch, noise)
         log_likelihood = tf.reduce_mean(out.likelihood.log_prob(batch["image"]), axis=0)  # E_q[log p(x|z)]: [S, B] -> [B]
         kl = self.kl(out)
-        return {
-            "loss": self.regularizer(out) - log_likelihood,
-            "elbo": log_likelihood - kl,
-            "log_likelihood": log_likelihood,
-            self.kl_name: kl,
-        }
+        return {"loss": loss, "elbo": log_likelihood - kl, "log_likelihood": log_likelihood, self.kl_name: kl}
 
     @property
     def kl_name(self):
@@ -160,18 +157,6 @@ class VAE(CompiledModel):
     @property
     def term_names(self):
         return ("loss", "elbo", "log_likelihood", self.kl_name)
-
-    def start_at_mean(self, images):
-        """Starts training from p(x|z) = the mean image, by the decoder's output bias.
-
-        Otherwise the first epochs go into learning that bias, and latents that carry nothing meanwhile are switched off for good: on
-        MNIST 17 dimensions are active after 10 epochs without it, 34 with it, and the bound is 5 nats higher.
-
-        Args:
-            images: [N, *image_shape], the training images.
-        """
-        mean = np.mean(check_images(images, self.image_shape), axis=0, dtype=np.float64) / (255.0 if images.dtype == np.uint8 else 1.0)
-        self.decoder.set_output_bias(self.likelihood_layer.params_of_mean(tf.constant(mean, tf.float32)))
 
     # -- What users ask of a trained model
 
@@ -201,7 +186,7 @@ class VAE(CompiledModel):
     def score(self, x, noise, condition=None):
         """The single-sample bound of images as given: dict of `elbo`, `kl`, `log_likelihood`, nats [B]."""
         x, condition = self._as_tensors(x, condition)
-        out = self(_as_data(x, condition), noise=noise, num_samples=1)
+        out = self(_as_data(x, condition), noise=noise)
         log_likelihood = out.likelihood.log_prob(x)[0]
         kl = self.kl(out)
         return {"elbo": log_likelihood - kl, "kl": kl, "log_likelihood": log_likelihood}
@@ -242,7 +227,7 @@ class VAE(CompiledModel):
         def body(first, log_sum, log_sum_squares, log_likelihood_sum):
             out = self(batch, noise=noise, num_samples=chunk, first_sample=first)
             log_likelihood = out.likelihood.log_prob(batch["image"])  # [chunk, B]
-            log_weights = log_likelihood + out.prior.log_prob(out.z) - out.posterior.log_prob(out.z)
+            log_weights = self.log_weights(batch["image"], out)
             wanted = (first + tf.range(chunk) < num_samples)[:, None]  # the last chunk may reach past S
             sums = WeightSums(log_sum, log_sum_squares).add(tf.where(wanted, log_weights, -float("inf")))
             log_likelihood_sum += tf.reduce_sum(tf.where(wanted, log_likelihood, 0.0), axis=0)
@@ -253,121 +238,23 @@ class VAE(CompiledModel):
         _, *sums, log_likelihood_sum = tf.while_loop(lambda first, *_: first < num_samples, body, state, parallel_iterations=1)
         return WeightSums(*sums), log_likelihood_sum
 
-    # -- Data
-
-    def standardize(self, x):
-        if isinstance(x, tf.data.Dataset):
-            return self._standardize_stream(x)
-        if x is None:
-            raise ValueError("There are no images. Received: x=None.")
-        if isinstance(x, dict):
-            if "image" not in x:
-                raise ValueError(f"A dict of data must hold 'image'. Received: keys {sorted(x)}.")
-            images, condition = x["image"], x.get("condition")
-        else:
-            images, condition = x, None
-        data = {"image": check_images(images, self.image_shape)}
-        if self.condition_shape is not None:
-            data["condition"] = self._check_condition(condition, len(data["image"]))
-        return data
-
-    def _standardize_stream(self, stream):
-        spec = stream.element_spec
-        if isinstance(spec, tuple):
-            raise ValueError(
-                "A generative model has no targets. Received: a tf.data.Dataset of tuples. "
-                "Map it to images or to a dict: `.map(lambda image, label: {'image': image})`."
-            )
-        if stream.cardinality() == 0:
-            raise ValueError("There are no images. Received: an empty tf.data.Dataset.")
-
-        def to_dict(element):
-            element = element if isinstance(element, dict) else {"image": element}
-            if "image" not in element:
-                raise ValueError(f"A dict of data must hold 'image'. Received: keys {sorted(element)}.")
-            data = {"image": check_image_stream(element["image"], self.image_shape)}
-            if self.condition_shape is not None:
-                data["condition"] = self._check_condition(element.get("condition"))
-            return data
-
-        return stream.map(to_dict, num_parallel_calls=tf.data.AUTOTUNE)
-
-    def prepare(self, batch, noise):
-        image = to_unit_interval(batch["image"])
-        if self.binarization == "dynamic":
-            # Salakhutdinov & Murray, ICML 2008: a grey level is the probability of a white pixel.
-            image = tf.cast(noise.uniform(Stream.BINARIZE, self.image_shape) < image, tf.float32)
-        return {**batch, "image": image}
-
-    def predict_step(self, data):
-        x = data[0] if isinstance(data, tuple) else data
-        return self.reconstruct(*self._unpack(x))
-
     # -- Plumbing
 
     def _build_parts(self):
         """Creates all weights, and checks that the parts fit together, by sending one blank image through them."""
-        x = tf.zeros([1, *self.image_shape])
-        condition = None if self.condition_shape is None else tf.zeros([1, *self.condition_shape])
-        posterior = self.encode(x, condition)
-        prior = self.prior(condition)
-        z = draw(posterior, RowNoise.of_seed(0, 1))
-        self.decode(z, condition)
+        data = {"image": tf.zeros([1, *self.image_shape])}
+        if self.condition_shape is not None:
+            data["condition"] = tf.zeros([1, *self.condition_shape])
+        out = self.explain(data, *self.infer(data, RowNoise.of_seed(0, 1)))
+        self.is_reparameterized = out.posterior.reparameterization_type == tfd.FULLY_REPARAMETERIZED
         try:
-            tfd.kl_divergence(posterior, prior)
+            tfd.kl_divergence(out.posterior, out.prior)
             self.has_analytic_kl = True
-        except NotImplementedError:
+        except (NotImplementedError, AttributeError):
             self.has_analytic_kl = False
+        self.has_kl_per_dim = all(isinstance(distribution, tfd.MultivariateNormalDiag) for distribution in (out.posterior, out.prior))
+        self.objective.check(self)
         self.built = True
-
-    def _unpack(self, data):
-        if isinstance(data, dict):
-            return self._as_tensors(data["image"], data.get("condition"))
-        return self._as_tensors(data, None)
-
-    def _as_tensors(self, x, condition):
-        """Images as floats in [0, 1] (the shape checked), and the condition."""
-        if not tf.is_tensor(x):
-            x = check_images(x, self.image_shape)
-        elif x.shape[1:] != self.image_shape:
-            raise ValueError(f"Images must have the shape {self.image_shape}. Received: images of shape {tuple(x.shape[1:])}.")
-        x = tf.convert_to_tensor(x)
-        if x.dtype == tf.uint8:
-            x = to_unit_interval(x)
-        return x, None if self.condition_shape is None else self._check_condition(condition)
-
-    def _check_condition(self, condition, num_rows=None):
-        if condition is None:
-            raise ValueError(f"This model needs a condition of shape {self.condition_shape} beside each image. Received: none.")
-        condition = tf.cast(tf.convert_to_tensor(condition), tf.float32)
-        if condition.shape[1:] != self.condition_shape or num_rows not in (None, condition.shape[0]):
-            raise ValueError(
-                f"`condition` must have the shape [{num_rows or 'B'}, *{self.condition_shape}]. Received: shape {tuple(condition.shape)}."
-            )
-        return condition
-
-    # -- Saving
-
-    _PARTS = ("encoder", "decoder", "posterior", "likelihood", "prior")
-
-    def get_config(self):
-        parts = (self.encoder, self.decoder, self.posterior_layer, self.likelihood_layer, self.prior_layer)
-        return {
-            **{name: keras.saving.serialize_keras_object(part) for name, part in zip(self._PARTS, parts, strict=True)},
-            "num_samples": self.num_samples,
-            "binarization": self.binarization,
-            "condition_shape": self.condition_shape,
-            "seed": self.seed,
-            "name": self.name,
-            "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
-        }
-
-    @classmethod
-    def from_config(cls, config):
-        return cls(**{**config, **{name: keras.saving.deserialize_keras_object(config[name]) for name in cls._PARTS}})
-
-    def get_build_config(self):
-        return None  # the constructor builds
 
 
 def _given(condition):
