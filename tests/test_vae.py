@@ -12,6 +12,7 @@ from scipy import stats
 import zoo
 from tests.conftest import IMAGE_SHAPE
 from zoo import layers, networks
+from zoo.objectives import ELBO
 from zoo.random import RowNoise
 
 tfd = tfp.distributions
@@ -167,8 +168,8 @@ def test_training_a_linear_vae_finds_probabilistic_pca():
 )
 def test_every_weight_gets_a_gradient_and_eager_graph_and_xla_agree(make_vae, images, posterior, likelihood):
     posterior, likelihood = (type(layer).from_config(layer.get_config()) for layer in (posterior, likelihood))
-    model = make_vae(posterior=posterior, likelihood=likelihood, num_samples=2)
-    assert model.binarization == ("dynamic" if isinstance(likelihood, layers.Bernoulli) else "none")
+    model = make_vae(posterior=posterior, likelihood=likelihood, objective=ELBO(2))
+    assert model.pixels == ("binarize" if isinstance(likelihood, layers.Bernoulli) else "as_given")
     assert len(model.trainable_weights) == 8 + (1 if getattr(likelihood, "scale", None) == "shared" else 0)
 
     def step():
@@ -190,7 +191,7 @@ def test_every_weight_gets_a_gradient_and_eager_graph_and_xla_agree(make_vae, im
 
 
 def test_more_samples_average_the_same_bound(make_vae, images):
-    one, many = make_vae(num_samples=1), make_vae(num_samples=300)
+    one, many = make_vae(), make_vae(objective=ELBO(300))
     for model in (one, many):
         model.compile()
     a, b = (model.evaluate(images, verbose=0, return_dict=True) for model in (one, many))
@@ -287,7 +288,7 @@ def test_log_prob_is_the_same_in_chunks_and_at_once(make_vae, images):
 
 @pytest.mark.parametrize("posterior", [layers.DiagonalNormal(3), layers.FullCovarianceNormal(3)], ids=["diagonal", "full covariance"])
 def test_saving_keeps_everything(make_vae, images, tmp_path, posterior):
-    model = make_vae(posterior=posterior, num_samples=2, binarization="none", seed=7)
+    model = make_vae(posterior=posterior, objective=ELBO(2), pixels="as_given", seed=7)
     model.compile(keras.optimizers.Adam(0.01), jit_compile=False, steps_per_execution=2)
     model.fit(images, batch_size=16, epochs=2, verbose=0)
     model.save(tmp_path / "model.keras")
@@ -343,9 +344,9 @@ def test_keras_functional_models_serve_as_networks(images):
 def test_wrong_arguments_are_told(make_vae):
     posterior, likelihood = layers.DiagonalNormal(3), layers.Bernoulli(IMAGE_SHAPE)
     with pytest.raises(ValueError, match="Received: num_samples=0"):
-        make_vae(num_samples=0)
-    with pytest.raises(ValueError, match=r"'dynamic' or 'none'\. Received: binarization='static'"):
-        make_vae(binarization="static")
+        ELBO(0)
+    with pytest.raises(ValueError, match=r"'binarize', 'dequantize', 'as_given'\. Received: pixels='static'"):
+        make_vae(pixels="static")
     with pytest.raises(ValueError, match=r"needs 6 parameters in the last dimension. Received: parameters of shape \(1, 5\)"):
         zoo.VAE(networks.MLP((4,), 5), networks.MLP((4,), 16), posterior, likelihood)
     with pytest.raises(ValueError, match=r"Bernoulli for outcomes of shape \(4, 4, 1\) needs 16 parameters"):

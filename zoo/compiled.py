@@ -237,6 +237,11 @@ class CompiledModel(keras.Model):
         self._track(self.loss_terms(self.prepare(batch, noise), noise, training=False))
 
     @property
+    def training_step(self):
+        """Training batches so far, int32: what schedules are functions of. It is saved with the optimizer; 0 before `compile`."""
+        return tf.cast(self._step, tf.int32) if getattr(self, "optimizer", None) is not None else tf.constant(0)
+
+    @property
     def _step(self):
         """Training batches so far. The optimizer's first variable counts them; its `iterations` skips those that it only accumulates."""
         return getattr(self.optimizer, "inner_optimizer", self.optimizer).variables[0]

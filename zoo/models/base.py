@@ -67,7 +67,7 @@ class ImageModel(CompiledModel):
         return data | self.standardize_companions(x, len(data["image"]))
 
     def standardize_companions(self, x, num_rows=None):
-        """What the model takes from a dict of data beside the images: a dict of arrays [num_rows, ...], or of a stream's tensors [B, ...]."""
+        """What the model takes from a dict of data beside the images: arrays [num_rows, ...], or a stream's tensors [B, ...]."""
         if self.condition_shape is None:
             return {}
         return {"condition": self._check_condition(x.get("condition"), num_rows)}
