@@ -27,14 +27,15 @@ ALLOWED = {
     "layers": set(),
     "networks": {"layers"},
     "compiled": {"blocks"},
-    "models": {"compiled", "layers", "networks", "objectives"},
+    "models": {"compiled", "layers", "networks", "objectives", "schedules"},
     "data": set(),
     "plots": set(),
     "training": {"data", "registry", "plots"},
     "evaluation": set(),
     "serving": {"cards"},
     "pretrained": {"cards", "data", "plots", "registry", "evaluation", "serving", "training"},
-    "cli": {"cards", "data", "evaluation", "plots", "pretrained", "registry", "serving", "training"},
+    "sweep": {"data", "evaluation", "plots", "registry", "training"},
+    "cli": {"cards", "data", "evaluation", "plots", "pretrained", "registry", "serving", "sweep", "training"},
 }
 STANDARD_LIBRARY_ONLY = ("recipe", "registry", "cards", "__init__")
 

@@ -19,6 +19,8 @@ LAYERS = {
     "normal, fixed": layers.Normal((2, 2, 1), scale=0.5),
     "normal, shared": layers.Normal((2, 2, 1), scale="shared"),
     "normal, per pixel": layers.Normal((2, 2, 1), scale="per_pixel"),
+    "discretized logistic, shared": layers.DiscretizedLogistic((2, 2, 1), scale="shared"),
+    "discretized logistic, per pixel": layers.DiscretizedLogistic((2, 2, 1), scale="per_pixel"),
 }
 
 

@@ -12,14 +12,37 @@ _NAMES = {
     "Recipe": "zoo.recipe",
     "Dataset": "zoo.recipe",
     "list_recipes": "zoo.registry",
+    "Autoencoder": "zoo.models.autoencoder",
     "VAE": "zoo.models.vae",
+    "BetaVAE": "zoo.models.beta_vae",
+    "CapacityVAE": "zoo.models.beta_vae",
     "HierarchicalVAE": "zoo.models.hierarchical_vae",
+    "CVAE": "zoo.models.cvae",
+    "CompletionCVAE": "zoo.models.completion_cvae",
+    "CompletionNetwork": "zoo.models.completion_cvae",
+    "ClassStyleVAE": "zoo.models.class_style_vae",
+    "JointVAE": "zoo.models.joint_vae",
+    "SemiSupervisedVAE": "zoo.models.semi_supervised_vae",
     "train": "zoo.training",
     "evaluate": "zoo.evaluation.likelihood",
     "load": "zoo.pretrained",
     "export": "zoo.serving.saved_model",
 }
-_MODULES = ("data", "evaluation", "layers", "losses", "models", "networks", "objectives", "plots", "pretrained", "random", "serving")
+_MODULES = (
+    "data",
+    "evaluation",
+    "images",
+    "layers",
+    "losses",
+    "models",
+    "networks",
+    "objectives",
+    "plots",
+    "pretrained",
+    "random",
+    "schedules",
+    "serving",
+)
 
 __all__ = ["__version__", *_NAMES, *_MODULES]
 

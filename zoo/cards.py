@@ -46,12 +46,34 @@ def find_card(name):
     return None if directory is None else read_card(directory)
 
 
-def nats(card):
-    """The measured -log p(x) with its errors, as a table shows it."""
-    if card is None or "nll" not in card["numbers"]:
+# What a number is called in a table. A key may go on, as in `conditional_nll_q1`.
+LABELS = {
+    "nll": "-log p(x)",
+    "conditional_nll": "-log p(x given the condition)",
+    "log_likelihood": "log p(x given z)",
+    "bits_per_dim": "bits per dimension",
+    "accuracy": "accuracy",
+}
+
+
+def headline(card, key):
+    """The number that stands for a recipe, with its errors, as a table shows it; all of `conditional_nll_q1` ... `q3` where there are."""
+    base = key.partition("_q")[0]
+    numbers = {name: number for name, number in (card or {"numbers": {}})["numbers"].items() if name.partition("_q")[0] == base}
+    if not numbers:
         return "not yet measured"
-    nll = card["numbers"]["nll"]
-    return f"{nll['value']:.2f} ± {nll['stderr_images']:.2f} (images) ± {nll['stderr_sampling']:.2f} (noise)"
+    cells = [_cell(LABELS[base] + name.removeprefix(base).replace("_q", " q"), number) for name, number in sorted(numbers.items())]
+    training = card["training"]
+    partly = [] if training["epochs"] == training["of"] else ["{epochs:,} of {of:,} epochs".format(**training)]
+    return "; ".join(cells + partly)
+
+
+def _cell(label, number):
+    digits = 2 if number["unit"] == "nats" else 4
+    unit = f" {number['unit']}" if number["unit"] == "nats" else ""
+    errors = {"stderr_images": "images", "stderr_sampling": "noise", "stderr_runs": f"{len(number.get('values', ()))} runs"}
+    shown = [f" ± {number[key]:.{digits}f} ({name})" for key, name in errors.items() if key in number]
+    return f"{label} {number['value']:.{digits}f}{unit}{''.join(shown)}"
 
 
 def file_hashes(version_directory):

@@ -39,15 +39,9 @@ def _list(arguments):
     for name in registry.list_recipes():
         recipe = registry.find(name).build({})
         card = cards.find_card(name)
-        epochs = (
-            ""
-            if card is None or card["training"]["epochs"] == card["training"]["of"]
-            else "{epochs} of {of} epochs".format(**card["training"])
-        )
-        rows.append(
-            (name, recipe.family, str(recipe.dataset.name), cards.nats(card) + (f", {epochs}" if epochs else ""), "yes" if card else "no")
-        )
-    header = ("recipe", "model", "data", "-log p(x), nats", "stored weights")
+        number = cards.headline(card, recipe.headline)
+        rows.append((name, recipe.family, str(recipe.dataset.name), number, "yes" if card else "no"))
+    header = ("recipe", "model", "data", "measured on the test split", "stored weights")
     if arguments.markdown:
         rows = [(f"[`{name}`](recipes/{name}.py)", *rest) for name, *rest in rows]
         for row in (header, ["---"] * len(header), *rows):
@@ -106,6 +100,22 @@ def _train(arguments):
     print(f"Trained: {path} (weights, history.csv, curves.png, samples.png, reconstructions.png)")
 
 
+def _sweep(arguments):
+    _start_tensorflow()
+    from zoo import sweep
+
+    path = sweep.sweep(
+        arguments.recipe,
+        _assignments(arguments.arguments),
+        out=arguments.out,
+        data_dir=arguments.data_dir,
+        resume=arguments.resume,
+        verbose=1 if sys.stdout.isatty() else 2,
+    )
+    print(sweep.table(path))
+    print(f"Swept: {path} (sweep.json, rate_distortion.png, a run directory for each point)")
+
+
 def _evaluate(arguments):
     _start_tensorflow()
     from zoo import data, pretrained
@@ -117,7 +127,13 @@ def _evaluate(arguments):
     )
     examples = data.load(recipe.dataset.name, split, data_dir=arguments.data_dir, binarization=recipe.dataset.binarization)
     numbers = evaluate(
-        model, examples, num_samples=arguments.num_samples, seed=arguments.seed, split=split, verbose=int(sys.stdout.isatty())
+        model,
+        examples,
+        num_samples=arguments.num_samples or recipe.evaluation_samples,
+        seed=arguments.seed,
+        split=split,
+        nll_name=recipe.nll_name,
+        verbose=int(sys.stdout.isatty()),
     )
     print(f"{name} on {len(examples['image']):,} images, {recipe.dataset.name} {split}:")
     print(table(numbers))
@@ -131,7 +147,7 @@ def _sample(arguments):
 
     model, name, _ = pretrained.open_model(arguments.target)
     path = arguments.out or f"{name}_samples.png"
-    plots.samples(model, seed=arguments.seed, path=path)
+    plots.samples(model, seed=arguments.seed, label=arguments.label, path=path)
     print(f"Samples: {path}")
 
 
@@ -163,7 +179,7 @@ def _push(arguments):
     from zoo.evaluation.likelihood import table
 
     card = pretrained.push(
-        arguments.run,
+        *arguments.runs,
         data_dir=arguments.data_dir,
         num_samples=arguments.num_samples,
         root=arguments.root,
@@ -240,16 +256,27 @@ def _parser():
     sub.add_argument("--tensorboard", action="store_true", help="write TensorBoard logs into the run directory")
     sub.add_argument("--dry-run", action="store_true", help="say what would be run, and where, and stop")
 
+    resume = " Finished points and epochs are kept: the same command with --resume goes on."
+    sub = command("sweep", _sweep, "train a recipe at several values of its arguments and compare them", on_interrupt=resume)
+    sub.add_argument("recipe", metavar="RECIPE", help="name of a recipe, or path of a recipe file")
+    sub.add_argument("arguments", nargs="*", metavar="name=value,value", help="arguments of the recipe; all combinations are trained")
+    sub.add_argument("--out", metavar="DIR", help="directory of the sweep (default: runs/RECIPE_sweep)")
+    add_data_dir(sub)
+    sub.add_argument("--resume", action="store_true", help="go on in the directory: train what is not finished there")
+
     sub = command("evaluate", _evaluate, "measure the bound and the importance-sampled -log p(x) on a split")
     add_target(sub)
     sub.add_argument("--split", default="test", help="train, validation, test, or a split of the data set (default: test)")
-    sub.add_argument("--num-samples", type=int, default=5000, metavar="S", help="importance samples per image (default: 5000)")
+    sub.add_argument("--num-samples", type=int, metavar="S", help="importance samples per image (default: the recipe's, mostly 5000)")
     sub.add_argument("--seed", type=int, default=0, help="seed of binarization and latents (default: 0)")
     sub.add_argument("--json", metavar="FILE", help="write the numbers to FILE as well")
     add_data_dir(sub)
 
     sub = command("sample", _sample, "draw images from the prior into a PNG")
     add_target(sub)
+    sub.add_argument(
+        "--label", type=int, metavar="K", help="the class to draw, of a model that is conditional on one (default: a column each)"
+    )
     sub.add_argument("--seed", type=int, default=0)
     sub.add_argument("--out", metavar="PNG", help="default: RECIPE_samples.png")
 
@@ -267,8 +294,10 @@ def _parser():
     sub.add_argument("file", metavar="FILE")
 
     sub = command("push", _push, "measure a finished run on its test split and store it with a card")
-    sub.add_argument("run", metavar="RUN")
-    sub.add_argument("--num-samples", type=int, default=5000, metavar="S", help="importance samples per image (default: 5000)")
+    sub.add_argument(
+        "runs", nargs="+", metavar="RUN", help="run directory; of several, such as seeds, the first is stored and all are averaged"
+    )
+    sub.add_argument("--num-samples", type=int, metavar="S", help="importance samples per image (default: the recipe's, mostly 5000)")
     sub.add_argument("--allow-dirty", action="store_true", help="store a run of uncommitted code all the same")
     sub.add_argument("--root", metavar="DIR", help="directory of stored models (default: saved_models/ of the checkout)")
     add_data_dir(sub)

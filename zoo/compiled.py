@@ -44,7 +44,7 @@ class CompiledModel(keras.Model):
 
     - `standardize(x)`: what a user passes to `fit` as a dict of arrays, or a dict-valued `tf.data.Dataset`; raises on what does not fit;
     - `prepare(batch, noise)`: rows as they are stored -> what the model is trained on (cast, binarized);
-    - `loss_terms(batch, noise, training)`: dict of per-example tensors [B] that holds "loss";
+    - `loss_terms(batch, noise, training)`: dict of per-example tensors [B] that holds "loss"; a pair of tensors [B] is values and weights;
     - `term_names`: the keys of `loss_terms`, which become the metrics.
 
     Args:
@@ -252,7 +252,8 @@ class CompiledModel(keras.Model):
 
     def _track(self, terms):
         for name, tracker in self._trackers.items():
-            tracker.update_state(terms[name])  # [B]: a short batch counts for as many examples as it has
+            term = terms[name]  # [B]: a short batch counts for as many examples as it has
+            tracker.update_state(*term) if isinstance(term, tuple) else tracker.update_state(term)
 
     def _make_runner(self, step):
         """Block -> metrics so far, through `step` for each of its batches."""

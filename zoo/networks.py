@@ -38,12 +38,16 @@ def over_samples(network, x, condition=None):
     Returns:
         Tensor [..., B, P].
     """
-    samples = x.shape[:-2]
     given = {}
     if condition is not None:
         repeated = tf.broadcast_to(condition, tf.concat([tf.shape(x)[:-1], tf.shape(condition)[1:]], axis=0))
         given["condition"] = tf.reshape(repeated, [-1, *condition.shape[1:]])
     params = network(tf.reshape(x, [-1, x.shape[-1]]), **given)  # [S B, P]: the samples are folded into the batch
+    return unfold(params, x.shape[:-2])
+
+
+def unfold(params, samples):
+    """[S B, P] -> [*samples, B, P]."""
     return tf.reshape(params, [*samples, -1, params.shape[-1]]) if len(samples) else params
 
 

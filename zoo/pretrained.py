@@ -4,6 +4,7 @@ import hashlib
 import json
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
 from zoo import cards, data, plots, registry
@@ -68,13 +69,14 @@ def open_model(target):
     return model, target, registry.find(target).build(cards.find_card(target)["arguments"])
 
 
-def push(run_directory, *, data_dir=None, num_samples=5000, root=None, allow_dirty=False, verbose=1):
+def push(run_directory, *other_runs, data_dir=None, num_samples=None, root=None, allow_dirty=False, verbose=1):
     """Measures a finished run on its test split and stores it: SavedModel, card and pictures.
 
     Args:
         run_directory: A run directory.
+        other_runs: Further runs of the recipe, such as other seeds: each number becomes the mean over all runs.
         data_dir: As in `zoo.data.load`.
-        num_samples: Importance samples of the measured `nll`.
+        num_samples: Importance samples of the measured `nll`; by default the recipe's.
         root: Directory of stored models; by default the checkout's `saved_models/`.
         allow_dirty: Store also a run of code that no commit holds.
         verbose: 1 shows progress.
@@ -85,20 +87,17 @@ def push(run_directory, *, data_dir=None, num_samples=5000, root=None, allow_dir
     Raises:
         ValueError: If the run is not finished, or was made from uncommitted code.
     """
-    run = Run.open(run_directory)
-    record, spec = run.record, run.spec
-    if record["status"] != "finished":
-        raise ValueError(f"{str(run.path)!r} is not finished. Finish it with `zoo train {record['recipe']} --resume`.")
-    revision = record["git"]
-    if not allow_dirty and (revision is None or revision.endswith("-dirty")):
-        raise ValueError(
-            f"{str(run.path)!r} was trained by code that no commit holds (git: {revision}), so nobody could repeat it. "
-            "Commit and train again, or pass --allow-dirty."
-        )
-    model = run.load_model()
+    runs = [Run.open(directory) for directory in (run_directory, *other_runs)]
+    run, record, spec = runs[0], runs[0].record, runs[0].spec
+    for each in runs:
+        _assert_storable(each, record["recipe"], allow_dirty)
+    num_samples = num_samples or spec.evaluation_samples
     parts = {part: data.load(spec.dataset.name, getattr(spec.dataset, part), data_dir=data_dir) for part in ("train", "test")}
     examples = data.load(spec.dataset.name, spec.dataset.test, data_dir=data_dir, binarization=spec.dataset.binarization)
-    numbers = evaluate(model, examples, num_samples=num_samples, split=spec.dataset.test, verbose=verbose)
+    options = {"num_samples": num_samples, "split": spec.dataset.test, "nll_name": spec.nll_name, "verbose": verbose}
+    model = run.load_model()
+    numbers = [evaluate(model, examples, **options)] + [evaluate(each.load_model(), examples, **options) for each in runs[1:]]
+    directory = Path(root or cards.roots()[0]) / record["recipe"]
     card = {
         "recipe": record["recipe"],
         "arguments": record["arguments"],
@@ -111,24 +110,65 @@ def push(run_directory, *, data_dir=None, num_samples=5000, root=None, allow_dir
             "binarization": spec.dataset.binarization,
             "sha256": {part: hashlib.sha256(arrays["image"].tobytes()).hexdigest() for part, arrays in parts.items()},
         },
-        "numbers": numbers,
+        "numbers": _numbers_of_other_arguments(directory, record["arguments"]) | _over_runs(numbers, [each.record for each in runs]),
         "evaluation": {"seed": 0, "num_samples": num_samples},
         "training": {
             "epochs": record["epochs"],
-            "of": spec.epochs,
+            "of": _epochs_in_full(record),
+            "kept_epoch": record.get("kept_epoch", record["epochs"]),
             "seconds": record["seconds"],
             "machine": record["machine"],
             "mode": record["mode"],
             "precision": record["precision"],
         },
         "versions": record["versions"],
-        "git": revision,
+        "git": record["git"],
     }
-    directory = Path(root or cards.roots()[0]) / record["recipe"]
     version_directory = export(model, directory, card=card)
-    plots.samples(model, path=directory / "samples.png")
-    plots.reconstructions(model, examples, path=directory / "reconstructions.png")
+    plots.pictures(model, examples, directory)
     # Last, and atomically: from here on the new version is the one that is loaded.
     content = (version_directory / "assets.extra" / "card.json").read_bytes()
     write_atomically(directory / "card.json", content)
     return json.loads(content)
+
+
+def _assert_storable(run, recipe, allow_dirty):
+    record = run.record
+    if record["recipe"] != recipe:
+        raise ValueError(f"All runs must be of one recipe. Received: {recipe!r} and {record['recipe']!r}.")
+    if record["status"] != "finished":
+        raise ValueError(f"{str(run.path)!r} is not finished. Finish it with `zoo train {record['recipe']} --resume`.")
+    if not allow_dirty and (record["git"] is None or record["git"].endswith("-dirty")):
+        raise ValueError(
+            f"{str(run.path)!r} was trained by code that no commit holds (git: {record['git']}), so nobody could repeat it. "
+            "Commit and train again, or pass --allow-dirty."
+        )
+
+
+def _over_runs(numbers, records):
+    """The numbers of one run as they are; of several, their mean with each run's value and the arguments by which the runs differ."""
+    if len(numbers) == 1:
+        return numbers[0]
+    names = [name for name, value in records[0]["arguments"].items() if any(r["arguments"][name] != value for r in records)]
+    differ = [{name: record["arguments"][name] for name in names} for record in records]
+    combined = {}
+    for key, number in numbers[0].items():
+        values = [each[key]["value"] for each in numbers]
+        stderr = float(np.std(values, ddof=1) / len(values) ** 0.5)
+        combined[key] = {**number, "value": float(np.mean(values)), "values": values, "stderr_runs": stderr, "runs": differ}
+    return combined
+
+
+def _numbers_of_other_arguments(directory, arguments):
+    """Numbers that the newest version's card holds for other arguments, as for another part of an image: they stay, with their version."""
+    if not (directory / "card.json").is_file():
+        return {}
+    card = cards.read_card(directory)
+    if card["arguments"] == json.loads(json.dumps(arguments)):
+        return {}
+    return {key: {"version": card["version"], **number} for key, number in card["numbers"].items() if key.startswith("conditional_nll_")}
+
+
+def _epochs_in_full(record):
+    """What the recipe takes by default, with the run's other arguments: a run may have been shorter, and its card says so."""
+    return registry.find(record["recipe"]).build({k: v for k, v in record["arguments"].items() if k != "epochs"}).epochs

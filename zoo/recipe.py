@@ -43,6 +43,10 @@ class Recipe:
         batch_size: Examples per step.
         seed: Seed of the initial weights; the model's own seed is its business.
         initialize: Function (model, training examples), run once before the first step: for weights that start from the data.
+        training_examples: Function (training examples) -> those that training sees: to hide labels, or repeat rows.
+        headline: Key of the number that tables show.
+        evaluation_samples: Importance samples that the published numbers are measured with.
+        keep: "last" keeps the weights of the last epoch, "best" those of the epoch with the lowest validation loss.
     """
 
     family: str
@@ -53,11 +57,22 @@ class Recipe:
     batch_size: int
     seed: int = 0
     initialize: Callable[[Any, dict], None] | None = None
+    training_examples: Callable[[dict], dict] | None = None
+    headline: str = "nll"
+    evaluation_samples: int = 5000
+    keep: str = "last"
+
+    @property
+    def nll_name(self):
+        """What -log p(x) is called among the numbers: it is conditional where the headline says so."""
+        return self.headline if self.headline.startswith("conditional_nll") else "nll"
 
     def __post_init__(self):
         for name in ("epochs", "batch_size"):
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
                 raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}.")
+        if self.keep not in ("last", "best"):
+            raise ValueError(f"`keep` must be 'last' or 'best'. Received: keep={self.keep!r}.")
         if not isinstance(self.seed, int) or not 0 <= self.seed < 2**32:
             raise ValueError(f"`seed` must be an integer in 0 ... 2**32 - 1. Received: seed={self.seed!r}.")

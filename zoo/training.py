@@ -5,6 +5,7 @@ A run directory holds
     run.json             what was run, with what, and the validation numbers at the end
     history.csv          the metrics of every epoch
     checkpoint.npz       weights, optimizer and history after the last finished epoch
+    best.npz             weights of the epoch with the lowest validation loss, for recipes that keep it
     model.weights.h5     the final weights
     *.png                reconstructions, samples, curves
 """
@@ -56,6 +57,8 @@ def train(recipe, arguments=None, *, out=None, data_dir=None, resume=False, tens
     run = Run.prepare(recipe, arguments or {}, out, resume)
     spec = run.spec
     examples = {part: _load_part(spec.dataset, part, data_dir) for part in ("train", "validation")}
+    if spec.training_examples is not None:
+        examples["train"] = spec.training_examples(examples["train"])
     model = build(spec, num_steps(spec, len(examples["train"]["image"])))
     if spec.initialize is not None:
         spec.initialize(model, examples["train"])
@@ -187,13 +190,13 @@ class Run:
     def finish(self, model, checkpoint, validation):
         from zoo import plots
 
+        kept = checkpoint.restore_kept(model)
         model.save_weights(self.weights_path)
         plots.curves(checkpoint.history, path=self.path / "curves.png")
-        plots.reconstructions(model, validation, path=self.path / "reconstructions.png")
-        plots.samples(model, path=self.path / "samples.png")
-        last = checkpoint.history[-1]
-        numbers = {name: value for name, value in last.items() if name.startswith("val_")}
-        self.record |= {"status": "finished", "epochs": last["epoch"], "seconds": round(checkpoint.seconds, 1), "numbers": numbers}
+        plots.pictures(model, validation, self.path)
+        numbers = {name: value for name, value in kept.items() if name.startswith("val_")}
+        self.record |= {"status": "finished", "epochs": len(checkpoint.history), "kept_epoch": kept["epoch"]}
+        self.record |= {"seconds": round(checkpoint.seconds, 1), "numbers": numbers}
         self._write_record()
 
     @property
@@ -238,17 +241,19 @@ class CheckpointEachEpoch(keras.callbacks.Callback):
         if not path.is_file():
             return 0
         model.optimizer.build(model.trainable_variables)
-        variables = self._variables(model)
-        try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-                state = json.loads(str(archive["state"]))
-                values = [archive[str(i)] for i in range(len(variables))]
-            for variable, value in zip(variables, values, strict=True):
-                variable.assign(value)
-        except Exception as error:  # a truncated archive fails in many ways
-            raise ValueError(f"The checkpoint {str(path)!r} cannot be read: {error}. Train again into another directory.") from None
+        state = _read_arrays(path, self._variables(model))
         self.history, self.seconds = state["history"], state["seconds"]
         return len(self.history)
+
+    def restore_kept(self, model):
+        """Gives the model the weights that the recipe keeps; returns their epoch's row of the history."""
+        if self.run.spec.keep == "last":
+            return self.history[-1]
+        _read_arrays(self.run.path / "best.npz", model.weights)
+        return self._best()
+
+    def _best(self):
+        return min(self.history, key=lambda row: row["val_loss"])
 
     def on_train_begin(self, logs=None):
         self.started = time.perf_counter() - self.seconds
@@ -264,10 +269,9 @@ class CheckpointEachEpoch(keras.callbacks.Callback):
         self._save()
 
     def _save(self):
-        state = json.dumps({"history": self.history, "seconds": self.seconds})
-        buffer = io.BytesIO()
-        np.savez(buffer, state=state, **{str(i): np.asarray(v) for i, v in enumerate(self._variables(self.model))})
-        write_atomically(self.run.path / "checkpoint.npz", buffer.getbuffer())
+        if self.run.spec.keep == "best" and self._best() is self.history[-1]:
+            _write_arrays(self.run.path / "best.npz", self.model.weights, {})
+        _write_arrays(self.run.path / "checkpoint.npz", self._variables(self.model), {"history": self.history, "seconds": self.seconds})
         table = io.StringIO()
         writer = csv.DictWriter(table, self.history[0], lineterminator="\n")
         writer.writeheader()
@@ -277,6 +281,25 @@ class CheckpointEachEpoch(keras.callbacks.Callback):
     @staticmethod
     def _variables(model):
         return [*model.weights, *model.optimizer.variables]
+
+
+def _write_arrays(path, variables, state):
+    buffer = io.BytesIO()
+    np.savez(buffer, state=json.dumps(state), **{str(i): np.asarray(v) for i, v in enumerate(variables)})
+    write_atomically(path, buffer.getbuffer())
+
+
+def _read_arrays(path, variables):
+    """Assigns what `_write_arrays` wrote; returns its state."""
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            state = json.loads(str(archive["state"]))
+            values = [archive[str(i)] for i in range(len(variables))]
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+    except Exception as error:  # a truncated archive fails in many ways
+        raise ValueError(f"The checkpoint {str(path)!r} cannot be read: {error}. Train again into another directory.") from None
+    return state
 
 
 def write_atomically(path, content):

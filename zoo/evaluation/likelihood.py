@@ -1,4 +1,4 @@
-"""log p(x) of a split by importance sampling, with the errors that a reader needs to trust it."""
+"""What a model is worth on a split: log p(x) by importance sampling, with the errors that a reader needs to trust it."""
 
 import logging
 import math
@@ -6,6 +6,8 @@ import math
 import keras
 import numpy as np
 import tensorflow as tf
+from scipy import optimize
+from sklearn.metrics import confusion_matrix
 
 from zoo.random import EVALUATION_STEP, RowNoise
 
@@ -20,17 +22,23 @@ REDRAW_SAMPLES = 64
 BATCH_SIZE = 100
 
 
-def evaluate(model, examples, *, num_samples=5000, seed=0, split="test", verbose=1):
-    """ELBO, log-likelihood, KL, importance-sampled -log p(x) and active units of a data set.
+def evaluate(model, examples, *, num_samples=5000, seed=0, split="test", nll_name="nll", verbose=1):
+    """The numbers of a model on a data set; what it does not have, such as a score for an autoencoder, is left out.
+
+    - `nll`, importance-sampled -log p(x), with `elbo`, `log_likelihood`, `kl`, `active_units`; exact for a model without latents
+    - `bits_per_dim` of 8-bit images, where the model is one of their 256 levels or of dequantized pixels
+    - `accuracy`, where the model classifies and the examples have labels: of the most probable class. Where training saw no labels,
+      classes are first assigned to labels, one to one, as fits best (Hungarian algorithm).
 
     Examples are binarized as in validation, once, from `seed`. Every example counts once, whatever the batch size.
 
     Args:
-        model: A compiled `zoo.VAE`.
-        examples: Images [N, ...], or a dict with "image" (and "condition").
+        model: A compiled model of the zoo.
+        examples: Images [N, ...], or a dict with "image" (and "condition", "label").
         num_samples: Importance samples per example.
         seed: Seed of binarization and latents.
         split: Name of the split, for the record.
+        nll_name: What to call -log p(x): "conditional_nll" where the model is of images given something.
         verbose: 1 shows a progress bar.
 
     Returns:
@@ -47,9 +55,12 @@ def evaluate(model, examples, *, num_samples=5000, seed=0, split="test", verbose
     """
     if not isinstance(num_samples, int) or num_samples < 1:
         raise ValueError(f"`num_samples` must be a positive integer. Received: num_samples={num_samples!r}.")
+    labels = examples.get("label") if isinstance(examples, dict) else None
     examples = model.standardize(examples)
     num_rows = len(examples["image"])
     batch_size = min(BATCH_SIZE, num_rows)
+    has_bound = hasattr(model, "importance_sums")
+    classifies = hasattr(model, "classify") and labels is not None
 
     def jit(function):
         return tf.function(function, jit_compile=model.execution == "xla-block", autograph=False)
@@ -58,15 +69,18 @@ def evaluate(model, examples, *, num_samples=5000, seed=0, split="test", verbose
     def measure(batch, rows):
         noise = RowNoise(seed, EVALUATION_STEP, rows)
         batch = model.prepare(batch, noise)
+        if not has_bound:
+            return {"log_likelihood": model(batch).log_prob(batch["image"])}
         sums, log_likelihood_sum = model.importance_sums(batch, noise, num_samples)
         out = model(batch, noise=noise)
-        return {
+        measured = {
             "log_prob": sums.log_mean(num_samples),
             "log_likelihood": log_likelihood_sum / num_samples,
             "kl": model.kl(out),
             "effective_sample_size": sums.effective_sample_size(),
-            "posterior_mean": out.posterior.mean(),
         }
+        measured |= {f"mean of {name}": mean for name, mean in model.latent_means(out).items()}
+        return measured | ({"probs": model.classify(batch["image"])} if classifies else {})
 
     @jit
     def redraw(batch, rows, step):
@@ -78,20 +92,30 @@ def evaluate(model, examples, *, num_samples=5000, seed=0, split="test", verbose
     measured, redrawn = [], []
     for first in range(0, num_rows, batch_size):
         rows = np.arange(first, first + batch_size) % num_rows  # the last batch is filled up; its surplus is cut off below
-        batch = {name: tf.constant(array[rows]) for name, array in examples.items()}
+        batch = {name: tf.constant(np.asarray(array)[rows]) for name, array in examples.items()}
         rows = tf.constant(rows, tf.int32)
         measured.append({name: value.numpy() for name, value in measure(batch, rows).items()})
         steps = [EVALUATION_STEP - 1 - i for i in range(NUM_REDRAWS)]
-        redrawn.append(np.stack([redraw(batch, rows, tf.constant(step, tf.uint32)).numpy() for step in steps]))
+        if has_bound:
+            redrawn.append(np.stack([redraw(batch, rows, tf.constant(step, tf.uint32)).numpy() for step in steps]))
         bar.update(min(first + batch_size, num_rows))
     values = {name: np.concatenate([m[name] for m in measured])[:num_rows].astype(np.float64) for name in measured[0]}
-    redrawn = np.concatenate(redrawn, axis=1)[:, :num_rows].astype(np.float64)  # [redraws, N]
-
     common = {"num_examples": num_rows, "split": split}
+    if not has_bound:
+        numbers = _exact_numbers(model, values)
+    else:
+        redrawn = np.concatenate(redrawn, axis=1)[:, :num_rows].astype(np.float64)  # [redraws, N]
+        numbers = _bound_numbers(model, values, redrawn, num_samples)
+    if classifies:
+        numbers["accuracy"] = _accuracy(values["probs"], np.asarray(labels), model.classes_are_labels)
+    return {nll_name if name == "nll" else name: {**number, **common} for name, number in numbers.items()}
+
+
+def _bound_numbers(model, values, redrawn, num_samples):
     numbers = {
         "nll": _mean(-values["log_prob"])
         | {
-            "stderr_sampling": float(np.sqrt(redrawn.var(axis=0, ddof=1).mean() / num_rows)),
+            "stderr_sampling": float(np.sqrt(redrawn.var(axis=0, ddof=1).mean() / redrawn.shape[1])),
             "num_samples": num_samples,
             "effective_sample_size": float(np.median(values["effective_sample_size"])),
         },
@@ -99,14 +123,48 @@ def evaluate(model, examples, *, num_samples=5000, seed=0, split="test", verbose
         "log_likelihood": _mean(values["log_likelihood"]),
         "kl": _mean(values["kl"]) | {"estimator": "analytic" if model.has_analytic_kl else "monte carlo"},
     }
-    numbers = {name: {**number, "unit": "nats", **common} for name, number in numbers.items()}
-    active = int((values["posterior_mean"].var(axis=0) > ACTIVE_VARIANCE).sum())
-    numbers["active_units"] = {"value": active, "of": values["posterior_mean"].shape[1], "unit": "latent dimensions", **common}
+    numbers |= _bits_per_dim(model, -values["log_prob"])
+    means = {name.removeprefix("mean of "): mean for name, mean in values.items() if name.startswith("mean of ")}
+    active = {name: int((mean.var(axis=0) > ACTIVE_VARIANCE).sum()) for name, mean in means.items()}
+    numbers["active_units"] = {
+        "value": sum(active.values()),
+        "of": sum(mean.shape[1] for mean in means.values()),
+        "unit": "latent dimensions",
+        **({"by_latent": active} if len(active) > 1 else {}),
+    }
     return numbers
 
 
+def _exact_numbers(model, values):
+    """A model without latents knows its log-likelihood; it is one of the data where the model is (not of images given their code)."""
+    numbers = {"log_likelihood": _mean(values["log_likelihood"])}
+    if hasattr(model, "log_prob"):
+        numbers = {"nll": _mean(-values["log_likelihood"])} | numbers
+    return numbers
+
+
+def _bits_per_dim(model, nll):
+    """-log2 p of an 8-bit image, per pixel. A density of dequantized pixels in [0, 1] bounds it from above: log2(256) more."""
+    if model.pixels != "dequantize" and model.likelihood_layer.num_levels != 256:
+        return {}
+    per_dim = nll / (math.log(2) * math.prod(model.image_shape)) + (8.0 if model.pixels == "dequantize" else 0.0)
+    return {
+        "bits_per_dim": _mean(per_dim) | {"unit": "bits/dim", "pixels": "dequantized" if model.pixels == "dequantize" else "256 levels"}
+    }
+
+
+def _accuracy(probs, labels, classes_are_labels):
+    guesses = probs.argmax(axis=-1)
+    if not classes_are_labels:
+        table = confusion_matrix(labels, guesses, labels=np.arange(max(probs.shape[-1], labels.max() + 1)))
+        of_label, of_class = optimize.linear_sum_assignment(-table)
+        guesses = of_label[np.argsort(of_class)][guesses]
+    accuracy = _mean((guesses == labels).astype(np.float64)) | {"unit": "share"}
+    return accuracy | ({} if classes_are_labels else {"assignment": "best one-to-one of classes to labels"})
+
+
 def _mean(values):
-    return {"value": float(values.mean()), "stderr_images": float(values.std(ddof=1) / math.sqrt(len(values)))}
+    return {"value": float(values.mean()), "stderr_images": float(values.std(ddof=1) / math.sqrt(len(values))), "unit": "nats"}
 
 
 def table(numbers):

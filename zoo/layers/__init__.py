@@ -4,6 +4,7 @@ from zoo.layers.base import DistributionLayer as DistributionLayer
 from zoo.layers.latents import Latents as Latents
 from zoo.layers.likelihoods import Bernoulli as Bernoulli
 from zoo.layers.likelihoods import ContinuousBernoulli as ContinuousBernoulli
+from zoo.layers.likelihoods import DiscretizedLogistic as DiscretizedLogistic
 from zoo.layers.likelihoods import Normal as Normal
 from zoo.layers.posteriors import Categorical as Categorical
 from zoo.layers.posteriors import DiagonalNormal as DiagonalNormal

@@ -1,5 +1,14 @@
 """Models: one file each."""
 
+from zoo.models.autoencoder import Autoencoder as Autoencoder
+from zoo.models.beta_vae import BetaVAE as BetaVAE
+from zoo.models.beta_vae import CapacityVAE as CapacityVAE
+from zoo.models.class_style_vae import ClassStyleVAE as ClassStyleVAE
+from zoo.models.completion_cvae import CompletionCVAE as CompletionCVAE
+from zoo.models.completion_cvae import CompletionNetwork as CompletionNetwork
+from zoo.models.cvae import CVAE as CVAE
 from zoo.models.hierarchical_vae import HierarchicalVAE as HierarchicalVAE
+from zoo.models.joint_vae import JointVAE as JointVAE
+from zoo.models.semi_supervised_vae import SemiSupervisedVAE as SemiSupervisedVAE
 from zoo.models.vae import VAE as VAE
 from zoo.models.vae import VAEOutput as VAEOutput

@@ -85,6 +85,23 @@ class HierarchicalVAE(VAE):
         """p(x|z1), where `z` is a dict of all latents or of z1 alone."""
         return super().decode(z["z1"])
 
+    @property
+    def latent_shapes(self):
+        return {"z1": self.posterior_layer.event_shape}
+
+    def latent_parameters(self, x, condition=None):
+        """Parameters of each latent, where those before it are at their means: z1_loc, z1_scale, z2_loc, ..."""
+        posterior = self.encode(x)
+        means = posterior.mean()
+        return {
+            f"{name}_{parameter}": value
+            for name, layer in zip(self.latent_names, self.posterior_layers, strict=True)
+            for parameter, value in layer.named_parameters(posterior.given(name, means)).items()
+        }
+
+    def latent_means(self, out):
+        return out.posterior.mean()
+
     def get_config(self):
         config = super().get_config()
         del config["condition_shape"]

@@ -176,12 +176,14 @@ class VAE(ImageModel):
             condition: [B, *condition_shape], for a conditional model.
 
         Returns:
-            Dict of `z` [B, D], `reconstruction` (mean of p(x|z), [B, *image_shape]) and `sample` (a draw of it).
+            Dict of `z` [B, D] (or of several latents by name), `reconstruction` (mean of p(x|z), [B, *image_shape]) and `sample` (a draw
+            of it).
         """
         prior = self.prior(condition)
         z = draw(prior, noise, Stream.LATENT)
         likelihood = self.decode(z, condition)
-        return {"z": z, "reconstruction": likelihood.mean(), "sample": draw(likelihood, noise, Stream.PIXEL)}
+        latents = z if isinstance(z, dict) else {"z": z}
+        return {**latents, "reconstruction": likelihood.mean(), "sample": draw(likelihood, noise, Stream.PIXEL)}
 
     def score(self, x, noise, condition=None):
         """The single-sample bound of images as given: dict of `elbo`, `kl`, `log_likelihood`, nats [B]."""
@@ -238,6 +240,21 @@ class VAE(ImageModel):
         _, *sums, log_likelihood_sum = tf.while_loop(lambda first, *_: first < num_samples, body, state, parallel_iterations=1)
         return WeightSums(*sums), log_likelihood_sum
 
+    # -- Latents by name, for evaluation and serving
+
+    @property
+    def latent_shapes(self):
+        """Name -> shape of the latents that `decode` takes."""
+        return {"z": self.posterior_layer.event_shape}
+
+    def latent_parameters(self, x, condition=None):
+        """The parameters of q(z|x, c) by name, [B, ...] each."""
+        return self.posterior_layer.named_parameters(self.encode(x, condition))
+
+    def latent_means(self, out):
+        """Name -> mean of each continuous latent under q, [B, D]."""
+        return {"z": out.posterior.mean()}
+
     # -- Plumbing
 
     def _build_parts(self):
@@ -246,6 +263,7 @@ class VAE(ImageModel):
         if self.condition_shape is not None:
             data["condition"] = tf.zeros([1, *self.condition_shape])
         out = self.explain(data, *self.infer(data, RowNoise.of_seed(0, 1)))
+        out.prior.log_prob(out.z)
         self.is_reparameterized = out.posterior.reparameterization_type == tfd.FULLY_REPARAMETERIZED
         try:
             tfd.kl_divergence(out.posterior, out.prior)

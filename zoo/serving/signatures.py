@@ -12,10 +12,10 @@ SCORE_SAMPLES = 64
 
 
 def signatures(model):
-    """Name -> `tf.function` with its input signature, for a `zoo.VAE`."""
-    image = tf.TensorSpec([None, *model.image_shape], tf.float32, name="image")
-    z = tf.TensorSpec([None, model.posterior_layer.latent_dim], tf.float32, name="z")
-    seed = tf.TensorSpec([None, 2], tf.int32, name="seed")
+    """Name -> `tf.function` with its input signature, for a model of the zoo; what it cannot answer is left out."""
+    image = {"image": tf.TensorSpec([None, *model.image_shape], tf.float32, name="image")}
+    seed = {"seed": tf.TensorSpec([None, 2], tf.int32, name="seed")}
+    latents = {name: tf.TensorSpec([None, *shape], tf.float32, name=name) for name, shape in getattr(model, "latent_shapes", {}).items()}
     given = {}
     if model.condition_shape is not None:
         given["condition"] = tf.TensorSpec([None, *model.condition_shape], tf.float32, name="condition")
@@ -24,10 +24,11 @@ def signatures(model):
         return {"reconstruction": model.reconstruct(image, condition)}
 
     def encode(image, condition=None):
-        return model.posterior_layer.named_parameters(model.encode(image, condition))
+        return model.latent_parameters(image, condition)
 
-    def decode(z, condition=None):
-        return {"reconstruction": model.decode(z, condition).mean()}
+    def decode(condition=None, **latents):
+        z = latents["z"] if set(latents) == {"z"} else latents
+        return {"reconstruction": (model.decode(z) if condition is None else model.decode(z, condition)).mean()}
 
     def sample(seed, condition=None):
         return model.generate(_noise(seed), condition)
@@ -38,15 +39,27 @@ def signatures(model):
     def score_k64(image, seed, condition=None):
         return {"log_prob": model.importance_weighted_log_prob(image, _noise(seed), SCORE_SAMPLES, condition)}
 
-    inputs = {
-        reconstruct: {"image": image},
-        encode: {"image": image},
-        decode: {"z": z},
-        sample: {"seed": seed},
-        score: {"image": image, "seed": seed},
-        score_k64: {"image": image, "seed": seed},
-    }
-    return {function.__name__: _traced(function, {**arguments, **given}) for function, arguments in inputs.items()}
+    def classify(image):
+        return {"probs": model.classify(image)}
+
+    def transfer(image, from_label, to_label):
+        return {"reconstruction": model.transfer(image, from_label, to_label)}
+
+    functions = {"reconstruct": _traced(reconstruct, image | given)}
+    if latents:
+        functions["encode"] = _traced(encode, image | given)
+        functions["decode"] = _traced(decode, latents | given)
+    if hasattr(model, "generate"):
+        functions["sample"] = _traced(sample, seed | given)
+    if hasattr(model, "score"):
+        functions["score"] = _traced(score, image | seed | given)
+        functions["score_k64"] = _traced(score_k64, image | seed | given)
+    if hasattr(model, "classify"):
+        functions["classify"] = _traced(classify, image)
+    if hasattr(model, "transfer"):
+        labels = {name: tf.TensorSpec([None], tf.int32, name=name) for name in ("from_label", "to_label")}
+        functions["transfer"] = _traced(transfer, image | labels)
+    return functions
 
 
 def _traced(function, specs):

@@ -1,0 +1,63 @@
+"""The sigma-VAE on grey MNIST: Gaussian pixels whose one scale is learned.
+
+    zoo train vae_mnist_gaussian
+    zoo train vae_mnist_gaussian scale=0.1
+
+Not yet measured.
+
+Rybkin, Daniilidis & Levine, "Simple and Effective VAE Training with Calibrated Decoders", ICML 2021
+(https://arxiv.org/abs/2006.13202), section 4: a fixed scale sigma is a beta-VAE with beta = sigma^2, and a learned one finds that weight by
+maximum likelihood. `scale` is "shared" (theirs), "per_pixel" (the decoder gives a scale for each pixel) or a number (fixed).
+Ours differs in the networks and the data: they measure convolutional networks on SVHN, CelebA and others, this is the dense network of
+`vae_mnist`. Pixels are dequantized, (k + u) / 256 with uniform noise u, so that the density of MNIST's constant border is bounded.
+"""
+
+import zoo
+
+
+def recipe(
+    *,
+    hidden_units: tuple[int, ...] = (200, 200),
+    latent_dim: int = 50,
+    scale: str = "shared",
+    learning_rate: float = 1e-3,
+    batch_size: int = 100,
+    epochs: int = 300,
+    seed: int = 0,
+) -> zoo.Recipe:
+    image_shape = (28, 28, 1)
+
+    def model():
+        posterior = zoo.layers.DiagonalNormal(latent_dim)
+        likelihood = zoo.layers.Normal(image_shape, scale=_number_or_name(scale))
+        return zoo.VAE(
+            encoder=zoo.networks.MLP(hidden_units, posterior.num_params, activation="tanh"),
+            decoder=zoo.networks.MLP(hidden_units, likelihood.num_params, activation="tanh"),
+            posterior=posterior,
+            likelihood=likelihood,
+            pixels="dequantize",  # the density of a constant pixel is unbounded
+            seed=seed,
+        )
+
+    def optimizer(num_steps):
+        import keras
+
+        return keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, num_steps))
+
+    return zoo.Recipe(
+        family="VAE",
+        model=model,
+        optimizer=optimizer,
+        dataset=zoo.Dataset(name="mnist", train="train[:50000]", validation="train[50000:]", test="test", binarization="grey"),
+        epochs=epochs,
+        batch_size=batch_size,
+        seed=seed,
+        initialize=lambda model, examples: model.start_at_mean(examples["image"]),
+    )
+
+
+def _number_or_name(text):
+    try:
+        return float(text)
+    except ValueError:
+        return text  # "shared", "per_pixel", or something that the layer refuses

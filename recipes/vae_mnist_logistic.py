@@ -1,0 +1,54 @@
+"""A variational autoencoder of MNIST's 256 grey levels: pixels are discretized logistics.
+
+    zoo train vae_mnist_logistic
+
+Not yet measured.
+
+The likelihood is that of Salimans, Karpathy, Chen & Kingma, "PixelCNN++", ICLR 2017 (https://arxiv.org/abs/1701.05517), eqs. 1-2, with
+one component: as in Kingma et al., "Improved Variational Inference with Inverse Autoregressive Flow", NeurIPS 2016
+(https://arxiv.org/abs/1606.04934), whose decoder learns one scale for all pixels (`scale="shared"`); here the decoder gives each pixel its
+own. Ours differs in the networks and the data: they model CIFAR-10 with deep residual networks, this is the dense network of `vae_mnist`.
+-log p(x) is a code length: divided by 784 log 2 it is in bits/dim.
+"""
+
+import zoo
+
+
+def recipe(
+    *,
+    hidden_units: tuple[int, ...] = (200, 200),
+    latent_dim: int = 50,
+    scale: str = "per_pixel",
+    learning_rate: float = 1e-3,
+    batch_size: int = 100,
+    epochs: int = 300,
+    seed: int = 0,
+) -> zoo.Recipe:
+    image_shape = (28, 28, 1)
+
+    def model():
+        posterior = zoo.layers.DiagonalNormal(latent_dim)
+        likelihood = zoo.layers.DiscretizedLogistic(image_shape, scale)
+        return zoo.VAE(
+            encoder=zoo.networks.MLP(hidden_units, posterior.num_params, activation="tanh"),
+            decoder=zoo.networks.MLP(hidden_units, likelihood.num_params, activation="tanh"),
+            posterior=posterior,
+            likelihood=likelihood,
+            seed=seed,
+        )
+
+    def optimizer(num_steps):
+        import keras
+
+        return keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, num_steps))
+
+    return zoo.Recipe(
+        family="VAE",
+        model=model,
+        optimizer=optimizer,
+        dataset=zoo.Dataset(name="mnist", train="train[:50000]", validation="train[50000:]", test="test", binarization="grey"),
+        epochs=epochs,
+        batch_size=batch_size,
+        seed=seed,
+        initialize=lambda model, examples: model.start_at_mean(examples["image"]),
+    )

@@ -1,0 +1,90 @@
+"""The semi-supervised VAE, "M2": a class and a style, where some images say which class they are.
+
+    labelled     L(x, y) = E_q(z|x, y)[log p(x|y, z)] + log p(y) - KL(q(z|x, y) || p(z))
+    unlabelled   U(x)    = sum_y q(y|x) L(x, y) + H(q(y|x))
+    objective    sum of U over unlabelled + sum of L + alpha log q(y|x) over labelled images
+
+Kingma, Rezende, Mohamed & Welling, "Semi-supervised learning with deep generative models", NIPS 2014, eqs. 6 to 9.
+https://arxiv.org/abs/1406.5298
+"""
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from zoo.models.class_style_vae import ClassStyleVAE
+from zoo.objectives import Enumeration
+
+tfd = tfp.distributions
+
+
+@keras.saving.register_keras_serializable(package="zoo")
+class SemiSupervisedVAE(ClassStyleVAE):
+    """`ClassStyleVAE` that is told the class of some images.
+
+    Data are dicts of "image" and "label", int [N] in 0 ... K - 1, with -1 where it is unknown: labelled and unlabelled rows come mixed.
+
+    Args:
+        classification_weight: alpha: weight of -log q(y|x) on labelled images.
+        Others: As in `ClassStyleVAE`; y is always summed over.
+
+    Metrics: those of `ClassStyleVAE`, where the bounds are of log p(x) whether or not a label is known, and `accuracy` of the most
+    probable class over the labelled rows.
+
+    Raises:
+        ValueError: If labels are missing or out of range.
+    """
+
+    classes_are_labels = True
+
+    def __init__(self, *args, classification_weight=1.0, objective=None, **kwargs):
+        if not 0 <= classification_weight < np.inf:
+            raise ValueError(
+                f"`classification_weight` must be a non-negative number. Received: classification_weight={classification_weight!r}."
+            )
+        if not isinstance(objective, Enumeration | None):
+            raise ValueError(f"SemiSupervisedVAE sums over classes. Received: objective={type(objective).__name__}.")
+        self.classification_weight = classification_weight
+        super().__init__(*args, objective=objective, **kwargs)
+
+    def loss_terms(self, batch, noise, training):
+        out = self.enumerated(batch, noise)
+        q_y = out.posterior.given("y")
+        kl_z = tfd.kl_divergence(out.posterior.given("z", out.z), out.prior.given("z"))  # [K, B], or [B]
+        of_class = out.likelihood.log_prob(batch["image"]) - kl_z - np.log(self.num_classes)  # L(x, y): [K, B]
+        log_probs = tf.nn.log_softmax(q_y.logits_parameter())  # [B, K]
+        unlabelled = tf.reduce_sum(tf.exp(log_probs) * (tf.transpose(of_class) - log_probs), axis=-1)  # U(x)
+
+        label = batch["label"]
+        known = label >= 0
+        class_of = tf.one_hot(label, self.num_classes)  # zeros where the label is -1
+        labelled = tf.reduce_sum(class_of * (tf.transpose(of_class) + self.classification_weight * log_probs), axis=-1)
+        correct = tf.equal(tf.argmax(log_probs, axis=-1, output_type=tf.int32), label)
+        return {
+            "loss": -tf.where(known, labelled, unlabelled),
+            **self.bound_terms(batch, out),
+            "accuracy": (tf.cast(correct, tf.float32), tf.cast(known, tf.float32)),
+        }
+
+    @property
+    def term_names(self):
+        return (*super().term_names, "accuracy")
+
+    def standardize_companions(self, x, num_rows=None):
+        label = x.get("label")
+        if label is None:
+            raise ValueError("SemiSupervisedVAE needs 'label' beside 'image', int [N] with -1 where it is unknown. Received: none.")
+        if num_rows is not None:
+            label = np.asarray(label)
+            if label.shape != (num_rows,) or label.dtype.kind not in "iu":
+                raise ValueError(f"`label` must be int [{num_rows}]. Received: {label.dtype} of shape {label.shape}.")
+            if not -1 <= label.min() <= label.max() < self.num_classes:
+                raise ValueError(
+                    f"Labels must lie in 0 ... {self.num_classes - 1}, or be -1 where unknown. "
+                    f"Received: labels in {label.min()} ... {label.max()}."
+                )
+        return {"label": tf.cast(label, tf.int32) if tf.is_tensor(label) else label.astype(np.int32)}
+
+    def get_config(self):
+        return {**super().get_config(), "classification_weight": self.classification_weight}

@@ -1,0 +1,168 @@
+"""A recipe at several values of its arguments, and what they trade.
+
+A sweep's directory holds
+
+    beta=0.5, beta=1.0, ...    the run directory of each point
+    sweep.json                 the points: their values, validation numbers and active units
+    rate_distortion.png        the points between rate and distortion
+"""
+
+import itertools
+import json
+import logging
+import typing
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from zoo import data, plots, registry, training
+from zoo.evaluation.likelihood import ACTIVE_VARIANCE
+from zoo.random import EVALUATION_STEP, RowNoise
+
+logger = logging.getLogger("zoo")
+
+# Images held at once when active units are counted.
+BATCH_SIZE = 500
+
+
+def sweep(recipe, arguments, *, out=None, data_dir=None, resume=False, verbose="auto"):
+    """Trains a recipe at all combinations of the values given, and draws rate against distortion.
+
+    Args:
+        recipe: Name of a recipe, or path of a recipe file.
+        arguments: Dict of the recipe's arguments, each a value, a list of values, or a string of them with commas ("0.5,1,2"). The commas
+            of an argument that is a tuple belong to its one value.
+        out: The sweep's directory; by default `runs/<recipe>_sweep`.
+        data_dir: As in `zoo.data.load`.
+        resume: Go on in `out`: finished points are left alone, an unfinished one goes on after its last finished epoch, and values that
+            were not swept before are added.
+        verbose: As in Keras's `fit`.
+
+    Returns:
+        The sweep's directory, as a `Path`.
+
+    Raises:
+        ValueError: If an argument, the data or the directory are not what they should be; nothing has been trained then.
+        zoo.training.TrainingDiverged: If the loss of a point becomes NaN or infinite.
+    """
+    file = registry.find(recipe)
+    path = Path(out or Path("runs") / f"{file.name}_sweep")
+    if not resume and path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise ValueError(f"{str(path)!r} exists and is not empty. Pass --resume to go on with it, or another --out.")
+    points = expand(file, arguments)
+    runs = {label: training.Run.prepare(recipe, point, path / label, _has_begun(path / label)) for label, point in points.items()}
+    _assert_comparable(runs, arguments)
+    unfinished = [label for label, run in runs.items() if run.record["status"] != "finished"]
+    for label in unfinished:
+        _assert_has_rate(training.build(runs[label].spec), label)  # a mistake in the last point costs no training of the others
+    for number, label in enumerate(unfinished, 1):
+        logger.info("%s: run %d of %d (%d were finished before).", label, number, len(unfinished), len(points) - len(unfinished))
+        training.train(recipe, points[label], out=path / label, data_dir=data_dir, resume=_has_begun(path / label), verbose=verbose)
+    measured = [measure(training.Run.open(path / label), label, data_dir) for label in points]
+    record = {"recipe": file.name, "points": measured}
+    training.write_atomically(path / "sweep.json", (json.dumps(record, indent=2) + "\n").encode())
+    plots.rate_distortion(measured, path=path / "rate_distortion.png")
+    return path
+
+
+def expand(file, arguments):
+    """The points of a sweep: dict from their labels ("beta=0.5") to the arguments of each.
+
+    Args:
+        file: The `registry.RecipeFile`.
+        arguments: As in `sweep`.
+
+    Raises:
+        ValueError: If an argument is unknown or of the wrong type, none has several values, or a value is given twice.
+    """
+    hints = typing.get_type_hints(file.load().recipe)
+    values = {name: _values(value, hints.get(name)) for name, value in arguments.items()}
+    swept = [name for name in values if len(values[name]) > 1]
+    if not swept:
+        given = ", ".join(f"{name}={value}" for name, value in arguments.items())
+        raise ValueError(f"A sweep needs an argument with several values, such as latent_dim=2,4,8. Received: {given or 'no arguments'}.")
+    points = {}
+    for combination in itertools.product(*values.values()):
+        point = dict(zip(values, combination, strict=True))
+        bound = file.bind(point)
+        label = ",".join(f"{name}={bound[name]}" for name in swept).replace("/", "_")
+        if label in points:
+            raise ValueError(f"Each value of a sweep is given once. Received: {label} twice.")
+        points[label] = point
+    return points
+
+
+def _values(value, hint):
+    if isinstance(value, str) and not _is_tuple(hint):
+        return value.split(",")
+    return value if isinstance(value, list) else [value]
+
+
+def _is_tuple(hint):
+    return hint is tuple or typing.get_origin(hint) is tuple or any(_is_tuple(option) for option in typing.get_args(hint))
+
+
+def _has_begun(path):
+    return (path / "run.json").is_file()
+
+
+def _assert_comparable(runs, arguments):
+    """Arguments that were not typed are those that a run was begun with: an older run may differ in them from the others."""
+    (first, run), *others = runs.items()
+    for label, other in others:
+        for name, value in run.record["arguments"].items():
+            received = other.record["arguments"].get(name)
+            if name not in arguments and json.dumps(received) != json.dumps(value):
+                raise ValueError(
+                    f"Points of a sweep differ in what is swept alone. Received: {first} with {name}={value!r}, {label} with "
+                    f"{name}={received!r}. Give {name} beside --resume."
+                )
+
+
+def _assert_has_rate(model, label):
+    names = model.term_names
+    if "log_likelihood" not in names or not {"kl", "kl_monte_carlo"} & set(names):
+        family = type(model).__name__
+        raise ValueError(f"A sweep compares the metrics `kl` and `log_likelihood`. Received: {label}, a {family} with {', '.join(names)}.")
+
+
+def measure(run, label, data_dir=None):
+    """A point as it stands in sweep.json: its label and arguments, the means of its validation metrics (nats) and its active units."""
+    dataset = run.spec.dataset
+    examples = data.load(dataset.name, dataset.validation, data_dir=data_dir, binarization=dataset.binarization)
+    numbers = {name.removeprefix("val_").removesuffix("_monte_carlo"): value for name, value in run.record["numbers"].items()}
+    active, latent_dim = active_units(run.load_model(), examples)
+    return {"label": label, "arguments": run.record["arguments"], **numbers, "active_units": active, "latent_dim": latent_dim}
+
+
+def active_units(model, examples):
+    """Number of latent dimensions that tell images apart, Var_x E_q[z] > 0.01 (Burda et al. 2016, section 5.2), and number of all.
+
+    Args:
+        model: A compiled `zoo.VAE`.
+        examples: Dict with "image" [N, ...]; binarized as in validation.
+    """
+    examples = model.standardize(examples)
+    num_rows = len(examples["image"])
+    means = []
+    for first in range(0, num_rows, BATCH_SIZE):
+        rows = np.arange(first, min(first + BATCH_SIZE, num_rows))
+        noise = RowNoise(model.seed, EVALUATION_STEP, tf.constant(rows, tf.int32))
+        batch = model.prepare({name: tf.constant(np.asarray(array)[rows]) for name, array in examples.items()}, noise)
+        means.append(np.concatenate(list(model.latent_means(model(batch, noise=noise)).values()), axis=-1))
+    variances = np.concatenate(means).var(axis=0)
+    return int((variances > ACTIVE_VARIANCE).sum()), len(variances)
+
+
+def table(path):
+    """The points of a sweep's directory as lines of text."""
+    points = json.loads((Path(path) / "sweep.json").read_text(encoding="utf-8"))["points"]
+    names = ("elbo", "log_likelihood", "kl")
+    rows = [("validation, nats", *names, "active units")]
+    for point in points:
+        active = f"{point['active_units']} of {point['latent_dim']}"
+        rows.append((point["label"], *(f"{point[name]:.3f}" for name in names), active))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    first, *others = widths
+    return "\n".join("  ".join([row[0].ljust(first), *map(str.rjust, row[1:], others)]) for row in rows)
