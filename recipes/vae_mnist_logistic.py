@@ -5,10 +5,10 @@
 Not yet measured.
 
 The likelihood is that of Salimans, Karpathy, Chen & Kingma, "PixelCNN++", ICLR 2017 (https://arxiv.org/abs/1701.05517), eqs. 1-2, with
-one component: as in Kingma et al., "Improved Variational Inference with Inverse Autoregressive Flow", NeurIPS 2016
-(https://arxiv.org/abs/1606.04934), whose decoder learns one scale for all pixels (`scale="shared"`); here the decoder gives each pixel its
-own. Ours differs in the networks and the data: they model CIFAR-10 with deep residual networks, this is the dense network of `vae_mnist`.
--log p(x) is a code length: divided by 784 log 2 it is in bits/dim.
+one component, as in Kingma et al., "Improved Variational Inference with Inverse Autoregressive Flow", NeurIPS 2016
+(https://arxiv.org/abs/1606.04934). `scale` is "per_pixel" (the decoder gives each pixel its own) or "shared" (one learned number, as in the
+code of the latter). Ours differs in the data and the networks: they model CIFAR-10 with deep residual networks, this is the dense network
+of `vae_mnist`. -log p(x) is the length of a code for the 256 grey levels: divided by 784 log 2 it is in bits/dim.
 """
 
 import zoo

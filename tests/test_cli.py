@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from zoo import cards, cli
+from zoo import cards, cli, registry
 
 
 def zoo(*arguments, **keywords):
@@ -35,7 +35,7 @@ def test_list_shows_every_recipe(capsys):
     rows = {row.split()[0]: row for row in rows}
     assert {"vae_digits", "vae_mnist"} <= rows.keys()
     for name, row in rows.items():
-        assert cards.nats(cards.find_card(name)) in row
+        assert cards.headline(cards.find_card(name), registry.find(name).build({}).headline) in row
 
 
 def test_show_prints_docstring_arguments_and_card(capsys):

@@ -164,3 +164,25 @@ def test_damaged_files_are_told(tmp_path):
         data.load(tmp_path / "folder", "train")
     with pytest.raises(ValueError, match="Received: binarization='random'"):
         data.load("digits", "train", binarization="random")
+
+
+def test_hiding_labels_keeps_some_of_each_class():
+    examples = {"image": np.arange(60)[:, None], "label": np.arange(60) % 3}
+    few = data.hide_labels(examples, per_class=2, seed=1, repeat=4)
+    labelled = few["label"] >= 0
+    assert labelled.sum() == 2 * 3 * 4 and len(few["label"]) == 60 - 6 + 24
+    np.testing.assert_array_equal(few["image"][labelled, 0] % 3, few["label"][labelled])
+    np.testing.assert_array_equal(np.unique(few["image"][labelled, 0], return_counts=True)[1], np.full(6, 4))
+    assert set(few["image"][~labelled, 0]) == set(range(60)) - set(few["image"][labelled, 0])
+    np.testing.assert_array_equal(data.hide_labels(examples, 2, 1, 4)["image"], few["image"])
+    assert np.any(data.hide_labels(examples, 2, 2, 4)["image"] != few["image"])
+
+
+def test_hiding_labels_refuses_what_cannot_be():
+    examples = {"image": np.zeros((6, 1)), "label": np.array([0, 0, 0, 0, 0, 1])}
+    with pytest.raises(ValueError, match="Class 1 has 1 images, fewer than `per_class`. Received: per_class=2"):
+        data.hide_labels(examples, 2)
+    with pytest.raises(ValueError, match="`repeat` must be a positive integer. Received: repeat=0"):
+        data.hide_labels(examples, 1, repeat=0)
+    with pytest.raises(ValueError, match=r"There are no labels to keep. Received: keys \['image'\]"):
+        data.hide_labels({"image": examples["image"]}, 1)

@@ -6,6 +6,7 @@ import pytest
 
 from tests.test_vae import LinearGaussian, gaussian_kl
 from zoo import layers, registry
+from zoo.objectives import PathDerivative
 
 # Columns far from orthogonal: given the image, one latent explains another away.
 W = np.float32([[0.5, 0.4, 0.0], [0.4, 0.5, 0.1], [0.0, 0.3, 0.3], [0.1, 0.0, 0.4], [0.3, 0.3, 0.2]])  # [P, D]
@@ -20,11 +21,17 @@ def gaps():
     def train(posterior):
         keras.utils.set_random_seed(0)
         # p(z|x) has a mean linear in x and one covariance for all x, so that a linear encoder can be exact.
-        model = LinearGaussian(keras.layers.Dense(posterior.num_params), keras.layers.Dense(5), posterior, layers.Normal(5, scale=SCALE))
+        model = LinearGaussian(
+            encoder=keras.layers.Dense(posterior.num_params),
+            decoder=keras.layers.Dense(5),
+            posterior=posterior,
+            likelihood=layers.Normal(5, scale=SCALE),
+            objective=PathDerivative(num_samples=4),  # its gradient's noise ends where q = p(z|x)
+        )
         model.decoder.set_weights([W.T, np.full(5, 0.5, np.float32)])
         model.decoder.trainable = False
         steps = 800
-        model.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(0.03, steps)))
+        model.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(0.2, steps)))
         model.fit(np.tile(x, (steps, 1)), batch_size=16, verbose=0)
         np.testing.assert_array_equal(model.decoder.get_weights()[0], W.T)
 
@@ -41,7 +48,7 @@ def gaps():
 
 
 def test_full_covariance_closes_the_gap_to_log_prob(gaps):
-    assert gaps(layers.FullCovarianceNormal(3)).max() < 0.01
+    assert gaps(layers.FullCovarianceNormal(3)).max() < 1e-3
 
 
 def test_diagonal_keeps_the_gap_of_the_best_factorized_posterior(gaps):
@@ -51,7 +58,7 @@ def test_diagonal_keeps_the_gap_of_the_best_factorized_posterior(gaps):
     assert best > 0.5
     received = gaps(layers.DiagonalNormal(3))
     assert received.min() > best - 1e-4  # no diagonal does better
-    assert received.max() < best + 0.01
+    assert received.max() < best + 0.01  # its gradient stays noisy
 
 
 def test_recipe_compares_the_two():

@@ -113,14 +113,21 @@ def test_every_recipe_takes_a_step_saves_and_serves(name, tmp_path):
     spec = registry.find(name).build({})
     model = training.build(spec, num_steps=10)
     assert type(model).__name__ == spec.family
-    images = np.random.default_rng(0).integers(0, 256, (2 * spec.batch_size + 1, *model.image_shape)).astype(np.uint8)
+    generator = np.random.default_rng(0)
+    num_rows = 2 * spec.batch_size
+    images = generator.integers(0, 256, (num_rows, *model.image_shape)).astype(np.uint8)
+    examples = {"image": images, "label": np.arange(num_rows, dtype=np.int32) % 10}
+    condition = examples["label"][:2] if spec.family == "CVAE" else images[:2] / np.float32(255)
+    if spec.training_examples is not None:
+        examples = spec.training_examples(examples)
     if spec.initialize is not None:
-        spec.initialize(model, {"image": images})
-    before = model.reconstruct(images[:2])
-    history = model.fit(images, batch_size=spec.batch_size, verbose=0).history
-    assert np.isfinite(history["loss"][0]) and np.any(model.reconstruct(images[:2]) != before)
+        spec.initialize(model, examples)
+    before = model.reconstruct(images[:2], condition)
+    history = model.fit(examples, batch_size=spec.batch_size, verbose=0).history
+    after = model.reconstruct(images[:2], condition)
+    assert np.isfinite(history["loss"][0]) and np.any(after != before)
     model.save(tmp_path / "model.keras")
-    np.testing.assert_array_equal(keras.saving.load_model(tmp_path / "model.keras").reconstruct(images[:2]), model.reconstruct(images[:2]))
+    np.testing.assert_array_equal(keras.saving.load_model(tmp_path / "model.keras").reconstruct(images[:2], condition), after)
     export(model, tmp_path / name)
 
 

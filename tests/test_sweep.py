@@ -8,7 +8,7 @@ import shutil
 import numpy as np
 import pytest
 
-from zoo import cli, plots, registry, sweep
+from zoo import cli, compiled, plots, registry, sweep
 
 RECIPE = '''
 """A BetaVAE that trains in no time."""
@@ -70,7 +70,8 @@ def recipe(tmp_path_factory):
 def swept(recipe, tmp_path_factory):
     """The directory of a sweep of two points, and what the command printed."""
     out, printed = tmp_path_factory.mktemp("sweeps") / "sweep", io.StringIO()
-    with contextlib.redirect_stdout(printed):
+    with contextlib.redirect_stdout(printed), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compiled, "execution_mode", lambda *arguments: "eager")  # compiling takes longer than these few steps
         assert cli.main(["sweep", str(recipe), "beta=0.5,8", "epochs=3", "hidden_units=8,8", "--out", str(out)]) == 0
     return out, printed.getvalue()
 

@@ -199,7 +199,7 @@ def _(distribution, noise, stream=Stream.LATENT, num_samples=None, first_sample=
 def gumbel(noise, stream, shape, num_samples=None, first_sample=0):
     """Standard Gumbel draws; arguments and shapes as in `RowNoise.uniform`."""
     u = noise.uniform(stream, shape, num_samples, first_sample)
-    return -tf.math.log(-tf.math.log(u + 2.0**-25))  # u lies in [0, 1 - 2^-24]: both logarithms are finite
+    return -tf.math.log(-tf.math.log(tf.maximum(u, 2.0**-25)))  # u lies in [0, 1 - 2^-24]: both logarithms are finite
 
 
 @draw.register(tfd.Independent)

@@ -43,7 +43,7 @@ class SemiSupervisedVAE(ClassStyleVAE):
             raise ValueError(
                 f"`classification_weight` must be a non-negative number. Received: classification_weight={classification_weight!r}."
             )
-        if not isinstance(objective, Enumeration | None):
+        if objective is not None and type(objective) is not Enumeration:
             raise ValueError(f"SemiSupervisedVAE sums over classes. Received: objective={type(objective).__name__}.")
         self.classification_weight = classification_weight
         super().__init__(*args, objective=objective, **kwargs)
