@@ -105,6 +105,8 @@ class VAE(ImageModel):
 
     def prior(self, condition=None):
         """p(z|c): batch [] or [B], event [D]."""
+        if condition is not None:
+            condition = self._check_condition(condition)
         return self.prior_layer(condition=condition)
 
     def infer(self, data, noise, num_samples=1, first_sample=0):
