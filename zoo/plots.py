@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 
 from zoo.images import to_unit_interval
-from zoo.random import RowNoise
+from zoo.random import RowNoise, Stream
 
 
 def pictures(model, examples, directory):
@@ -90,6 +90,24 @@ def completions(model, examples, num_rows=8, num_samples=8, seed=0, path=None):
     sheet = np.stack([np.where(seen < 0, 0.4, seen), *drawn, np.asarray(originals)], axis=1)
     figure = _sheet(sheet.reshape(-1, *sheet.shape[2:]), len(originals), sheet.shape[1])
     figure.suptitle("What is seen, completions, and the image", fontsize=9)
+    return _finished(figure, path)
+
+
+def decoded_draws(models, num_columns=12, num_rows=2, seed=0, path=None):
+    """Means of p(x|z) at the same draws z ~ N(0, I), for each model that shares a latent dimension: what a decoder makes of the prior.
+
+    Args:
+        models: Dict from name to a model with one latent vector.
+    """
+    sheets = []
+    for model in models.values():
+        z = RowNoise.of_seed(seed, num_rows * num_columns).normal(Stream.LATENT, next(iter(model.latent_shapes.values())))
+        sheets.append(np.asarray(model.decode(z).mean()))
+    figure, axes = plt.subplots(len(models), 1, figsize=(num_columns * 0.55, len(models) * (num_rows * 0.55 + 0.35)), layout="constrained")
+    for axis, name, images in zip(np.atleast_1d(axes), models, sheets, strict=True):
+        axis.imshow(_tiled(images, num_rows, num_columns), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        axis.set_axis_off()
+        axis.set_title(f"{name}: decoded draws from N(0, I)", fontsize=9)
     return _finished(figure, path)
 
 
@@ -205,8 +223,8 @@ def _draw_plane(axis, positions, labels):
         axis.annotate(text, place, (5, 4), xycoords="axes fraction", textcoords="offset points", fontsize=7)
 
 
-def _sheet(images, num_rows, num_columns):
-    """[rows * columns, H, W, C] -> one figure without gaps between axes to compute."""
+def _tiled(images, num_rows, num_columns):
+    """[rows * columns, H, W, C] -> one image with margins between them, pixels in [0, 1]."""
     _, height, width, channels = images.shape
     margin = max(1, height // 14)
     sheet = np.ones([num_rows * (height + margin) + margin, num_columns * (width + margin) + margin, channels])
@@ -214,9 +232,14 @@ def _sheet(images, num_rows, num_columns):
         row, column = divmod(number, num_columns)
         top, left = margin + row * (height + margin), margin + column * (width + margin)
         sheet[top : top + height, left : left + width] = image
+    return np.clip(sheet, 0, 1).squeeze()
+
+
+def _sheet(images, num_rows, num_columns):
+    """[rows * columns, H, W, C] -> one figure without gaps between axes to compute."""
     scale = 0.55
     figure, axis = plt.subplots(figsize=(num_columns * scale, num_rows * scale + 0.35), layout="constrained")
-    axis.imshow(np.clip(sheet, 0, 1).squeeze(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axis.imshow(_tiled(images, num_rows, num_columns), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     axis.set_axis_off()
     return figure
 

@@ -1,0 +1,135 @@
+"""Whether a model generates: are its codes where the prior draws them, is its decoder smooth, and do prior draws look like data?
+
+One definition each that fits a VAE and a deterministic autoencoder alike, so that the two can be compared.
+"""
+
+import numpy as np
+from sklearn.neighbors import NearestNeighbors
+
+
+def sliced_wasserstein(codes, draws, num_directions=500, seed=0):
+    """Sliced 2-Wasserstein distance between two samples of equal size, in units of the latent space.
+
+    Args:
+        codes: Float array [N, D], such as draws from the aggregate posterior, or an autoencoder's codes.
+        draws: Float array [N, D], such as draws from the prior.
+        num_directions: Random directions that both are projected on.
+        seed: Of the directions.
+
+    Returns:
+        sqrt of the mean over directions of the squared 1-D distance, which sorting gives exactly.
+
+    Raises:
+        ValueError: If the shapes differ.
+
+    Reference:
+        Rabin, Peyre, Delon & Bernot, "Wasserstein barycenter and its application to texture mixing", SSVM 2011, definition 2.
+    """
+    codes, draws = np.asarray(codes, np.float64), np.asarray(draws, np.float64)
+    if codes.shape != draws.shape or codes.ndim != 2:
+        raise ValueError(f"Both samples must have one shape [N, D]. Received: {codes.shape} and {draws.shape}.")
+    directions = np.random.default_rng(seed).normal(size=(codes.shape[1], num_directions))
+    directions /= np.linalg.norm(directions, axis=0)
+    difference = np.sort(codes @ directions, axis=0) - np.sort(draws @ directions, axis=0)
+    return float(np.sqrt(np.mean(difference**2)))
+
+
+def continuity(decode, codes, images, step=0.05, seed=0):
+    """How far an image moves when its code moves a little: a Lipschitz-type ratio, small where neighbours decode to neighbours.
+
+    Each code goes `step` of the way to another code that is drawn at random. Distances are in units of the root mean square distance
+    between random codes, and between random images, so that the scale of a latent space plays no part: a decoder that is linear between
+    codes has a ratio of about 1.
+
+    Args:
+        decode: Function z [N, D] -> images [N, ...].
+        codes: Float array [N, D].
+        images: Array [N, ...] of the same images.
+        step: Share of the way.
+        seed: Of the pairs.
+
+    Returns:
+        Dict of the `median` and the 99th percentile (`p99`) of the ratio over pairs.
+    """
+    other = np.random.default_rng(seed).permutation(len(codes))
+    moved = codes + step * (codes[other] - codes)
+
+    def distance(a, b):
+        return np.linalg.norm(np.asarray(a, np.float64).reshape(len(a), -1) - np.asarray(b, np.float64).reshape(len(b), -1), axis=1)
+
+    def spread(values):
+        return np.sqrt(np.mean(distance(values, np.asarray(values)[other]) ** 2))
+
+    kept = other != np.arange(len(codes))
+    ratio = (distance(decode(moved), decode(codes)) / spread(images))[kept] / (distance(moved, codes) / spread(codes))[kept]
+    return {"median": float(np.median(ratio)), "p99": float(np.percentile(ratio, 99))}
+
+
+def precision(generated, real, num_neighbours=3):
+    """Share of generated points inside the manifold of real ones: within some real point's distance to its k-th neighbour.
+
+    Args:
+        generated: Features [M, F].
+        real: Features [N, F] of real images.
+        num_neighbours: k.
+
+    Returns:
+        Share in [0, 1].
+
+    Reference:
+        Kynkaanniemi et al., "Improved precision and recall metric for assessing generative models", NeurIPS 2019, eqs. 1 and 2.
+        https://arxiv.org/abs/1904.06991
+    """
+    generated, real = np.asarray(generated, np.float64), np.asarray(real, np.float64)
+    neighbours = NearestNeighbors(n_neighbors=num_neighbours + 1).fit(real)
+    radii = neighbours.kneighbors(real)[0][:, -1]  # the first neighbour of a point is the point itself
+    inside = np.zeros(len(generated), bool)
+    for first in range(0, len(generated), 500):
+        part = generated[first : first + 500]
+        squared = (part**2).sum(1)[:, None] + (real**2).sum(1)[None] - 2 * part @ real.T
+        inside[first : first + 500] = np.any(squared <= radii[None] ** 2 + 1e-12, axis=1)
+    return float(inside.mean())
+
+
+def compare(model, examples, reader, num_images=5000, seed=0):
+    """All of the above for one model.
+
+    Codes are draws from q(z|x), an autoencoder's codes themselves; images are the means of p(x|z).
+
+    Args:
+        model: A `zoo.VAE` or `zoo.Autoencoder`.
+        examples: Dict with "image", of the test split.
+        reader: A `zoo.evaluation.classifier.Reader`, whose features `precision` is measured in.
+        num_images: Images, and draws from N(0, I), that are used.
+        seed: Of all draws.
+
+    Returns:
+        Dict of numbers: `sliced_wasserstein` and what it is between two samples of the prior (`of_prior`), `continuity`, `precision` of
+        decoded prior draws and `precision_of_reconstructions`, and the rms `reconstruction_error` a pixel.
+    """
+    generator = np.random.default_rng(seed)
+    images = np.asarray(examples["image"][:num_images], np.float32) / np.float32(255)
+    codes = _codes(model, images, generator)
+    draws, others = (generator.normal(size=codes.shape).astype(np.float32) for _ in range(2))
+    real = reader.features(images)
+
+    def decode(z):
+        return np.concatenate([np.asarray(model.decode(part).mean()) for part in np.array_split(z, max(1, len(z) // 1000))])
+
+    reconstructions = decode(codes)
+    return {
+        "sliced_wasserstein": sliced_wasserstein(codes, draws, seed=seed),
+        "sliced_wasserstein_of_prior": sliced_wasserstein(others, draws, seed=seed),
+        "continuity": continuity(decode, codes, images, seed=seed),
+        "precision": precision(reader.features(decode(draws)), real),
+        "precision_of_reconstructions": precision(reader.features(reconstructions), real),
+        "reconstruction_error": float(np.sqrt(np.mean((reconstructions - images) ** 2))),
+        "num_images": len(images),
+    }
+
+
+def _codes(model, images, generator):
+    q = [model.encode(part) for part in np.array_split(images, max(1, len(images) // 1000))]
+    if hasattr(model, "prior"):
+        q = [part.mean() + part.stddev() * generator.normal(size=part.mean().shape) for part in q]
+    return np.concatenate([np.asarray(part, np.float32) for part in q])
