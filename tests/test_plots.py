@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 from matplotlib import pyplot as plt
 
-from zoo import plots
+import zoo
+from zoo import layers, networks, plots
 from zoo.random import RowNoise
 
 
@@ -55,3 +56,46 @@ def test_pictures_are_written(make_vae, tmp_path):
     plots.samples(make_vae(), path=tmp_path / "samples.png")
     assert matplotlib.image.imread(tmp_path / "samples.png").shape[2] == 4
     assert plt.get_fignums() == []
+
+
+@pytest.fixture
+def cvae(make_vae):
+    return make_vae(model=zoo.CVAE, num_classes=3)
+
+
+def test_a_column_is_a_class_and_a_row_one_hand(cvae):
+    sheet = pixels(plots.samples(cvae, num_rows=2, seed=5))
+    assert sheet.shape == (2 * 5 + 1, 3 * 5 + 1)
+    noise = RowNoise(5, 0, np.array([1, 1], np.int32))
+    expected = cvae.generate(noise, np.array([0, 2]))["reconstruction"].numpy()[..., 0]
+    np.testing.assert_allclose(sheet[6:10, 1:5], expected[0], rtol=1e-5)
+    np.testing.assert_allclose(sheet[6:10, 11:15], expected[1], rtol=1e-5)
+    one = pixels(plots.samples(cvae, num_rows=1, num_columns=2, seed=5, label=2))
+    np.testing.assert_allclose(one[1:5, 6:10], expected[1], rtol=1e-5)
+
+
+def test_a_label_for_a_model_without_labels_is_told(make_vae):
+    with pytest.raises(ValueError, match="VAE is not conditional on a label. Received: label=7"):
+        plots.samples(make_vae(), label=7)
+
+
+def test_pictures_suit_the_model(cvae, make_vae, images, tmp_path):
+    examples = {"image": images, "label": (np.arange(len(images)) % 3).astype(np.int32)}
+    likelihood = layers.Bernoulli((4, 4, 1))
+    network = zoo.CompletionNetwork(networks.MLP((4,), 16), likelihood, visible=zoo.images.quadrants((4, 4), 1))
+    expected = {
+        "cvae": (cvae, {"samples.png", "reconstructions.png", "transfers.png"}),
+        "two": (make_vae(latent_dim=2), {"samples.png", "reconstructions.png", "latent_map.png"}),
+        "autoencoder": (zoo.Autoencoder(networks.MLP((4,), 3), networks.MLP((4,), 16), likelihood), {"reconstructions.png"}),
+        "network": (network, {"completions.png"}),
+    }
+    for name, (model, files) in expected.items():
+        (tmp_path / name).mkdir()
+        plots.pictures(model, examples, tmp_path / name)
+        assert {path.name for path in (tmp_path / name).iterdir()} == files
+    sheet = pixels(plots.transfers(cvae, examples, num_rows=2))
+    np.testing.assert_allclose(sheet[1:5, 1:5], images[0, ..., 0] / 255, rtol=1e-6)
+    np.testing.assert_allclose(sheet[1:5, 11:15], cvae.transfer(images[:1], [0], [0])[0, ..., 0], rtol=1e-5)
+    sheet = pixels(plots.completions(network, examples, num_rows=2))
+    assert sheet[1, 1] == pytest.approx(0.4) and sheet[3, 1] == pytest.approx(images[0, 2, 0, 0] / 255)
+    plots.decoded_draws({"a": make_vae(), "b": make_vae()}, path=tmp_path / "draws.png")

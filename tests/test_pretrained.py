@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import zoo
-from zoo import cards, data, pretrained, training
+from zoo import cards, data, pretrained, registry, training
 from zoo.training import Run
 
 
@@ -36,7 +36,8 @@ def test_card_says_what_was_run_on_what_with_which_result(store):
     assert card["version"] == 1
     assert card["training"] == {
         "epochs": 3,
-        "of": 3,
+        "of": registry.find("vae_digits").build({}).epochs,
+        "kept_epoch": 3,
         "seconds": record["seconds"],
         "machine": record["machine"],
         "mode": record["mode"],
@@ -73,6 +74,33 @@ def test_versions_add_up_and_the_card_names_the_newest(store, models):
         zoo.load("vae_digits", version)
     with pytest.raises(ValueError, match="'vae_digits' has no version 3. The newest is 2"):
         zoo.load("vae_digits", 3)
+
+
+def test_several_runs_are_averaged_and_the_first_is_stored(store, models, tmp_path):
+    other = training.train("vae_digits", {"epochs": 3, "hidden_units": (16,), "seed": 1}, out=tmp_path / "other", verbose=0)
+    card = pretrained.push(store[1], other, num_samples=20, root=models, allow_dirty=True, verbose=0)
+    test = data.load("digits", "test")
+    expected = [zoo.evaluate(Run.open(run).load_model(), test, num_samples=20, verbose=0)["nll"]["value"] for run in (store[1], other)]
+    nll = card["numbers"]["nll"]
+    assert nll["values"] == pytest.approx(expected) and nll["value"] == pytest.approx(np.mean(expected))
+    assert nll["stderr_runs"] == pytest.approx(abs(expected[0] - expected[1]) / 2)
+    assert nll["runs"] == [{"seed": 0}, {"seed": 1}] and card["seed"] == 0
+    assert "2 runs" in cards.headline(card, "nll") and "3 of 200 epochs" in cards.headline(card, "nll")
+    np.testing.assert_array_equal(zoo.load("vae_digits").get_weights()[0], Run.open(store[1]).load_model().get_weights()[0])
+
+
+def test_numbers_given_other_parts_of_an_image_stay_on_the_card(store, models):
+    """One recipe measures 1, 2 or 3 quadrants: the newest version's card tells all of them, and which version each is of."""
+    path = models / "vae_digits" / "card.json"
+    card = json.loads(path.read_text())
+    number = {"value": 50.0, "unit": "nats", "stderr_images": 0.1}
+    path.write_text(
+        json.dumps({**card, "arguments": {**card["arguments"], "seed": 5}, "numbers": {"conditional_nll_q2": number, "kl": number}})
+    )
+    card = pretrained.push(store[1], num_samples=5, root=models, allow_dirty=True, verbose=0)
+    assert card["version"] == 2 and card["numbers"]["conditional_nll_q2"] == {"version": 1, **number}
+    assert card["numbers"]["kl"]["value"] != 50.0
+    assert "q2 50.00 nats ± 0.10 (images)" in cards.headline(card, "conditional_nll_q1")
 
 
 def test_targets_are_runs_or_recipes(store, models):

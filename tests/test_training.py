@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import json
 import signal
 import subprocess
@@ -8,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from zoo import training
+from zoo import registry, training
 from zoo.training import Run, TrainingDiverged
 
 # Enough epochs that a run is still going when it is stopped after the second.
@@ -154,3 +155,22 @@ def test_damaged_files_are_told(copy_of):
     weights.unlink()
     with pytest.raises(ValueError, match="holds no trained weights. Finish it with `zoo train vae_digits --resume`"):
         Run.open(copy_of).load_model()
+
+
+def test_the_best_epoch_is_kept_where_the_recipe_says_so(tmp_path):
+    """A rate that is too high for the end: the last epoch is not the best."""
+    recipe = tmp_path / "best_digits.py"
+    source = (registry.find("vae_digits").path).read_text()
+    recipe.write_text(source.replace("        epochs=epochs,\n", '        epochs=epochs,\n        keep="best",\n'))
+    arguments = {"epochs": 12, "hidden_units": (16,), "learning_rate": 0.3}
+    run = Run.open(training.train(recipe, arguments, out=tmp_path / "run", verbose=0))
+    history = list(csv.DictReader((run.path / "history.csv").read_text().splitlines()))
+    losses = [float(row["val_loss"]) for row in history]
+    assert run.record["epochs"] == 12 and run.record["kept_epoch"] == 1 + int(np.argmin(losses)) < 12
+    from zoo import data
+
+    validation = data.load("digits", "train[1200:]")
+    received = run.load_model().evaluate(validation, batch_size=500, verbose=0, return_dict=True)["loss"]
+    assert received == pytest.approx(min(losses), rel=1e-5) and received < losses[-1]
+    with pytest.raises(ValueError, match="`keep` must be 'last' or 'best'. Received: keep='first'"):
+        dataclasses.replace(run.spec, keep="first")

@@ -206,6 +206,36 @@ def rate_distortion(points, path=None):
     return _finished(figure, path)
 
 
+def importance_curve(rows, path=None):
+    """Estimates of log p(x) and the samples that carry them, against the number of samples, one line a proposal.
+
+    Args:
+        rows: What `zoo.evaluation.importance.importance_curve` returns.
+    """
+    figure, (estimates, sizes) = plt.subplots(1, 2, figsize=(9.5, 3.6), layout="constrained")
+    labels = {"posterior": "draws from q(z|x)", "prior": "draws from the prior p(z)"}
+    for proposal, label in labels.items():
+        of_proposal = [row for row in rows if row["proposal"] == proposal]
+        if of_proposal:
+            counts, means, effective = ([row[key] for row in of_proposal] for key in ("num_samples", "log_prob", "effective_sample_size"))
+            errors = [row["stderr_images"] or 0.0 for row in of_proposal]
+            estimates.errorbar(counts, means, errors, marker="o", markersize=4, linewidth=1.2, capsize=2, label=label)
+            sizes.plot(counts, effective, marker="o", markersize=4, linewidth=1.2, label=label)
+    ends = [min(row["num_samples"] for row in rows), max(row["num_samples"] for row in rows)]
+    sizes.plot(ends, ends, color="0.7", linestyle="--", linewidth=0.8, label="every sample counts")
+    estimates.set_title(f"Estimate of log p(x), mean of {rows[0]['num_examples']} images", fontsize=9)
+    estimates.set_ylabel("nats per image, ± standard error over images", fontsize=8)
+    sizes.set_title("Samples that carry the estimate", fontsize=9)
+    sizes.set_ylabel("effective sample size, median over images", fontsize=8)
+    sizes.set_yscale("log")
+    for axis in (estimates, sizes):
+        axis.set_xscale("log")
+        axis.set_xlabel("samples of z per image", fontsize=8)
+        axis.tick_params(labelsize=8)
+        axis.legend(fontsize=8, frameon=False)
+    return _finished(figure, path)
+
+
 def _draw_plane(axis, positions, labels):
     """Points [N, 2] with their labels, on lines of equal ELBO = -(distortion + rate)."""
     axis.plot(*positions.T, "o", markersize=4)

@@ -29,6 +29,8 @@ class ImageModel(CompiledModel):
 
     # Constructor argument -> attribute that holds the part. Keras saves parts by their own configurations.
     _PARTS = {}
+    # Name -> shape of the latents that `decode` takes: none, unless the model says so.
+    latent_shapes = {}
 
     def __init__(self, likelihood, *, pixels=None, condition_shape=None, seed=0, **kwargs):
         super().__init__(seed=seed, **kwargs)

@@ -15,7 +15,7 @@ def signatures(model):
     """Name -> `tf.function` with its input signature, for a model of the zoo; what it cannot answer is left out."""
     image = {"image": tf.TensorSpec([None, *model.image_shape], tf.float32, name="image")}
     seed = {"seed": tf.TensorSpec([None, 2], tf.int32, name="seed")}
-    latents = {name: tf.TensorSpec([None, *shape], tf.float32, name=name) for name, shape in getattr(model, "latent_shapes", {}).items()}
+    latents = {name: tf.TensorSpec([None, *shape], tf.float32, name=name) for name, shape in model.latent_shapes.items()}
     given = {}
     if model.condition_shape is not None:
         given["condition"] = tf.TensorSpec([None, *model.condition_shape], tf.float32, name="condition")
