@@ -48,8 +48,9 @@ def export(model, directory, *, version=None, card=None):
     directory.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(prefix=f".{version}.", dir=directory))
     try:
-        _write(model, beside)
-        _check(model, beside)
+        functions = signatures(model)
+        _write(model, functions, beside)
+        _check(functions, beside)
         if card is not None:
             files = {f"{version}/{name.partition('/')[2]}": digest for name, digest in file_hashes(beside).items()}
             (beside / "assets.extra").mkdir()
@@ -73,26 +74,25 @@ def _next_version(directory):
     return max(versions(directory), default=0) + 1
 
 
-def _write(model, directory):
+def _write(model, functions, directory):
     module = tf.Module()
     # In the order of `model.weights`: where `zoo.load` reads them from.
     module.model_weights = [weight.value for weight in model.weights]
-    functions = signatures(model)
     tf.saved_model.save(module, str(directory), {**functions, "serving_default": functions[DEFAULT_SIGNATURE]})
 
 
-def _check(model, directory):
+def _check(functions, directory):
     """Raises unless the files answer as the model does, and hold nothing that a stock server refuses."""
     graph = saved_model_pb2.SavedModel.FromString((directory / "saved_model.pb").read_bytes()).meta_graphs[0].graph_def
-    functions = graph.library.function
-    nodes = [*graph.node, *(node for function in functions for node in function.node_def)]
+    library = graph.library.function
+    nodes = [*graph.node, *(node for function in library for node in function.node_def)]
     stateful = sorted({node.op for node in nodes if node.op.startswith(("Random", "Stateful")) and "Partitioned" not in node.op})
     if stateful:
         raise RuntimeError(f"The exported graph draws without a seed: it holds {', '.join(stateful)}.")
-    if any("_XlaMustCompile" in item.attr and item.attr["_XlaMustCompile"].b for item in [*functions, *nodes]):
+    if any("_XlaMustCompile" in item.attr and item.attr["_XlaMustCompile"].b for item in [*library, *nodes]):
         raise RuntimeError("The exported graph holds a function that has to be compiled with XLA, which a stock server refuses.")
     loaded = tf.saved_model.load(str(directory))
-    for name, function in signatures(model).items():
+    for name, function in functions.items():
         question = _question(function)
         expected, received = function(**question), loaded.signatures[name](**question)
         for output, value in expected.items():
