@@ -42,6 +42,7 @@ _MODULES = (
     "random",
     "schedules",
     "serving",
+    "sweep",
 )
 
 __all__ = ["__version__", *_NAMES, *_MODULES]

@@ -58,22 +58,35 @@ LABELS = {
 
 def headline(card, key):
     """The number that stands for a recipe, with its errors, as a table shows it; all of `conditional_nll_q1` ... `q3` where there are."""
-    base = key.partition("_q")[0]
-    numbers = {name: number for name, number in (card or {"numbers": {}})["numbers"].items() if name.partition("_q")[0] == base}
+    numbers = headline_numbers(card, key)
     if not numbers:
         return "not yet measured"
+    base = _base(key)
     cells = [_cell(LABELS[base] + name.removeprefix(base).replace("_q", " q"), number) for name, number in sorted(numbers.items())]
     training = card["training"]
     partly = [] if training["epochs"] == training["of"] else ["{epochs:,} of {of:,} epochs".format(**training)]
     return "; ".join(cells + partly)
 
 
+def headline_numbers(card, key):
+    """The numbers of a card that `headline` shows, by key."""
+    return {name: number for name, number in (card or {"numbers": {}})["numbers"].items() if _base(name) == _base(key)}
+
+
+def value_shown(number):
+    """A number's value as tables and docstrings show it: "86.68 nats", "0.9512"."""
+    return f"{number['value']:.2f} nats" if number["unit"] == "nats" else f"{number['value']:.4f}"
+
+
+def _base(key):
+    return key.partition("_q")[0]
+
+
 def _cell(label, number):
     digits = 2 if number["unit"] == "nats" else 4
-    unit = f" {number['unit']}" if number["unit"] == "nats" else ""
     errors = {"stderr_images": "images", "stderr_sampling": "noise", "stderr_runs": f"{len(number.get('values', ()))} runs"}
     shown = [f" ± {number[key]:.{digits}f} ({name})" for key, name in errors.items() if key in number]
-    return f"{label} {number['value']:.{digits}f}{unit}{''.join(shown)}"
+    return f"{label} {value_shown(number)}{''.join(shown)}"
 
 
 def file_hashes(version_directory):
