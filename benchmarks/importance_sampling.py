@@ -32,7 +32,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--recipe", default="vae_mnist", help="a stored model (vae_mnist)")
     parser.add_argument("--data-dir", metavar="DIR", help="where TFDS keeps its data; by default $ZOO_DATA_DIR")
-    parser.add_argument("--images", type=int, default=20, help="the first of the test split (20)")
+    parser.add_argument("--images", type=int, default=100, help="the first of the test split (100)")
     parser.add_argument("--samples", type=int, default=100_000, metavar="S", help="the most samples: 1, 10, 100 ... S (100,000)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows, with machine, date and versions")

@@ -31,7 +31,7 @@ ALLOWED = {
     "data": set(),
     "plots": set(),
     "training": {"data", "registry", "plots"},
-    "evaluation": set(),
+    "evaluation": {"objectives"},
     "serving": {"cards"},
     "pretrained": {"cards", "data", "plots", "registry", "evaluation", "serving", "training"},
     "sweep": {"data", "evaluation", "plots", "registry", "training"},
