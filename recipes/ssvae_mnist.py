@@ -1,13 +1,15 @@
-"""Semi-supervised MNIST with 100 labels: Kingma et al.'s M2.
+"""Semi-supervised MNIST with 100 labels: Kingma et al.'s M1 + M2.
 
-    zoo train ssvae_mnist
+    zoo train ssvae_mnist label_seed=0
 
 Not yet measured.
 
 Kingma, Rezende, Mohamed & Welling, "Semi-supervised learning with deep generative models", NIPS 2014 (https://arxiv.org/abs/1406.5298):
-a class y and a style z, y summed over where it is unknown. Ten labels a class, drawn by `label_seed`, among 50,000 images; the other 10,000
-training images are for validation. The labelled images are repeated, so that a batch holds some of them, and images are binarized anew
-at every step, for the classifier as well.
+a class y and a style z explain the latents h of a VAE that never saw a label, here the stored `vae_mnist`; y is summed over where it is
+unknown. Ten labels a class, drawn by `label_seed`, among the 50,000 images that `vae_mnist` was trained on; the other 10,000 training
+images are for validation. The labelled images are repeated, so that a batch holds some of them, and every image is binarized and encoded
+with fresh noise at every step. The paper reports errors of 3.33 % for M1 + M2 and 11.97 % for M2 alone (quoted from memory, not checked);
+Pyro's tutorial an accuracy of 0.9319 for M2 with an auxiliary loss.
 """
 
 import zoo
@@ -19,25 +21,24 @@ def recipe(
     label_seed: int = 0,
     repeat: int = 50,
     classification_weight: float = 10.0,
-    hidden_units: tuple[int, ...] = (500,),
-    classifier_units: tuple[int, ...] = (500,),
-    latent_dim: int = 50,
-    learning_rate: float = 1e-3,
-    batch_size: int = 200,
-    epochs: int = 60,
+    hidden_units: tuple[int, ...] = (300,),
+    latent_dim: int = 20,
+    learning_rate: float = 3e-3,
+    batch_size: int = 500,
+    epochs: int = 100,
     seed: int = 0,
 ) -> zoo.Recipe:
-    image_shape = (28, 28, 1)
-
     def model():
+        base = zoo.load("vae_mnist")
         posterior = zoo.layers.DiagonalNormal(latent_dim)
-        likelihood = zoo.layers.Bernoulli(image_shape)
-        return zoo.SemiSupervisedVAE(
-            classifier=zoo.networks.MLP(classifier_units, 10),
+        features = zoo.layers.DiagonalNormal(base.posterior_layer.latent_dim)
+        return zoo.StackedVAE(
+            base=base,
+            classifier=zoo.networks.MLP(hidden_units, 10),
             encoder=zoo.networks.MLP(hidden_units, posterior.num_params),
-            decoder=zoo.networks.MLP(hidden_units, likelihood.num_params),
+            decoder=zoo.networks.MLP(hidden_units, features.num_params),
             posterior=posterior,
-            likelihood=likelihood,
+            features=features,
             num_classes=10,
             classification_weight=classification_weight,
             seed=seed,
@@ -49,7 +50,7 @@ def recipe(
         return keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, num_steps))
 
     return zoo.Recipe(
-        family="SemiSupervisedVAE",
+        family="StackedVAE",
         model=model,
         optimizer=optimizer,
         dataset=zoo.Dataset(name="mnist", train="train[:50000]", validation="train[50000:]", test="test"),
@@ -57,7 +58,6 @@ def recipe(
         batch_size=batch_size,
         seed=seed,
         training_examples=lambda examples: zoo.data.hide_labels(examples, labels_per_class, label_seed, repeat),
-        initialize=lambda model, examples: model.start_at_mean(examples["image"]),
         headline="accuracy",
         evaluation_samples=500,
     )

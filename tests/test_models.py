@@ -54,6 +54,12 @@ def autoencoder():
     return zoo.Autoencoder(mlp(2), decoder, likelihood)
 
 
+def stacked(**kwargs):
+    base = zoo.VAE(*parts(3))
+    features, posterior = layers.DiagonalNormal(3), layers.DiagonalNormal(2)
+    return zoo.StackedVAE(base, mlp(K), mlp(posterior.num_params), mlp(features.num_params), posterior, features, num_classes=K, **kwargs)
+
+
 MODELS = {
     "autoencoder": autoencoder,
     "cvae": lambda: zoo.CVAE(*parts(), num_classes=K),
@@ -64,6 +70,7 @@ MODELS = {
     "relaxation": lambda: class_style(objective=objectives.Relaxation()),
     "joint": lambda: class_style(zoo.JointVAE, style_capacity=3.0, class_capacity=1.0),
     "semi-supervised": lambda: class_style(zoo.SemiSupervisedVAE),
+    "stacked": stacked,
     "completion": completion,
     "completion network": lambda: zoo.CompletionNetwork(mlp(16), layers.Bernoulli(IMAGE_SHAPE), visible=quadrants(IMAGE_SHAPE, 1)),
 }
@@ -236,6 +243,34 @@ def test_labels_that_are_not_labels_are_told():
         class_style(zoo.SemiSupervisedVAE, classification_weight=-1)
     with pytest.raises(ValueError, match="ClassStyleVAE infers its class and takes no condition"):
         class_style(condition_shape=(3,))
+
+
+def test_stacked_bound_is_that_of_both_models():
+    model = stacked(classification_weight=5.0)
+    base_weights = len(model.base.weights)
+    assert len(model.trainable_weights) == len(model.weights) - base_weights
+    loc, raw = np.split(np.asarray(model.base.encoder(X), np.float64), 2, axis=-1)
+    h = (loc + np.exp(8 * np.tanh(raw / 8)) * NOISE.of_latent(0).normal(1, (3,)).numpy()).astype(np.float32)
+    q = special.softmax(np.asarray(model.classifier(h), np.float64), axis=-1)
+    eps = NOISE.of_latent(2).normal(1, (2,)).numpy()
+    columns = []
+    for k in range(K):
+        y = np.tile(np.eye(K, dtype=np.float32)[k], (len(X), 1))
+        loc, raw = np.split(np.asarray(model.encoder(h, condition=y), np.float64), 2, axis=-1)
+        scale = np.exp(8 * np.tanh(raw / 8))
+        log_prob = normal_log_prob(model.decoder((loc + scale * eps).astype(np.float32), condition=y), h)
+        columns.append(log_prob - 0.5 * (scale**2 + loc**2 - 1 - 2 * np.log(scale)).sum(-1) - np.log(K))
+    m1 = bernoulli_log_prob(model.base.decoder(h), X) - normal_log_prob(model.base.encoder(X), h)
+    of_class = np.stack(columns, axis=1) + m1[:, None]
+    unlabelled = (q * (of_class - np.log(q))).sum(1)
+    labelled = of_class[np.arange(7), LABELS] + 5.0 * np.log(q[np.arange(7), LABELS])
+    labels = np.where(np.arange(7) < 3, LABELS, -1).astype(np.int32)
+    terms = model.loss_terms({"image": tf.constant(X), "label": tf.constant(labels)}, NOISE, training=True)
+    np.testing.assert_allclose(terms["elbo"], unlabelled, rtol=1e-4)
+    np.testing.assert_allclose(terms["loss"], -np.where(labels >= 0, labelled, unlabelled), rtol=1e-4)
+    assert model.decode({"y": np.eye(K, dtype=np.float32), "z": np.zeros((K, 2), np.float32)}).batch_shape == (K,)
+    with pytest.raises(ValueError, match="`base` must be a zoo.VAE without a condition. Received: CVAE"):
+        zoo.StackedVAE(zoo.CVAE(*parts(3), num_classes=K), mlp(K), mlp(4), mlp(6), layers.DiagonalNormal(2), layers.DiagonalNormal(3))
 
 
 # -- Conditional on a label

@@ -23,6 +23,7 @@ _NAMES = {
     "ClassStyleVAE": "zoo.models.class_style_vae",
     "JointVAE": "zoo.models.joint_vae",
     "SemiSupervisedVAE": "zoo.models.semi_supervised_vae",
+    "StackedVAE": "zoo.models.stacked_vae",
     "train": "zoo.training",
     "evaluate": "zoo.evaluation.likelihood",
     "load": "zoo.pretrained",

@@ -46,6 +46,18 @@ def over_samples(network, x, condition=None):
     return unfold(params, x.shape[:-2])
 
 
+def over_pairs(network, x, condition):
+    """Applies a network to pairs of vectors x [..., B, D] and condition [..., B, K] whose leading dimensions broadcast. -> [..., B, P]"""
+    x, condition = tf.convert_to_tensor(x), tf.convert_to_tensor(condition)
+    samples = tf.broadcast_static_shape(x.shape[:-1], condition.shape[:-1])[:-1]
+    shape = tf.broadcast_dynamic_shape(tf.shape(x)[:-1], tf.shape(condition)[:-1])
+
+    def flat(vectors):
+        return tf.reshape(tf.broadcast_to(vectors, tf.concat([shape, tf.shape(vectors)[-1:]], axis=0)), [-1, vectors.shape[-1]])
+
+    return unfold(network(flat(x), condition=flat(condition)), samples)
+
+
 def unfold(params, samples):
     """[S B, P] -> [*samples, B, P]."""
     return tf.reshape(params, [*samples, -1, params.shape[-1]]) if len(samples) else params

@@ -10,5 +10,6 @@ from zoo.models.cvae import CVAE as CVAE
 from zoo.models.hierarchical_vae import HierarchicalVAE as HierarchicalVAE
 from zoo.models.joint_vae import JointVAE as JointVAE
 from zoo.models.semi_supervised_vae import SemiSupervisedVAE as SemiSupervisedVAE
+from zoo.models.stacked_vae import StackedVAE as StackedVAE
 from zoo.models.vae import VAE as VAE
 from zoo.models.vae import VAEOutput as VAEOutput

@@ -9,6 +9,8 @@ Kingma, Rezende, Mohamed & Welling, "Semi-supervised learning with deep generati
 https://arxiv.org/abs/1406.5298
 """
 
+import math
+
 import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -17,7 +19,7 @@ from zoo.layers.latents import Latents
 from zoo.layers.posteriors import Categorical
 from zoo.layers.priors import StandardNormal, UniformCategorical
 from zoo.models.vae import VAE, VAEOutput
-from zoo.networks import unfold
+from zoo.networks import over_pairs, unfold
 from zoo.objectives import Enumeration
 from zoo.random import Stream, draw
 
@@ -99,9 +101,7 @@ class ClassStyleVAE(VAE):
     def decode(self, z, condition=None):
         """p(x|y, z), where `z` is a dict of y [..., B, K] and z [..., B, D]."""
         y, style = (tf.convert_to_tensor(z[name], tf.float32) for name in ("y", "z"))
-        style = tf.broadcast_to(style, tf.concat([tf.shape(y)[:-1], tf.shape(style)[-1:]], axis=0))  # one style may serve all classes
-        params = self.decoder(tf.reshape(style, [-1, style.shape[-1]]), condition=tf.reshape(y, [-1, y.shape[-1]]))
-        return self.likelihood_layer(unfold(params, y.shape[:-2]))
+        return self.likelihood_layer(over_pairs(self.decoder, style, y))  # one style may serve all classes
 
     def enumerated(self, batch, noise):
         """Both programs at every class: the pass whose y runs over all K, with one draw of z given each. Batch shape [K, B]."""
@@ -135,6 +135,11 @@ class ClassStyleVAE(VAE):
         probs = tf.transpose(out.posterior.given("y").probs_parameter())  # [K, B]
         return tf.reduce_sum(probs * out.likelihood.log_prob(x), axis=0)
 
+    def bound_by_class(self, x, out):
+        """log p(x|y, z_y) + log p(y) - KL(q(z|x, y) || p(z)) for each class of an enumerated pass: nats [K, B]."""
+        kl_z = tfd.kl_divergence(out.posterior.given("z", out.z), out.prior.given("z"))  # [K, B], or [B] where z does not see y
+        return out.likelihood.log_prob(x) - kl_z - math.log(self.num_classes)
+
     def loss_terms(self, batch, noise, training):
         loss, _ = self.objective.loss(self, batch, noise)
         return {"loss": loss, **self.bound_terms(batch, self.enumerated(batch, noise))}
@@ -154,27 +159,35 @@ class ClassStyleVAE(VAE):
 
     def classify(self, x):
         """q(y|x): probabilities [B, K]."""
-        return self.encode(x).given("y").probs_parameter()
+        posterior = self.encode(x)
+        return posterior.given("y", self._most_probable(posterior)).probs_parameter()
 
     def reconstruct(self, x, condition=None):
         """Mean of p(x|y, z) at the most probable class and the mean style given it: [B, *image_shape]."""
-        posterior = self.encode(x)
-        y = tf.one_hot(tf.argmax(posterior.given("y").probs_parameter(), axis=-1), self.num_classes)
-        return self.decode({"y": y, "z": posterior.given("z", {"y": y}).mean()}).mean()
+        return self.decode(self._most_probable(self.encode(x))).mean()
+
+    def _most_probable(self, posterior):
+        """The latents as a dict: each at its mean given those before it, but for the class, which is the most probable one."""
+        z = {}
+        for name in posterior.parts:
+            mean = posterior.given(name, z).mean()
+            z[name] = tf.one_hot(tf.argmax(mean, axis=-1), self.num_classes) if name == "y" else mean
+        return z
 
     @property
     def latent_shapes(self):
         return {"y": (self.num_classes,), "z": self.posterior_layer.event_shape}
 
     def latent_parameters(self, x, condition=None):
+        """`probs` of the classes, and the parameters of the style given the most probable one."""
         posterior = self.encode(x)
-        probs = posterior.given("y").probs_parameter()
-        y = tf.one_hot(tf.argmax(probs, axis=-1), self.num_classes)
-        return {"probs": probs, **self.posterior_layer.named_parameters(posterior.given("z", {"y": y}))}
+        z = self._most_probable(posterior)
+        style = self.posterior_layer.named_parameters(posterior.given("z", z))
+        return {"probs": posterior.given("y", z).probs_parameter(), **style}
 
     def latent_means(self, out):
-        y = tf.one_hot(tf.argmax(out.posterior.given("y").probs_parameter(), axis=-1), self.num_classes)
-        return {"z": out.posterior.given("z", {"y": y}).mean()}
+        z = self._most_probable(out.posterior)
+        return {name: value for name, value in z.items() if name != "y"}
 
     def _build_parts(self):
         super()._build_parts()

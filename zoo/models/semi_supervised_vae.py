@@ -11,12 +11,9 @@ https://arxiv.org/abs/1406.5298
 import keras
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
 
 from zoo.models.class_style_vae import ClassStyleVAE
 from zoo.objectives import Enumeration
-
-tfd = tfp.distributions
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -50,16 +47,14 @@ class SemiSupervisedVAE(ClassStyleVAE):
 
     def loss_terms(self, batch, noise, training):
         out = self.enumerated(batch, noise)
-        q_y = out.posterior.given("y")
-        kl_z = tfd.kl_divergence(out.posterior.given("z", out.z), out.prior.given("z"))  # [K, B], or [B]
-        of_class = out.likelihood.log_prob(batch["image"]) - kl_z - np.log(self.num_classes)  # L(x, y): [K, B]
-        log_probs = tf.nn.log_softmax(q_y.logits_parameter())  # [B, K]
-        unlabelled = tf.reduce_sum(tf.exp(log_probs) * (tf.transpose(of_class) - log_probs), axis=-1)  # U(x)
+        of_class = tf.transpose(self.bound_by_class(batch["image"], out))  # L(x, y): [B, K]
+        log_probs = tf.nn.log_softmax(out.posterior.given("y", out.z).logits_parameter())  # [B, K]
+        unlabelled = tf.reduce_sum(tf.exp(log_probs) * (of_class - log_probs), axis=-1)  # U(x)
 
         label = batch["label"]
         known = label >= 0
         class_of = tf.one_hot(label, self.num_classes)  # zeros where the label is -1
-        labelled = tf.reduce_sum(class_of * (tf.transpose(of_class) + self.classification_weight * log_probs), axis=-1)
+        labelled = tf.reduce_sum(class_of * (of_class + self.classification_weight * log_probs), axis=-1)
         correct = tf.equal(tf.argmax(log_probs, axis=-1, output_type=tf.int32), label)
         return {
             "loss": -tf.where(known, labelled, unlabelled),

@@ -1,0 +1,128 @@
+"""M1 + M2: the semi-supervised VAE on the latents of another VAE.
+
+    generative program   p(y) p(z) p(h | y, z) p(x | h)
+    inference program    q(h | x) q(y | h) q(z | h, y)
+
+M1 is a VAE of its own, trained on images alone: q(h|x) and p(x|h). M2 is a class and a style that explain h, a vector, in place of the
+image: summing over classes then costs little. Together they bound log p(x):
+
+    log p(x|h) - log q(h|x) + (sum_y q(y|h) (log p(h|y, z) + log p(y) - KL(q(z|h, y) || p(z))) + H(q(y|h)))
+
+Kingma, Rezende, Mohamed & Welling, "Semi-supervised learning with deep generative models", NIPS 2014, section 3.1.
+https://arxiv.org/abs/1406.5298
+"""
+
+import math
+
+import keras
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from zoo.layers.latents import Latents
+from zoo.models.semi_supervised_vae import SemiSupervisedVAE
+from zoo.models.vae import VAE, VAEOutput
+from zoo.networks import over_pairs, over_samples
+from zoo.random import Stream, draw
+
+tfd = tfp.distributions
+
+
+@keras.saving.register_keras_serializable(package="zoo")
+class StackedVAE(SemiSupervisedVAE):
+    """Semi-supervised VAE on the latents h of a trained `zoo.VAE`, whose weights stay as they are.
+
+    Args:
+        base: M1, a `zoo.VAE` without a condition.
+        classifier: Network h [B, H] -> logits of q(y|h) [B, K].
+        encoder: Network (h [B, H], condition y [B, K]) -> parameters of q(z|h, y).
+        decoder: Network (z [B, D], condition y [B, K]) -> parameters of p(h|y, z).
+        posterior: Layer from parameters to q(z|h, y).
+        features: Layer from parameters to p(h|y, z), such as `zoo.layers.DiagonalNormal(H)`.
+        num_classes, classification_weight, seed: As in `zoo.SemiSupervisedVAE`.
+
+    Metrics: `loss`, `elbo`, `log_likelihood` (log p(x|h)), `kl_monte_carlo` and `accuracy`.
+
+    Raises:
+        ValueError: If `base` is no plain VAE, a part does not fit its neighbour, or labels are missing or out of range.
+    """
+
+    _PARTS = {
+        "base": "base",
+        "classifier": "classifier",
+        "encoder": "encoder",
+        "decoder": "decoder",
+        "posterior": "posterior_layer",
+        "features": "features_layer",
+    }
+
+    def __init__(self, base, classifier, encoder, decoder, posterior, features, *, pixels=None, **kwargs):
+        if type(base) is not VAE or base.condition_shape is not None:
+            raise ValueError(f"`base` must be a zoo.VAE without a condition. Received: {type(base).__name__}.")
+        base.trainable = False
+        self.base = base
+        self.features_layer = features
+        super().__init__(
+            classifier, encoder, decoder, posterior, base.likelihood_layer, style_sees_class=True, pixels=pixels or base.pixels, **kwargs
+        )
+
+    # -- The two programs
+
+    def encode(self, x, condition=None):
+        """q(h|x) q(y|h) q(z|h, y): outcomes are dicts of h [B, H], y [B, K] and z [B, D]."""
+        return Latents(
+            h=self.base.encode(self._as_tensors(x, None)[0]),
+            y=lambda latents: self.class_layer(over_samples(self.classifier, latents["h"])),
+            z=lambda latents: self.posterior_layer(over_pairs(self.encoder, latents["h"], latents["y"])),
+        )
+
+    def prior(self, condition=None):
+        """p(y) p(z) p(h|y, z)"""
+        return Latents(
+            y=self.class_prior_layer(),
+            z=self.prior_layer(),
+            h=lambda latents: self.features_layer(over_pairs(self.decoder, latents["z"], latents["y"])),
+        )
+
+    def decode(self, z, condition=None):
+        """p(x|h), where `z` is a dict that holds h; or y and z, whose most typical h it then is."""
+        h = z["h"] if "h" in z else self.prior().given("h", z).mean()
+        return self.base.decode(h)
+
+    def enumerated(self, batch, noise):
+        """Both programs at one draw of h and at every class, with one draw of z given each. y and z have the batch shape [K, B]."""
+        posterior = self.encode(batch["image"])
+        h = draw(posterior.given("h"), noise.of_latent(0), Stream.LATENT)  # [B, H]
+        y = self._every_class(tf.shape(h)[0])  # [K, B, K]
+        z = draw(posterior.given("z", {"h": h, "y": y}), noise.of_latent(2), Stream.LATENT)
+        latents = {"h": h, "y": y, "z": z}
+        return VAEOutput(posterior, self.prior(), latents, self.decode(latents))
+
+    # -- The bound
+
+    def bound_by_class(self, x, out):
+        kl_z = tfd.kl_divergence(out.posterior.given("z", out.z), out.prior.given("z"))  # [K, B]
+        of_class = out.prior.given("h", out.z).log_prob(out.z["h"]) - kl_z - math.log(self.num_classes)
+        return of_class + out.likelihood.log_prob(x) - out.posterior.given("h").log_prob(out.z["h"])
+
+    def bound_terms(self, batch, out):
+        q_y = out.posterior.given("y", out.z)
+        probs, log_probs = q_y.probs_parameter(), tf.nn.log_softmax(q_y.logits_parameter())
+        elbo = tf.reduce_sum(probs * (tf.transpose(self.bound_by_class(batch["image"], out)) - log_probs), axis=-1)
+        log_likelihood = out.likelihood.log_prob(batch["image"])
+        return {"elbo": elbo, "log_likelihood": log_likelihood, "kl_monte_carlo": log_likelihood - elbo}
+
+    def kl(self, out):
+        return tf.reduce_mean(out.posterior.log_prob(out.z) - out.prior.log_prob(out.z), axis=0)
+
+    @property
+    def term_names(self):
+        return ("loss", "elbo", "log_likelihood", "kl_monte_carlo", "accuracy")
+
+    def _build_parts(self):
+        super()._build_parts()
+        self.has_analytic_kl = False
+
+    def get_config(self):
+        config = super().get_config()
+        del config["style_sees_class"]
+        return config
