@@ -79,11 +79,10 @@ def test_versions_add_up_and_the_card_names_the_newest(store, models):
 def test_several_runs_are_averaged_and_the_first_is_stored(store, models, tmp_path):
     other = training.train("vae_digits", {"epochs": 3, "hidden_units": (16,), "seed": 1}, out=tmp_path / "other", verbose=0)
     card = pretrained.push(store[1], other, num_samples=20, root=models, allow_dirty=True, verbose=0)
-    test = data.load("digits", "test")
-    expected = [zoo.evaluate(Run.open(run).load_model(), test, num_samples=20, verbose=0)["nll"]["value"] for run in (store[1], other)]
     nll = card["numbers"]["nll"]
-    assert nll["values"] == pytest.approx(expected) and nll["value"] == pytest.approx(np.mean(expected))
-    assert nll["stderr_runs"] == pytest.approx(abs(expected[0] - expected[1]) / 2)
+    first, second = nll["values"]
+    assert first == pytest.approx(store[2]["numbers"]["nll"]["value"]) and abs(first - second) > 1e-3
+    assert nll["value"] == pytest.approx((first + second) / 2) and nll["stderr_runs"] == pytest.approx(abs(first - second) / 2)
     assert nll["runs"] == [{"seed": 0}, {"seed": 1}] and card["seed"] == 0
     assert "2 runs" in cards.headline(card, "nll") and "3 of 200 epochs" in cards.headline(card, "nll")
     np.testing.assert_array_equal(zoo.load("vae_digits").get_weights()[0], Run.open(store[1]).load_model().get_weights()[0])

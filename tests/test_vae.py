@@ -254,6 +254,8 @@ class TestConditional:
             model.fit({"image": images, "condition": self.CONDITION[:39]})
         with pytest.raises(ValueError, match=r"Received: shape \(40, 2\)"):
             model.encode(images, self.CONDITION[:, :2])
+        with pytest.raises(ValueError, match=r"VAE takes no condition here. Received: a condition of shape \(40, 3\)"):
+            make_vae().reconstruct(images, self.CONDITION)
 
 
 def test_predict_gives_reconstructions(make_vae, images):

@@ -121,6 +121,8 @@ class ImageModel(CompiledModel):
         return x, None if self.condition_shape is None else self._check_condition(condition)
 
     def _check_condition(self, condition, num_rows=None):
+        if self.condition_shape is None:
+            raise ValueError(f"{type(self).__name__} takes no condition here. Received: a condition of shape {np.shape(condition)}.")
         if condition is None:
             raise ValueError(f"This model needs a condition of shape {self.condition_shape} beside each image. Received: none.")
         condition = tf.cast(tf.convert_to_tensor(condition), tf.float32)

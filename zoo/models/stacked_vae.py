@@ -32,7 +32,7 @@ class StackedVAE(SemiSupervisedVAE):
     """Semi-supervised VAE on the latents h of a trained `zoo.VAE`, whose weights stay as they are.
 
     Args:
-        base: M1, a `zoo.VAE` without a condition.
+        base: M1, a `zoo.VAE` without a condition. It is copied.
         classifier: Network h [B, H] -> logits of q(y|h) [B, K].
         encoder: Network (h [B, H], condition y [B, K]) -> parameters of q(z|h, y).
         decoder: Network (z [B, D], condition y [B, K]) -> parameters of p(h|y, z).
@@ -58,8 +58,10 @@ class StackedVAE(SemiSupervisedVAE):
     def __init__(self, base, classifier, encoder, decoder, posterior, features, *, pixels=None, **kwargs):
         if type(base) is not VAE or base.condition_shape is not None:
             raise ValueError(f"`base` must be a zoo.VAE without a condition. Received: {type(base).__name__}.")
-        base.trainable = False
-        self.base = base
+        self.base = VAE.from_config(base.get_config())  # a copy, without the optimizer that trained it
+        self.base.set_weights(base.get_weights())
+        for weight in self.base.weights:  # `base.trainable = False` would not survive saving: Keras keeps it with parts of a part only
+            weight.trainable = False
         self.features_layer = features
         super().__init__(
             classifier, encoder, decoder, posterior, base.likelihood_layer, style_sees_class=True, pixels=pixels or base.pixels, **kwargs
