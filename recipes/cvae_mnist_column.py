@@ -15,7 +15,7 @@ import zoo
 def recipe(
     *,
     columns: int = 1,
-    hidden_units: tuple[int, ...] = (500, 500),
+    hidden_units: tuple[int, ...] = (200, 200),
     latent_dim: int = 50,
     learning_rate: float = 1e-3,
     batch_size: int = 100,

@@ -2,8 +2,9 @@
 
     zoo train iwae_mnist
 
-88 minutes on two cores of an AMD EPYC that were shared with other work; an epoch takes 5 seconds on idle ones. With seed 0 expect 85.87 nats:
--log p(x) on the 10,000 test images with 5,000 importance samples each; 25 of 50 latent dimensions are active (21 in `vae_mnist`).
+88 minutes on two cores of an AMD EPYC that were shared with other work; an epoch takes 5 seconds on idle ones. With seed 0 expect
+85.87 nats: -log p(x) on the 10,000 test images with 5,000 importance samples each; 25 of 50 latent dimensions are active, where
+`vae_mnist` has 21.
 
 Burda, Grosse & Salakhutdinov, "Importance Weighted Autoencoders", ICLR 2016 (https://arxiv.org/abs/1509.00519): the networks of
 `vae_mnist`, 784-200-200-50-200-200-784, tanh, trained on the bound of k = 5 samples. They report 85.54 nats, nbip/IWAE 85.18, and 84.90

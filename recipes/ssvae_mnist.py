@@ -25,20 +25,18 @@ def recipe(
     latent_dim: int = 20,
     learning_rate: float = 3e-3,
     batch_size: int = 500,
-    epochs: int = 100,
+    epochs: int = 60,
     seed: int = 0,
 ) -> zoo.Recipe:
     def model():
         base = zoo.load("vae_mnist")
         posterior = zoo.layers.DiagonalNormal(latent_dim)
-        features = zoo.layers.DiagonalNormal(base.posterior_layer.latent_dim)
         return zoo.StackedVAE(
             base=base,
             classifier=zoo.networks.MLP(hidden_units, 10),
             encoder=zoo.networks.MLP(hidden_units, posterior.num_params),
-            decoder=zoo.networks.MLP(hidden_units, features.num_params),
+            decoder=zoo.networks.MLP(hidden_units, 2 * base.posterior_layer.latent_dim),
             posterior=posterior,
-            features=features,
             num_classes=10,
             classification_weight=classification_weight,
             seed=seed,
@@ -58,6 +56,7 @@ def recipe(
         batch_size=batch_size,
         seed=seed,
         training_examples=lambda examples: zoo.data.hide_labels(examples, labels_per_class, label_seed, repeat),
+        initialize=lambda model, examples: model.keep_active(examples["image"]),
         headline="accuracy",
         evaluation_samples=500,
     )

@@ -56,8 +56,8 @@ def autoencoder():
 
 def stacked(**kwargs):
     base = zoo.VAE(*parts(3))
-    features, posterior = layers.DiagonalNormal(3), layers.DiagonalNormal(2)
-    return zoo.StackedVAE(base, mlp(K), mlp(posterior.num_params), mlp(features.num_params), posterior, features, num_classes=K, **kwargs)
+    posterior = layers.DiagonalNormal(2)
+    return zoo.StackedVAE(base, mlp(K), mlp(posterior.num_params), mlp(2 * 3), posterior, num_classes=K, **kwargs)
 
 
 MODELS = {
@@ -245,10 +245,18 @@ def test_labels_that_are_not_labels_are_told():
         class_style(condition_shape=(3,))
 
 
+def test_only_active_latents_of_the_base_are_kept():
+    model = stacked()
+    last = model.base.encoder.stack[-1]
+    last.kernel.assign(last.kernel * np.array([5, 0, 5, 1, 1, 1], np.float32))  # the mean of the second latent is constant
+    model.keep_active(X)
+    np.testing.assert_array_equal(model.active, [1, 0, 1])
+
+
 def test_stacked_bound_is_that_of_both_models():
     model = stacked(classification_weight=5.0)
     base_weights = len(model.base.weights)
-    assert len(model.trainable_weights) == len(model.weights) - base_weights
+    assert len(model.trainable_weights) == len(model.weights) - base_weights - 1  # and the mask of active latents
     loc, raw = np.split(np.asarray(model.base.encoder(X), np.float64), 2, axis=-1)
     h = (loc + np.exp(8 * np.tanh(raw / 8)) * NOISE.of_latent(0).normal(1, (3,)).numpy()).astype(np.float32)
     q = special.softmax(np.asarray(model.classifier(h), np.float64), axis=-1)
@@ -268,9 +276,15 @@ def test_stacked_bound_is_that_of_both_models():
     terms = model.loss_terms({"image": tf.constant(X), "label": tf.constant(labels)}, NOISE, training=True)
     np.testing.assert_allclose(terms["elbo"], unlabelled, rtol=1e-4)
     np.testing.assert_allclose(terms["loss"], -np.where(labels >= 0, labelled, unlabelled), rtol=1e-4)
+    # Without its second latent, M2 sees a zero there and gives it the prior of M1.
+    model.active.assign([1.0, 0.0, 1.0])
+    out = model.enumerated({"image": tf.constant(X)}, NOISE)
+    shown = out.z["h"].numpy() * np.array([1, 0, 1], np.float32)
+    np.testing.assert_allclose(model.encode(X).given("y", out.z).logits_parameter(), model.classifier(shown), rtol=1e-5)
+    assert np.all(out.prior.given("h", out.z).loc[..., 1] == 0) and np.all(out.prior.given("h", out.z).stddev()[..., 1] == 1)
     assert model.decode({"y": np.eye(K, dtype=np.float32), "z": np.zeros((K, 2), np.float32)}).batch_shape == (K,)
     with pytest.raises(ValueError, match="`base` must be a zoo.VAE without a condition. Received: CVAE"):
-        zoo.StackedVAE(zoo.CVAE(*parts(3), num_classes=K), mlp(K), mlp(4), mlp(6), layers.DiagonalNormal(2), layers.DiagonalNormal(3))
+        zoo.StackedVAE(zoo.CVAE(*parts(3), num_classes=K), mlp(K), mlp(4), mlp(6), layers.DiagonalNormal(2))
 
 
 # -- Conditional on a label

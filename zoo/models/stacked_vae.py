@@ -15,16 +15,22 @@ https://arxiv.org/abs/1406.5298
 import math
 
 import keras
+import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from zoo.images import check_images
 from zoo.layers.latents import Latents
+from zoo.layers.posteriors import DiagonalNormal
 from zoo.models.semi_supervised_vae import SemiSupervisedVAE
 from zoo.models.vae import VAE, VAEOutput
 from zoo.networks import over_pairs, over_samples
 from zoo.random import Stream, draw
 
 tfd = tfp.distributions
+
+# Var_x E_q[h] above which a latent counts as active (Burda et al. 2016, section 5.2).
+ACTIVE_VARIANCE = 0.01
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -35,9 +41,8 @@ class StackedVAE(SemiSupervisedVAE):
         base: M1, a `zoo.VAE` without a condition. It is copied.
         classifier: Network h [B, H] -> logits of q(y|h) [B, K].
         encoder: Network (h [B, H], condition y [B, K]) -> parameters of q(z|h, y).
-        decoder: Network (z [B, D], condition y [B, K]) -> parameters of p(h|y, z).
+        decoder: Network (z [B, D], condition y [B, K]) -> parameters of p(h|y, z), a diagonal normal: [B, 2 H].
         posterior: Layer from parameters to q(z|h, y).
-        features: Layer from parameters to p(h|y, z), such as `zoo.layers.DiagonalNormal(H)`.
         num_classes, classification_weight, seed: As in `zoo.SemiSupervisedVAE`.
 
     Metrics: `loss`, `elbo`, `log_likelihood` (log p(x|h)), `kl_monte_carlo` and `accuracy`.
@@ -52,20 +57,33 @@ class StackedVAE(SemiSupervisedVAE):
         "encoder": "encoder",
         "decoder": "decoder",
         "posterior": "posterior_layer",
-        "features": "features_layer",
     }
 
-    def __init__(self, base, classifier, encoder, decoder, posterior, features, *, pixels=None, **kwargs):
+    def __init__(self, base, classifier, encoder, decoder, posterior, *, pixels=None, **kwargs):
         if type(base) is not VAE or base.condition_shape is not None:
             raise ValueError(f"`base` must be a zoo.VAE without a condition. Received: {type(base).__name__}.")
         self.base = VAE.from_config(base.get_config())  # a copy, without the optimizer that trained it
         self.base.set_weights(base.get_weights())
         for weight in self.base.weights:  # `base.trainable = False` would not survive saving: Keras keeps it with parts of a part only
             weight.trainable = False
-        self.features_layer = features
+        num_units = base.posterior_layer.latent_dim
+        self.features_layer = DiagonalNormal(num_units)
+        self.active = keras.Variable(np.ones(num_units, np.float32), trainable=False, name="active")
         super().__init__(
             classifier, encoder, decoder, posterior, base.likelihood_layer, style_sees_class=True, pixels=pixels or base.pixels, **kwargs
         )
+
+    def keep_active(self, images):
+        """Leaves M2 with those latents of `base` that carry something; p(h|y, z) of the others is N(0, 1), as it was in M1.
+
+        They are noise, and a classifier with few labels takes noise for signs. Run once, before training.
+
+        Args:
+            images: [N, *image_shape], training images; the first 5,000 are used.
+        """
+        images = check_images(images[:5000], self.image_shape)
+        variance = np.var(self.base.encode(images).mean(), axis=0)
+        self.active.assign(variance > ACTIVE_VARIANCE)
 
     # -- The two programs
 
@@ -73,8 +91,8 @@ class StackedVAE(SemiSupervisedVAE):
         """q(h|x) q(y|h) q(z|h, y): outcomes are dicts of h [B, H], y [B, K] and z [B, D]."""
         return Latents(
             h=self.base.encode(self._as_tensors(x, None)[0]),
-            y=lambda latents: self.class_layer(over_samples(self.classifier, latents["h"])),
-            z=lambda latents: self.posterior_layer(over_pairs(self.encoder, latents["h"], latents["y"])),
+            y=lambda latents: self.class_layer(over_samples(self.classifier, latents["h"] * self.active)),
+            z=lambda latents: self.posterior_layer(over_pairs(self.encoder, latents["h"] * self.active, latents["y"])),
         )
 
     def prior(self, condition=None):
@@ -82,8 +100,12 @@ class StackedVAE(SemiSupervisedVAE):
         return Latents(
             y=self.class_prior_layer(),
             z=self.prior_layer(),
-            h=lambda latents: self.features_layer(over_pairs(self.decoder, latents["z"], latents["y"])),
+            h=lambda latents: self._features(over_pairs(self.decoder, latents["z"], latents["y"])),
         )
+
+    def _features(self, params):
+        """p(h|y, z): N(0, 1) where a latent is not active, which is what parameters of zero mean."""
+        return self.features_layer(params * tf.tile(self.active, [2]))
 
     def decode(self, z, condition=None):
         """p(x|h), where `z` is a dict that holds h; or y and z, whose most typical h it then is."""
