@@ -10,7 +10,7 @@ from tests.conftest import IMAGE_SHAPE
 from tests.contracts import EXTREMES, check_scale_is_safe
 from zoo import layers
 from zoo.images import to_unit_interval
-from zoo.layers.likelihoods import DiscretizedLogisticLevel, IndependentPixels
+from zoo.layers.pixels import DiscretizedLogisticLevel, IndependentPixels
 from zoo.random import RowNoise, draw
 
 LEVELS = to_unit_interval(tf.constant(np.arange(256, dtype=np.uint8))).numpy()
