@@ -184,5 +184,7 @@ def test_hiding_labels_refuses_what_cannot_be():
         data.hide_labels(examples, 2)
     with pytest.raises(ValueError, match="`repeat` must be a positive integer. Received: repeat=0"):
         data.hide_labels(examples, 1, repeat=0)
+    with pytest.raises(ValueError, match="`seed` must be a non-negative integer. Received: seed=-1"):
+        data.hide_labels(examples, 1, seed=-1)
     with pytest.raises(ValueError, match=r"There are no labels to keep. Received: keys \['image'\]"):
         data.hide_labels({"image": examples["image"]}, 1)

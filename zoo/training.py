@@ -56,9 +56,7 @@ def train(recipe, arguments=None, *, out=None, data_dir=None, resume=False, tens
     """
     run = Run.prepare(recipe, arguments or {}, out, resume)
     spec = run.spec
-    examples = {part: _load_part(spec.dataset, part, data_dir) for part in ("train", "validation")}
-    if spec.training_examples is not None:
-        examples["train"] = spec.training_examples(examples["train"])
+    examples = _load(spec, data_dir)
     model = build(spec, num_steps(spec, len(examples["train"]["image"])))
     if spec.initialize is not None:
         spec.initialize(model, examples["train"])
@@ -84,7 +82,7 @@ def describe(recipe, arguments=None, *, out=None, data_dir=None):
     """What `train` would run, as lines of text; nothing is written. Raises as `train` does."""
     run = Run.prepare(recipe, arguments or {}, out, resume=False)
     spec = run.spec
-    sizes = {part: len(_load_part(spec.dataset, part, data_dir)["image"]) for part in ("train", "validation")}
+    sizes = {part: len(arrays["image"]) for part, arrays in _load(spec, data_dir).items()}
     steps = num_steps(spec, sizes["train"])
     model = build(spec, steps)
     return [
@@ -110,8 +108,16 @@ def num_steps(spec, num_examples):
     return spec.epochs * math.ceil(num_examples / spec.batch_size)
 
 
-def _load_part(dataset, part, data_dir):
-    return data.load(dataset.name, getattr(dataset, part), data_dir=data_dir, binarization=dataset.binarization)
+def _load(spec, data_dir):
+    """The examples of a run: dict of "train", as training sees them, and "validation"."""
+    dataset = spec.dataset
+    parts = {
+        part: data.load(dataset.name, getattr(dataset, part), data_dir=data_dir, binarization=dataset.binarization)
+        for part in ("train", "validation")
+    }
+    if spec.training_examples is not None:
+        parts["train"] = spec.training_examples(parts["train"])
+    return parts
 
 
 class Run:

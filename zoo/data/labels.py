@@ -26,6 +26,8 @@ def hide_labels(examples, per_class, seed=0, repeat=1):
     for name, value in (("per_class", per_class), ("repeat", repeat)):
         if not isinstance(value, int) or value < 1:
             raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}.")
+    if not isinstance(seed, int) or seed < 0:
+        raise ValueError(f"`seed` must be a non-negative integer. Received: seed={seed!r}.")
     label = np.asarray(examples["label"])
     order = np.random.Generator(np.random.Philox(seed)).permutation(len(label))
     kept = []
