@@ -97,7 +97,8 @@ def _train(arguments):
         tensorboard=arguments.tensorboard,
         verbose=1 if sys.stdout.isatty() else 2,
     )
-    print(f"Trained: {path} (weights, history.csv, curves.png, samples.png, reconstructions.png)")
+    pictures = ", ".join(sorted(picture.name for picture in path.glob("*.png")))
+    print(f"Trained: {path} (weights, history.csv, {pictures})")
 
 
 def _sweep(arguments):
