@@ -18,11 +18,11 @@ import zoo
 def recipe(
     *,
     quadrants: int = 1,
-    hidden_units: tuple[int, ...] = (200, 200),
+    hidden_units: tuple[int, ...] = (300, 300),
     latent_dim: int = 50,
     learning_rate: float = 1e-3,
     batch_size: int = 100,
-    epochs: int = 80,
+    epochs: int = 70,
     seed: int = 0,
 ) -> zoo.Recipe:
     image_shape = (28, 28, 1)
