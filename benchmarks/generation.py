@@ -3,6 +3,10 @@
     python benchmarks/generation.py ae_mnist vae_mnist ae_mnist_2d vae_mnist_2d --data-dir DIR --json FILE --plots DIR
 
 Each name is a stored model or a run directory, in pairs: an autoencoder and its VAE. For what is measured see `zoo.evaluation.generation`.
+
+    python benchmarks/generation.py --transfer cvae_mnist --data-dir DIR --json FILE
+
+measures how often the digit that a CVAE is asked for is read in what it writes in another's hand.
 """
 
 import argparse
@@ -11,7 +15,7 @@ import json
 from pathlib import Path
 
 from zoo import data, plots, pretrained
-from zoo.evaluation.classifier import Reader
+from zoo.evaluation.classifier import Reader, transfer_accuracy
 from zoo.evaluation.generation import compare
 from zoo.training import machine
 
@@ -28,28 +32,36 @@ ROWS = {
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("targets", nargs="+", metavar="RUN_OR_RECIPE")
+    parser.add_argument("targets", nargs="*", metavar="RUN_OR_RECIPE")
+    parser.add_argument("--transfer", metavar="RUN_OR_RECIPE", help="a CVAE, to measure its transfers")
     parser.add_argument("--data-dir", metavar="DIR")
     parser.add_argument("--json", metavar="FILE")
     parser.add_argument("--plots", metavar="DIR")
     arguments = parser.parse_args()
 
-    models, numbers = {}, {}
-    for target in arguments.targets:
-        model, name, recipe = pretrained.open_model(target)
-        models[name] = model
-        train, test = (data.load(recipe.dataset.name, split, data_dir=arguments.data_dir) for split in (recipe.dataset.train, "test"))
+    targets = [*arguments.targets, *([arguments.transfer] if arguments.transfer else [])]
+    if not targets:
+        parser.error("name a stored model or a run directory")
+    opened = [pretrained.open_model(target) for target in targets]
+    dataset = opened[0][2].dataset
+    train, test = (data.load(dataset.name, split, data_dir=arguments.data_dir) for split in (dataset.train, dataset.test))
     reader = Reader(train)
-    accuracy = reader.accuracy(test)
-    for name, model in models.items():
-        numbers[name] = compare(model, test, reader)
-    print(f"Features of a dense classifier that reads {accuracy:.1%} of test images. {numbers[name]['num_images']:,} images each.")
-    print(" " * 30 + "".join(f"{name:>16}" for name in numbers))
-    for label, cell in ROWS.items():
-        print(f"{label:<30}" + "".join(f"{cell(number):>16}" for number in numbers.values()))
+    record = {"machine": machine(), "date": str(datetime.date.today()), "classifier_accuracy": reader.accuracy(test)}
+    print(f"A dense classifier reads {record['classifier_accuracy']:.1%} of the test images.")
+
+    models = {name: model for model, name, _ in opened[: len(arguments.targets)]}
+    if models:
+        record["models"] = numbers = {name: compare(model, test, reader) for name, model in models.items()}
+        print(" " * 30 + "".join(f"{name:>16}" for name in numbers))
+        for label, cell in ROWS.items():
+            print(f"{label:<30}" + "".join(f"{cell(number):>16}" for number in numbers.values()))
+    if arguments.transfer:
+        record["transfer"] = transfer = transfer_accuracy(opened[-1][0], test, reader)
+        print(
+            f"{opened[-1][1]}: the digit that was asked for is read in {transfer['value']:.1%} of {10 * transfer['num_examples']:,} transfers."
+        )
 
     if arguments.json:
-        record = {"machine": machine(), "date": str(datetime.date.today()), "classifier_accuracy": accuracy, "models": numbers}
         Path(arguments.json).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     if arguments.plots:
         directory = Path(arguments.plots)

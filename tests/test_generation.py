@@ -4,7 +4,7 @@ from scipy import stats
 
 from zoo import data
 from zoo.evaluation import generation
-from zoo.evaluation.classifier import Reader
+from zoo.evaluation.classifier import Reader, transfer_accuracy
 
 
 def test_sliced_wasserstein_of_shifted_and_scaled_normals():
@@ -45,6 +45,23 @@ def test_precision_is_the_share_inside_the_manifold():
     generated = 2 * generator.normal(size=(50, 2))
     expected = np.mean([np.any(np.linalg.norm(point - real, axis=1) <= radii) for point in generated])
     assert generation.precision(generated, real) == expected
+
+
+def test_transfers_are_counted_by_the_class_that_was_asked_for():
+    class Model:
+        num_classes = 3
+
+        def transfer(self, x, from_label, to_label):
+            return np.where(to_label == 2, from_label, to_label)  # it never writes a 2 unless it saw one
+
+    class Literal:
+        def read(self, images):
+            return images
+
+    examples = {"image": np.zeros(6), "label": np.array([0, 1, 2, 0, 1, 2])}
+    received = transfer_accuracy(Model(), examples, Literal())
+    assert received["by_class"] == pytest.approx([1, 1, 1 / 3]) and received["value"] == pytest.approx(7 / 9)
+    assert received["num_examples"] == 6
 
 
 def test_both_kinds_of_model_are_compared_on_the_same_terms():
