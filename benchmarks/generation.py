@@ -57,9 +57,8 @@ def main():
             print(f"{label:<30}" + "".join(f"{cell(number):>16}" for number in numbers.values()))
     if arguments.transfer:
         record["transfer"] = transfer = transfer_accuracy(opened[-1][0], test, reader)
-        print(
-            f"{opened[-1][1]}: the digit that was asked for is read in {transfer['value']:.1%} of {10 * transfer['num_examples']:,} transfers."
-        )
+        count = f"{transfer['num_examples'] * len(transfer['by_class']):,}"
+        print(f"{opened[-1][1]}: the digit that was asked for is read in {transfer['value']:.1%} of {count} transfers.")
 
     if arguments.json:
         Path(arguments.json).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
