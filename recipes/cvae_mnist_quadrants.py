@@ -7,9 +7,10 @@ test images with 100 importance samples each; the ELBO is -67.70. For 2 and 3 qu
 
 Sohn, Lee & Yan, "Learning structured output representation using deep conditional generative models", NIPS 2015
 (https://papers.nips.cc/paper/5775): a prior p(z | visible) that is learned, a posterior that sees the whole image, and a decoder that
-sees z and the visible quadrants (the lower left one; the left half; all but the upper right one). The paper reports 64.05 / 44.96 / 20.97 nats (quoted from memory, not checked); Pyro's tutorial 71.8 / 51.0 / 24.2 for
-a 10-sample ELBO on grey targets, stopped by test images. Here pixels are binarized, the epoch with the lowest validation loss is kept and
-test images are measured once. With 500 units in place of 300 one quadrant came to 64.09 nats, in files of twice the size. `nn_mnist_quadrants` is the feed-forward baseline.
+sees z and the visible quadrants (the lower left one; the left half; all but the upper right one). The paper reports 64.05 / 44.96 /
+20.97 nats (quoted from memory, not checked); Pyro's tutorial 71.8 / 51.0 / 24.2 for a 10-sample ELBO on grey targets, stopped by test
+images. Here pixels are binarized, the epoch with the lowest validation loss is kept and test images are measured once. With
+hidden_units=500,500 one quadrant came to 64.09 nats, in files of twice the size. `nn_mnist_quadrants` is the feed-forward baseline.
 """
 
 import zoo
