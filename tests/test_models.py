@@ -193,7 +193,7 @@ def test_importance_sampling_agrees_with_summing_over_classes():
     model = class_style()
     last = model.encoder.stack[-1]
     last.kernel.assign(tf.zeros_like(last.kernel))  # q(z|x, y) = N(0, I): no sample of an untrained q is then worth thousands of others
-    sums, _ = model.importance_sums({"image": tf.constant(X)}, RowNoise.of_seed(0, len(X)), 4000)
+    sums, _ = model.importance_sums({"image": tf.constant(X)}, RowNoise.of_seed(0, len(X)), 4000, chunk=4000)
     z = np.random.default_rng(0).normal(size=(20000, 2)).astype(np.float32)
     for row in range(2):
         by_class = [

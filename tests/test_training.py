@@ -70,7 +70,9 @@ def zoo_train(out, *arguments):
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
+@pytest.mark.parametrize(
+    "how", [pytest.param(signal.SIGKILL, id="killed"), pytest.param(signal.SIGINT, id="interrupted", marks=pytest.mark.slow)]
+)
 def test_a_stopped_run_resumes_to_the_same_bits(how, run, tmp_path):
     out = tmp_path / "stopped"
     process = zoo_train(out)
