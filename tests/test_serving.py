@@ -170,7 +170,7 @@ def test_a_process_with_tensorflow_alone_draws_the_same_samples(model, tmp_path)
     ).stdout
     assert "sample: seed(None, 2)" in output and "48 samples answered by the SavedModel" in output
     sheet = tf.io.decode_png(tf.io.read_file(str(tmp_path / "sheet.png"))).numpy()
-    zoom = 48 // 4
-    assert sheet.shape == (4 * 4 * zoom, 12 * 4 * zoom, 1)
+    zoom, cell = 48 // 4, 48 + 2  # a gap of two pixels before each image, and one after the last
+    assert sheet.shape == (4 * cell + 2, 12 * cell + 2, 1)
     expected = model.generate(RowNoise.of_seed(0, 48))["reconstruction"].numpy()[13]  # second row, second column
-    np.testing.assert_allclose(sheet[4 * zoom : 8 * zoom : zoom, 4 * zoom : 8 * zoom : zoom] / 255, expected, atol=1 / 255)
+    np.testing.assert_allclose(sheet[cell + 2 : 2 * cell : zoom, cell + 2 : 2 * cell : zoom] / 255, expected, atol=1 / 255)

@@ -21,6 +21,9 @@ finally:
     os.dup2(kept, 2)
 
 
+GAP = 2  # white pixels between images
+
+
 def main(directory, png, num_rows=4, num_columns=12):
     model = tf.saved_model.load(directory)
     for name, function in sorted(model.signatures.items()):
@@ -30,11 +33,13 @@ def main(directory, png, num_rows=4, num_columns=12):
     rows = tf.range(num_rows * num_columns)
     seed = tf.stack([tf.zeros_like(rows), rows], axis=-1)
     images = model.signatures["sample"](seed=seed)["reconstruction"]
+    zoom = max(1, 48 // images.shape[1])
+    images = tf.image.resize(images, [images.shape[1] * zoom, images.shape[2] * zoom], "nearest")
+    images = tf.pad(images, [[0, 0], [GAP, 0], [GAP, 0], [0, 0]], constant_values=1.0)
     _, height, width, channels = images.shape
     sheet = tf.reshape(images, [num_rows, num_columns, height, width, channels])
     sheet = tf.reshape(tf.transpose(sheet, [0, 2, 1, 3, 4]), [num_rows * height, num_columns * width, channels])
-    zoom = max(1, 48 // height)
-    sheet = tf.image.resize(sheet, [sheet.shape[0] * zoom, sheet.shape[1] * zoom], "nearest")
+    sheet = tf.pad(sheet, [[0, GAP], [0, GAP], [0, 0]], constant_values=1.0)
     tf.io.write_file(png, tf.io.encode_png(tf.cast(tf.clip_by_value(sheet, 0.0, 1.0) * 255.0, tf.uint8)))
     print(f"  {len(rows)} samples answered by the SavedModel: {png}")
 
