@@ -9,8 +9,8 @@
 Burda, Grosse & Salakhutdinov, "Importance Weighted Autoencoders", ICLR 2016 (https://arxiv.org/abs/1509.00519): the networks of
 `vae_mnist`, 784-200-200-50-200-200-784, tanh, trained on the bound of k = 5 samples. They report 85.54 nats, nbip/IWAE 85.18, and 84.90
 with doubly reparameterized gradients (Tucker et al., ICLR 2019, https://arxiv.org/abs/1810.04152), which are the default here.
-Ours differs in its optimization, as `vae_mnist` does: Adam with a cosine decay from 1e-3 over batches of 100, the start from the mean image,
-and 57,500 images, the other 2,500 for validation: with 50,000 it ended at 85.87, a nat better on training images than on others.
+Ours differs in its optimization, as `vae_mnist` does: Adam with a cosine decay from 1e-3 over batches of 100, the start from the mean
+image, and 57,500 images, the other 2,500 for validation: with 50,000 it ended at 85.87, a nat better on training images than on others.
 """
 
 import zoo

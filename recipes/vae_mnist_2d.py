@@ -18,7 +18,7 @@ def recipe(
     latent_dim: int = 2,
     learning_rate: float = 1e-3,
     batch_size: int = 100,
-    epochs: int = 200,
+    epochs: int = 600,
     seed: int = 0,
 ) -> zoo.Recipe:
     image_shape = (28, 28, 1)
