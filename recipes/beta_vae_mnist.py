@@ -54,4 +54,5 @@ def recipe(
         batch_size=batch_size,
         seed=seed,
         initialize=lambda model, examples: model.start_at_mean(examples["image"]),
+        evaluation_samples=1000,
     )
