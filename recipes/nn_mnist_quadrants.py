@@ -5,7 +5,9 @@
 Not yet measured.
 
 Sohn, Lee & Yan, NIPS 2015 (https://papers.nips.cc/paper/5775), section 5: a network with two hidden layers and the cross-entropy of
-every pixel. Pyro's tutorial reports 100.4 / 61.9 / 25.4 nats for 1 / 2 / 3 quadrants. The epoch with the lowest validation loss is kept.
+every pixel. Pyro's tutorial reports 100.4 / 61.9 / 25.4 nats for 1 / 2 / 3 quadrants, with 500 units a layer, on grey targets, stopped by
+test images. Here pixels are binarized and the epoch with the lowest validation loss is kept; `hidden_units=500,500 epochs=40` came to
+104.63 / 65.11 / 29.14, in files of three times the size.
 """
 
 import zoo
@@ -14,10 +16,10 @@ import zoo
 def recipe(
     *,
     quadrants: int = 1,
-    hidden_units: tuple[int, ...] = (500, 500),
+    hidden_units: tuple[int, ...] = (200, 200),
     learning_rate: float = 1e-3,
     batch_size: int = 100,
-    epochs: int = 40,
+    epochs: int = 60,
     seed: int = 0,
 ) -> zoo.Recipe:
     image_shape = (28, 28, 1)

@@ -87,9 +87,10 @@ def completions(model, examples, num_rows=8, num_samples=8, seed=0, path=None):
         ]
     else:
         drawn = [np.asarray(model.reconstruct(originals))]
+    title = "What is seen, completions, and the image" if len(drawn) > 1 else "Seen, completed, image"
     sheet = np.stack([np.where(seen < 0, 0.4, seen), *drawn, np.asarray(originals)], axis=1)
     figure = _sheet(sheet.reshape(-1, *sheet.shape[2:]), len(originals), sheet.shape[1])
-    figure.suptitle("What is seen, completions, and the image", fontsize=9)
+    figure.suptitle(title, fontsize=9)
     return _finished(figure, path)
 
 
