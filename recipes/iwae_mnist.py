@@ -2,8 +2,8 @@
 
     zoo train iwae_mnist
 
-88 minutes on two cores of an AMD EPYC that were shared with other work; an epoch takes 5 seconds on idle ones. With seed 0 expect
-85.87 nats: -log p(x) on the 10,000 test images with 5,000 importance samples each; 25 of 50 latent dimensions are active, where
+110 minutes on two cores of an AMD EPYC that were shared with other work; an epoch takes 6 seconds on idle ones. With seed 0 expect
+85.68 nats: -log p(x) on the 10,000 test images with 5,000 importance samples each; 25 of 50 latent dimensions are active, where
 `vae_mnist` has 21.
 
 Burda, Grosse & Salakhutdinov, "Importance Weighted Autoencoders", ICLR 2016 (https://arxiv.org/abs/1509.00519): the networks of
