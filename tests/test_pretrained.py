@@ -99,7 +99,7 @@ def test_numbers_given_other_parts_of_an_image_stay_on_the_card(store, models):
     card = pretrained.push(store[1], num_samples=5, root=models, allow_dirty=True, verbose=0)
     assert card["version"] == 2 and card["numbers"]["conditional_nll_q2"] == {"version": 1, **number}
     assert card["numbers"]["kl"]["value"] != 50.0
-    assert "q2 50.00 nats ± 0.10 (images)" in cards.headline(card, "conditional_nll_q1")
+    assert "given 2 of 4 quadrants) 50.00 nats ± 0.10 (images)" in cards.headline(card, "conditional_nll_q1")
 
 
 def test_targets_are_runs_or_recipes(store, models):

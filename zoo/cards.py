@@ -46,7 +46,7 @@ def find_card(name):
     return None if directory is None else read_card(directory)
 
 
-# What a number is called in a table. A key may go on, as in `conditional_nll_q1`.
+# What a number is called in a table.
 LABELS = {
     "nll": "-log p(x)",
     "conditional_nll": "-log p(x given the condition)",
@@ -61,8 +61,7 @@ def headline(card, key):
     numbers = headline_numbers(card, key)
     if not numbers:
         return "not yet measured"
-    base = _base(key)
-    cells = [_cell(LABELS[base] + name.removeprefix(base).replace("_q", " q"), number) for name, number in sorted(numbers.items())]
+    cells = [_cell(_label(name), number) for name, number in sorted(numbers.items())]
     training = card["training"]
     partly = [] if training["epochs"] == training["of"] else ["{epochs:,} of {of:,} epochs".format(**training)]
     return "; ".join(cells + partly)
@@ -80,6 +79,11 @@ def value_shown(number):
 
 def _base(key):
     return key.partition("_q")[0]
+
+
+def _label(key):
+    base, _, quadrants = key.partition("_q")
+    return f"-log p(the rest given {quadrants} of 4 quadrants)" if quadrants else LABELS[base]
 
 
 def _cell(label, number):
