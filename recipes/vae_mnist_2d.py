@@ -2,7 +2,8 @@
 
     zoo train vae_mnist_2d
 
-Not yet measured.
+27 minutes on one of two cores of an AMD EPYC that was shared with other work. With seed 0 expect 130.90 nats: -log p(x) on the 10,000 test
+images with 1,000 importance samples each; the KL is 7.35.
 
 The learned manifold of Kingma & Welling, "Auto-Encoding Variational Bayes", ICLR 2014 (https://arxiv.org/abs/1312.6114), appendix A. Ours
 differs in the networks, two hidden layers of 200 on each side as in `vae_mnist`, in its optimization, which is that of `vae_mnist`, and in
