@@ -125,7 +125,7 @@ def tfp_layers(task):
     return Loop(lambda: model.fit(data, verbose=0), model.count_params(), tensorflow_device())
 
 
-def zoo_fit(task):
+def zoo_fit(task, **compile_arguments):
     import keras
 
     import zoo
@@ -138,8 +138,20 @@ def zoo_fit(task):
         encoder = zoo.networks.MLP((400, 400), posterior.num_params)
         decoder = zoo.networks.MLP((400, 400), likelihood.num_params)
     model = zoo.VAE(encoder, decoder, posterior, likelihood)
-    model.compile(keras.optimizers.Adam(LEARNING_RATE))
+    model.compile(keras.optimizers.Adam(LEARNING_RATE), **compile_arguments)
     return Loop(lambda: model.fit(task.images, batch_size=task.batch_size, verbose=0), model.count_params(), tensorflow_device())
+
+
+def zoo_xla_block(task):
+    return zoo_fit(task, jit_compile=True)
+
+
+def zoo_tf_loop(task):
+    return zoo_fit(task, jit_compile=False)
+
+
+def zoo_tf_step(task):
+    return zoo_fit(task, jit_compile=False, steps_per_execution=1)
 
 
 def zoo_bfloat16(task):
@@ -346,6 +358,9 @@ CONTENDERS = {
     "keras_jit": Contender(keras_jit, ("keras", "tensorflow"), "the same with jit_compile=True, steps_per_execution=50"),
     "tfp_layers": Contender(tfp_layers, ("tf_keras", "tensorflow_probability"), "tf_keras and tfp.layers, `fit`, its Monte Carlo KL"),
     "zoo": Contender(zoo_fit, ("zoo", "tensorflow"), "zoo.VAE, `fit` as it comes"),
+    "zoo_xla_block": Contender(zoo_xla_block, ("zoo", "tensorflow"), "zoo.VAE, blocks of steps in one XLA program"),
+    "zoo_tf_loop": Contender(zoo_tf_loop, ("zoo", "tensorflow"), "zoo.VAE, blocks of steps in one loop of TensorFlow's own kernels"),
+    "zoo_tf_step": Contender(zoo_tf_step, ("zoo", "tensorflow"), "zoo.VAE, one call of TensorFlow's own kernels a step"),
     "zoo_bfloat16": Contender(zoo_bfloat16, ("zoo", "tensorflow"), "the same under Keras's mixed_bfloat16 policy"),
     "torch": Contender(torch_eager, ("torch",), "PyTorch eager, fused Adam"),
     "torch_compile": Contender(torch_compile, ("torch",), "PyTorch, loss and gradients by torch.compile, fused Adam"),
@@ -355,4 +370,7 @@ CONTENDERS = {
 }
 
 # Those that train the convolutional network too.
-CONVOLUTIONAL = ("keras", "keras_jit", "zoo", "torch", "torch_compile")
+CONVOLUTIONAL = (
+    *("keras", "keras_jit", "zoo", "zoo_xla_block", "zoo_tf_loop", "zoo_tf_step", "zoo_bfloat16"),
+    *("torch", "torch_compile", "torch_compile_bfloat16"),
+)

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 import zoo
 from tests.conftest import IMAGE_SHAPE
-from zoo import layers, networks
+from zoo import blocks, layers, networks
 from zoo.compiled import execution_mode
 
 MODES = {"xla-block": {"jit_compile": True}, "tf-loop": {"jit_compile": False}, "eager": {"run_eagerly": True}}
@@ -30,19 +30,42 @@ def assert_same_weights(a, b, rtol=1e-4, atol=1e-5):
 
 
 @pytest.mark.parametrize(
-    ("jit_compile", "run_eagerly", "convolutional", "on_gpu", "expected"),
+    ("arguments", "expected"),
     [
-        ("auto", False, False, False, "xla-block"),
-        ("auto", False, True, False, "tf-loop"),
-        ("auto", False, True, True, "xla-block"),
-        ("auto", False, False, True, "xla-block"),
-        (True, False, True, False, "xla-block"),
-        (False, False, False, True, "tf-loop"),
-        (True, True, False, False, "eager"),
+        (("auto", False, "cpu", "dense"), "xla-block"),
+        (("auto", False, "cpu", "convolutional"), "tf-loop"),
+        (("auto", False, "gpu", "convolutional"), "xla-block"),
+        (("auto", False, "gpu", "dense"), "xla-block"),
+        ((True, False, "cpu", "convolutional"), "xla-block"),
+        ((False, False, "gpu", "dense"), "tf-loop"),
+        ((True, True, "cpu", "dense"), "eager"),
+        (("auto", False, "cpu", "dense", True), "xla-block"),
+        ((True, False, "gpu", "dense", True), "tf-loop"),
     ],
 )
-def test_execution_mode_is_the_measured_policy(jit_compile, run_eagerly, convolutional, on_gpu, expected):
-    assert execution_mode(jit_compile, run_eagerly, convolutional, on_gpu) == expected
+def test_execution_mode_is_the_measured_policy(arguments, expected):
+    assert execution_mode(*arguments) == expected
+
+
+def test_op_determinism_keeps_xla_where_reruns_are_equal_to_the_bit(make_vae, images, caplog):
+    from tensorflow.python.framework import config
+
+    def rerun():
+        model, history = trained(make_vae, images, keras.optimizers.Adam(0.01), epochs=5)
+        return model, history, weights_of(model)
+
+    tf.config.experimental.enable_op_determinism()
+    try:
+        with caplog.at_level(logging.INFO, "zoo"):
+            (model, history, weights), (_, again, others) = rerun(), rerun()
+    finally:
+        config.disable_op_determinism()
+    if not tf.config.list_physical_devices("GPU"):
+        assert model.execution == "xla-block" and model.deterministic
+    assert "in float32, deterministic;" in caplog.text
+    assert history == again
+    for a, b in zip(weights, others, strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_mode_is_chosen_by_the_kind_of_network_and_logged(make_vae, images, caplog):
@@ -61,7 +84,7 @@ def test_mode_is_chosen_by_the_kind_of_network_and_logged(make_vae, images, capl
     assert convolutional.execution == ("xla-block" if on_gpu else "tf-loop")
     with caplog.at_level(logging.INFO, "zoo"):
         history = convolutional.fit(images, batch_size=16, epochs=3, verbose=0).history
-    assert f"Training runs as {convolutional.execution} in blocks of 3 steps." in caplog.text
+    assert f"Training runs as {convolutional.execution} in blocks of 3 steps, in float32; 0.0 MB of data stay on" in caplog.text
     assert history["loss"][-1] < history["loss"][0]
 
 
@@ -119,6 +142,23 @@ def test_arrays_dicts_and_streams_are_the_same_data(make_vae, images):
         for name, values in reference[1].items():
             np.testing.assert_allclose(history[name], values, rtol=1e-4, err_msg=f"{kind}: {name}")
     np.testing.assert_allclose(model.evaluate(as_tfds, verbose=0), reference[0].evaluate(images, verbose=0), rtol=1e-4)
+
+
+def test_arrays_too_large_for_the_device_stream_and_train_the_same(make_vae, images, monkeypatch, caplog):
+    fit = {"validation_data": images[:10]}
+    resident, history = trained(make_vae, images, epochs=3, fit=fit)
+    monkeypatch.setattr(blocks, "RESIDENT_SHARE", 0.0)
+    with caplog.at_level(logging.INFO, "zoo"):
+        streamed, other = trained(make_vae, images, epochs=3, fit=fit)
+    assert "data stream to the device" in caplog.text
+    assert_same_weights(streamed, resident)
+    for name, values in history.items():
+        np.testing.assert_allclose(other[name], values, rtol=1e-5)
+    # A second fit goes on with the orders that come next, as one that was never interrupted does.
+    for model in (resident, streamed):
+        model.fit(images, batch_size=16, epochs=1, steps_per_epoch=2, verbose=0)
+        model.fit(images, batch_size=16, epochs=1, verbose=0)
+    assert_same_weights(streamed, resident)
 
 
 def test_evaluate_does_not_depend_on_the_batch_size_and_repeats_itself(make_vae, images):

@@ -1,38 +1,67 @@
 """Examples -> blocks of batches, the unit that one compiled call trains on or evaluates.
 
-A block is a table of rows and an index [k, B] into it: k batches of B examples. Data in memory is one table that stays on the
-device, and a block is an index of shuffled row numbers; of a stream, each block brings its own table.
+A block is a table of rows, an order of their numbers, and where in it each batch begins. Data in memory are one table that stays on the
+device, with an order that is drawn there; of a stream, each block brings its own table.
 """
 
 import itertools
+import os
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
+from zoo.random import permutation
+
 # Batches per compiled call. 30 were as fast as a whole epoch; more only make callbacks rarer and a stream's blocks larger.
 BLOCK_STEPS = 30
 
+# Arrays that take more than this share of the device's memory are sent to it block by block.
+RESIDENT_SHARE = 0.5
+
 
 class Block(NamedTuple):
-    """`num_steps` batches.
+    """`num_steps` batches of `batch_size` rows.
 
     Attributes:
         table: Dict of tensors [N, ...].
-        index: Int32 array [K, B]: the rows of each batch. Only the first `num_steps` of K are used: K is the same for every block, so
-            that one program serves all.
+        order: Int32 tensor [M], row numbers: a batch is `batch_size` of them in a row.
+        starts: Int32 array [K]: where in `order` each batch begins. Only the first `num_steps` of K are used: K is the same for every
+            block, so that one program serves all.
         first_row: Int32 array [K]: where each batch starts in the data set, for evaluation's noise.
         num_steps: Number of batches.
+        batch_size: B.
     """
 
     table: dict
-    index: np.ndarray
+    order: tf.Tensor
+    starts: np.ndarray
     first_row: np.ndarray
     num_steps: int
+    batch_size: int
 
 
 def _padded(array, length):
-    return np.concatenate([array, np.zeros((length - len(array), *array.shape[1:]), array.dtype)])
+    return np.concatenate([array, np.zeros(length - len(array))]).astype(np.int32)
+
+
+def array_feed(arrays, batch_size, shuffle, seed, steps_per_epoch, block_steps, first_step=0):
+    """The feed of arrays: one that stays on the device, or where they are too large for it, a stream of the same batches."""
+    arguments = (arrays, batch_size, shuffle, seed)
+    if sum(array.nbytes for array in arrays.values()) <= RESIDENT_SHARE * device_memory():
+        return ArrayFeed(*arguments, steps_per_epoch, block_steps)
+    num_rows = len(next(iter(arrays.values())))
+    steps_per_pass = -(-num_rows // min(batch_size, num_rows))
+    return StreamFeed(stream_of_arrays(*arguments, first_step), steps_per_epoch or steps_per_pass, block_steps)
+
+
+def device_memory():
+    """Bytes of the device that TensorFlow computes on."""
+    from tensorflow.python.client import device_lib
+
+    if tf.config.list_physical_devices("GPU"):
+        return min(device.memory_limit for device in device_lib.list_local_devices() if device.device_type == "GPU")
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 class ArrayFeed:
@@ -50,6 +79,8 @@ class ArrayFeed:
         block_steps: K.
     """
 
+    counts_batches = True
+
     def __init__(self, arrays, batch_size, shuffle, seed, steps_per_epoch, block_steps):
         self.num_rows = len(next(iter(arrays.values())))
         self.batch_size = min(batch_size, self.num_rows)
@@ -59,7 +90,9 @@ class ArrayFeed:
         self.steps_per_epoch = steps_per_epoch or self.steps_per_pass
         self.block_steps = min(block_steps, self.steps_per_epoch)
         self.table = {name: tf.convert_to_tensor(array) for name, array in arrays.items()}
-        self._order = (None, None)  # the pass and its permutation
+        self._order = (None, tf.range(self.num_rows))  # the pass and its order
+        self._epoch_began_at = 0
+        self.where = f"{sum(array.nbytes for array in arrays.values()) / 1e6:,.1f} MB of data stay on the device"
 
     def dataset(self):
         """Keras iterates over calls: (first step of the epoch's call, number of steps)."""
@@ -71,23 +104,48 @@ class ArrayFeed:
     def blocks(self, call, step=None):
         """The blocks of one call, from training step `step`, or from where the call says (evaluation)."""
         start, count = (int(value) for value in call)
-        first = start if step is None else step
-        for _, steps in itertools.groupby(range(first, first + count), key=self._batch_length):
+        if step is not None and start == 0:
+            self._epoch_began_at = int(step)  # once an epoch: reading it waits for the device
+        first = self._epoch_began_at + start
+        for (number, length), steps in itertools.groupby(range(first, first + count), key=self._pass_and_length):
             steps = np.array(list(steps))
-            index = np.stack([self._batch(step) for step in steps])
-            first_row = (steps % self.steps_per_pass * self.batch_size).astype(np.int32)
-            yield Block(self.table, _padded(index, self.block_steps), _padded(first_row, self.block_steps), len(steps))
+            starts = _padded(steps % self.steps_per_pass * self.batch_size, self.block_steps)
+            yield Block(self.table, self._order_of(number), starts, starts, len(steps), length)
 
-    def _batch_length(self, step):
-        start = step % self.steps_per_pass * self.batch_size
-        return min(self.batch_size, self.num_rows - start)
-
-    def _batch(self, step):
+    def _pass_and_length(self, step):
         number, place = divmod(step, self.steps_per_pass)
-        if self._order[0] != number:
-            rows = np.arange(self.num_rows, dtype=np.int32)
-            self._order = (number, np.random.Generator(np.random.Philox([self.seed, number])).permutation(rows) if self.shuffle else rows)
-        return self._order[1][place * self.batch_size :][: self.batch_size]
+        return number, min(self.batch_size, self.num_rows - place * self.batch_size)
+
+    def _order_of(self, number):
+        if self.shuffle and self._order[0] != number:
+            self._order = (number, permutation(tf.constant(self.seed, tf.uint32), tf.constant(number), self.num_rows))
+        return self._order[1]
+
+
+def stream_of_arrays(arrays, batch_size, shuffle, seed, first_step=0):
+    """The batches of an `ArrayFeed` as a `tf.data.Dataset`, pass after pass where they are shuffled.
+
+    Args:
+        arrays: Dict of arrays [N, ...], which may be memory maps: only the rows of a batch are read.
+        batch_size, shuffle, seed: As in `ArrayFeed`.
+        first_step: The step of the first batch.
+    """
+    num_rows = len(next(iter(arrays.values())))
+    batch_size = min(batch_size, num_rows)
+    steps_per_pass = -(-num_rows // batch_size)
+    first_pass, skipped = divmod(first_step, steps_per_pass)
+    signature = tuple(tf.TensorSpec([None, *array.shape[1:]], array.dtype) for array in arrays.values())
+
+    def batches_of_pass(number):
+        order = permutation(tf.constant(seed, tf.uint32), number, num_rows) if shuffle else tf.range(num_rows)
+        return tf.data.Dataset.from_tensor_slices(order).batch(batch_size)
+
+    def rows(indices):
+        values = tf.numpy_function(lambda i: tuple(array[i] for array in arrays.values()), [indices], [spec.dtype for spec in signature])
+        return {name: tf.ensure_shape(value, spec.shape) for name, value, spec in zip(arrays, values, signature, strict=True)}
+
+    passes = tf.data.Dataset.range(first_pass, np.iinfo(np.int64).max if shuffle else first_pass + 1)
+    return passes.flat_map(batches_of_pass).skip(skipped).map(rows, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
 
 class StreamFeed:
@@ -108,6 +166,7 @@ class StreamFeed:
         self.block_steps = min(block_steps, self.steps_per_epoch or block_steps)
         self._windowed = steps_per_epoch is not None and steps_per_epoch != known
         self._stream = stream
+        self.where = "data stream to the device"
 
     def dataset(self):
         """Keras iterates over blocks: (batches padded to one length [k, B, ...], lengths [k], first rows [k])."""
@@ -130,10 +189,11 @@ class StreamFeed:
         table = {
             name: tf.reshape(tf.pad(b, [[0, missing]] + [[0, 0]] * (b.shape.rank - 1)), [-1, *b.shape[2:]]) for name, b in batches.items()
         }
+        order = tf.range(self.block_steps * width)
         for length, steps in itertools.groupby(range(len(lengths)), key=lambda i: lengths[i]):
             steps = np.array(list(steps))
-            index = (steps[:, None] * width + np.arange(length)).astype(np.int32)
-            yield Block(table, _padded(index, self.block_steps), _padded(first_rows[steps], self.block_steps), len(steps))
+            starts, firsts = _padded(steps * width, self.block_steps), _padded(first_rows[steps], self.block_steps)
+            yield Block(table, order, starts, firsts, len(steps), int(length))
 
 
 def _with_position(first_row, batch):
@@ -150,4 +210,4 @@ class SingleBatchFeed:
     def blocks(self, batch, step=None):
         num_rows = len(next(iter(batch.values())))
         table = {name: tf.convert_to_tensor(array) for name, array in batch.items()}
-        yield Block(table, np.arange(num_rows, dtype=np.int32)[None], np.zeros(1, np.int32), 1)
+        yield Block(table, tf.range(num_rows), np.zeros(1, np.int32), np.zeros(1, np.int32), 1, num_rows)

@@ -9,8 +9,9 @@ import logging
 
 import keras
 import tensorflow as tf
+from tensorflow.python.framework.config import is_op_determinism_enabled
 
-from zoo.blocks import BLOCK_STEPS, ArrayFeed, SingleBatchFeed, StreamFeed
+from zoo.blocks import BLOCK_STEPS, SingleBatchFeed, StreamFeed, array_feed
 from zoo.random import EVALUATION_STEP, RowNoise
 
 logger = logging.getLogger("zoo")
@@ -23,18 +24,33 @@ if keras.config.backend() != "tensorflow":
 
 CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.Conv2DTranspose, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D)
 
+# What was fastest where: zoo_xla_block, zoo_tf_loop and zoo_tf_step of benchmarks/train_step.py, with numbers in its README.
+FASTEST = {
+    ("cpu", "dense"): "xla-block",
+    ("cpu", "convolutional"): "tf-loop",
+    ("gpu", "dense"): "xla-block",
+    ("gpu", "convolutional"): "xla-block",
+}
 
-def execution_mode(jit_compile, run_eagerly, convolutional, on_gpu):
-    """How training runs: "xla-block", "tf-loop" (TensorFlow's own kernels, the same loop) or "eager".
 
-    With `jit_compile="auto"` the choice follows what was measured: XLA is faster for dense networks everywhere and for all networks on
-    a GPU; its convolutions on a CPU are 2.3 times slower than TensorFlow's.
+def execution_mode(jit_compile, run_eagerly, device, network, deterministic=False):
+    """How training runs.
+
+    Args:
+        jit_compile: "auto" (what was fastest), True (XLA) or False.
+        run_eagerly: Whether to run step by step in Python.
+        device: "cpu" or "gpu".
+        network: "dense" or "convolutional".
+        deterministic: Whether op determinism is on. XLA's programs for a GPU are not covered by it, those for a CPU repeat themselves to
+            the bit in any case.
+
+    Returns:
+        "xla-block": a block of steps is one XLA program. "tf-loop": the same loop over TensorFlow's own kernels. "eager".
     """
     if run_eagerly:
         return "eager"
-    if jit_compile == "auto":
-        jit_compile = on_gpu or not convolutional
-    return "xla-block" if jit_compile else "tf-loop"
+    mode = FASTEST[device, network] if jit_compile == "auto" else "xla-block" if jit_compile else "tf-loop"
+    return "tf-loop" if deterministic and device == "gpu" else mode
 
 
 class CompiledModel(keras.Model):
@@ -92,12 +108,18 @@ class CompiledModel(keras.Model):
                 f"`steps_per_execution`. Received: {', '.join(f'{name}={kwargs[name]!r}' for name in given)}."
             )
         self._requested = {"jit_compile": jit_compile, "steps_per_execution": steps_per_execution}
-        convolutional = any(isinstance(layer, CONVOLUTIONS) for layer in self._flatten_layers())
-        on_gpu = bool(tf.config.list_physical_devices("GPU"))
-        mode = execution_mode(jit_compile, run_eagerly, convolutional, on_gpu)
-        super().compile(optimizer=optimizer, jit_compile=mode == "xla-block", run_eagerly=run_eagerly)
-        # Keras's setter drops XLA where a layer or op determinism forbids it; what it left is the truth.
-        self.execution = mode if mode != "xla-block" or self.jit_compile else "tf-loop"
+        layers = self._flatten_layers()
+        device = "gpu" if tf.config.list_physical_devices("GPU") else "cpu"
+        network = "convolutional" if any(isinstance(layer, CONVOLUTIONS) for layer in layers) else "dense"
+        self.deterministic = is_op_determinism_enabled()
+        mode = execution_mode(jit_compile, run_eagerly, device, network, self.deterministic)
+        if mode == "xla-block" and not all(layer.supports_jit for layer in layers):
+            mode = "tf-loop"
+        if jit_compile is True and mode == "tf-loop":
+            logger.warning("XLA was asked for, but a layer or op determinism on a GPU does not allow it: training runs as tf-loop.")
+        self.execution = mode
+        # Keras's own compiled functions (`predict`) never use XLA under op determinism.
+        super().compile(optimizer=optimizer, jit_compile=mode == "xla-block" and not self.deterministic, run_eagerly=run_eagerly)
         self._trackers = {name: keras.metrics.Mean(name=name) for name in self.term_names}
 
     def get_compile_config(self):
@@ -146,12 +168,19 @@ class CompiledModel(keras.Model):
             data, validation_data = _split(data, validation_split)
         elif validation_data is not None:
             validation_data = self.standardize(_only_x(validation_data, "validation_data"))
-        self._train_feed = self._feed(data, batch_size, shuffle, steps_per_epoch, block_steps)
+        self._train_feed = self._feed(data, batch_size, shuffle, steps_per_epoch, block_steps, int(self._step))
         validation = {}
         if validation_data is not None:
             self._test_feed = self._feed(validation_data, validation_batch_size or batch_size, False, validation_steps, block_steps)
             validation = {"validation_data": self._test_feed.dataset(), "validation_steps": self._test_feed.steps_per_epoch}
-        logger.info("Training runs as %s in blocks of %d steps.", self.execution, self._train_feed.block_steps)
+        logger.info(
+            "Training runs as %s in blocks of %d steps, in %s%s; %s.",
+            self.execution,
+            self._train_feed.block_steps,
+            self.dtype_policy.name,
+            ", deterministic" if self.deterministic else "",
+            self._train_feed.where,
+        )
         with self._steps_counted_as(self._train_feed):
             return super().fit(
                 x=self._train_feed.dataset(),
@@ -201,8 +230,8 @@ class CompiledModel(keras.Model):
         run = self._make_runner(self._train_batch)
 
         def train_function(iterator):
-            for block in self._next_blocks(iterator, self._train_feed, int(self._step)):
-                logs = run(*block)
+            for block in self._next_blocks(iterator, self._train_feed, self._step):
+                logs = run(block)
             return logs
 
         self.train_function = train_function
@@ -214,7 +243,7 @@ class CompiledModel(keras.Model):
 
         def test_function(iterator):
             for block in self._next_blocks(iterator, self._test_feed, None):
-                logs = run(*block)
+                logs = run(block)
             return logs
 
         self.test_function = test_function
@@ -258,43 +287,44 @@ class CompiledModel(keras.Model):
     def _make_runner(self, step):
         """Block -> metrics so far, through `step` for each of its batches."""
 
-        def one_batch(table, index, first_row, i):
-            step({name: tf.gather(rows, index[i]) for name, rows in table.items()}, first_row[i])
+        def one_batch(block, i):
+            rows = tf.slice(block.order, [block.starts[i]], [block.batch_size])
+            step({name: tf.gather(values, rows) for name, values in block.table.items()}, block.first_row[i])
 
-        def run(table, index, first_row, num_steps):
+        def run_eagerly(block):
+            for i in range(block.num_steps):
+                one_batch(block, i)
+            return self.get_metrics_result()
+
+        def run(block):
             def body(i):
-                one_batch(table, index, first_row, i)
+                one_batch(block, i)
                 return (i + 1,)
 
-            tf.while_loop(lambda i: i < num_steps, body, (tf.constant(0),), parallel_iterations=1)
+            tf.while_loop(lambda i: i < block.num_steps, body, (tf.constant(0),), parallel_iterations=1)
             return self.get_metrics_result()
 
         if self.execution == "eager":
-
-            def run_eagerly(table, index, first_row, num_steps):
-                for i in range(num_steps):
-                    one_batch(table, index, first_row, i)
-                return self.get_metrics_result()
-
             return run_eagerly
-
         compiled = tf.function(run, jit_compile=self.execution == "xla-block", autograph=False)
 
-        def run_compiled(table, index, first_row, num_steps):
-            return compiled(table, tf.constant(index), tf.constant(first_row), tf.constant(num_steps))
+        def run_compiled(block):
+            # Tensors, where a Python number or an array would make a program of its own for each value.
+            tensors = {name: tf.constant(getattr(block, name)) for name in ("starts", "first_row", "num_steps")}
+            return compiled(block._replace(**tensors))
 
         return run_compiled
 
     # -- From what Keras iterates over to blocks
 
-    def _feed(self, data, batch_size, shuffle, steps_per_epoch, block_steps):
+    def _feed(self, data, batch_size, shuffle, steps_per_epoch, block_steps, first_step=0):
         if isinstance(data, tf.data.Dataset):
             if batch_size is not None:
                 raise ValueError(f"A `tf.data.Dataset` brings its own batches: leave `batch_size` out. Received: batch_size={batch_size}.")
             if data.cardinality() == tf.data.INFINITE_CARDINALITY and steps_per_epoch is None:
                 raise ValueError("The data set is infinite: pass `steps_per_epoch` (or `steps`).")
             return StreamFeed(data, steps_per_epoch, block_steps)
-        return ArrayFeed(data, batch_size or 32, shuffle, self.seed, steps_per_epoch, block_steps)
+        return array_feed(data, batch_size or 32, shuffle, self.seed, steps_per_epoch, block_steps, first_step)
 
     def _next_blocks(self, iterator, feed, step):
         element = next(iterator)
@@ -303,7 +333,7 @@ class CompiledModel(keras.Model):
         return feed.blocks(element, step)
 
     def _steps_counted_as(self, feed):
-        return _StepsPerExecution(self, feed.block_steps if getattr(feed, "counts_batches", True) else 1)
+        return _StepsPerExecution(self, feed.block_steps if feed.counts_batches else 1)
 
 
 class _StepsPerExecution:

@@ -34,6 +34,7 @@ class Stream(enum.IntEnum):
     BINARIZE = 0
     LATENT = 1
     PIXEL = 2
+    SHUFFLE = 3
 
 
 def threefry(key, counter):
@@ -155,6 +156,23 @@ class RowNoise:
         if num_samples is None:
             return tf.reshape(draws[0], [-1, *shape])
         return tf.reshape(draws, [num_samples, -1, *shape])
+
+
+@functools.partial(tf.function, jit_compile=True)
+def permutation(seed, number, size):
+    """An order of 0 ... size - 1, the same on every device.
+
+    Args:
+        seed: Integer tensor.
+        number: Integer tensor: each has an order of its own.
+        size: Python integer.
+
+    Returns:
+        Int32 tensor [size].
+    """
+    rows = tf.range(size)
+    keys, _ = threefry((_as_uint32(seed), tf.constant(int(Stream.SHUFFLE), tf.uint32)), (_as_uint32(number), _as_uint32(rows)))
+    return tf.argsort(keys, stable=True)
 
 
 @functools.singledispatch

@@ -191,6 +191,7 @@ class Run:
         self.record["seed"] = self.spec.seed
         self.record["mode"] = model.execution
         self.record["precision"] = model.dtype_policy.name
+        self.record["deterministic"] = model.deterministic
         self._write_record()
 
     def finish(self, model, checkpoint, validation):
