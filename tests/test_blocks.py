@@ -2,13 +2,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from zoo import blocks
 from zoo.blocks import ArrayFeed, StreamFeed
 
 
-def run_epochs(feed, num_epochs, training=True):
+def run_epochs(feed, num_epochs, training=True, first_step=0):
     """The batches that Keras's loop would get: lists of (rows, first row), one list an epoch."""
     iterator = iter(feed.dataset())
-    step, epochs = 0, []
+    step, epochs = first_step, []
     for _ in range(num_epochs):
         batches = []
         for _ in range(0, feed.steps_per_epoch, feed.block_steps):
@@ -62,6 +63,19 @@ def test_steps_per_epoch_cut_passes_anywhere():
     epochs = run_epochs(array_feed(steps_per_epoch=3), 4)
     assert [len(epoch) for epoch in epochs] == [3, 3, 3, 3]
     assert sorted(np.concatenate([rows(epoch) for epoch in epochs])) == sorted(list(range(10)) * 3)
+
+
+@pytest.mark.parametrize("initial_step", [1, 2, 3, 4])
+@pytest.mark.parametrize("resident", [True, False])
+def test_an_epoch_goes_on_after_the_steps_that_were_taken_before(resident, initial_step, monkeypatch):
+    arguments = ({"image": np.arange(10)}, 3, True, 0, None, 2)
+    first, second = ([row for batch, _ in epoch for row in batch] for epoch in run_epochs(ArrayFeed(*arguments), 2))
+    monkeypatch.setattr(blocks, "RESIDENT_SHARE", 1.0 if resident else 0.0)
+    feed = blocks.array_feed(*arguments, first_step=initial_step, initial_step=initial_step)
+    assert isinstance(feed, ArrayFeed if resident else StreamFeed)
+    rest, again = run_epochs(feed, 2, first_step=initial_step)
+    assert [row for batch, _ in rest for row in batch] == first[3 * initial_step :]
+    assert [row for batch, _ in again for row in batch] == second
 
 
 def test_all_blocks_of_a_feed_have_one_shape():

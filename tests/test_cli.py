@@ -85,6 +85,15 @@ def test_a_copied_recipe_runs(capsys, tmp_path):
     assert status == 2 and "exists" in err
 
 
+def test_options_may_stand_before_the_arguments(capsys, tmp_path):
+    assert cli.main(["train", "vae_digits", "epochs=3", "--out", str(tmp_path / "out"), "latent_dim=2", "--dry-run"]) == 0
+    assert "latent_dim=2" in (output := capsys.readouterr().out) and "epochs=3" in output
+    for wrong in (["train", "vae_digits", "--out", "x", "--epochs=3"], ["show", "vae_digits", "epochs=3"]):
+        with pytest.raises(SystemExit, match="2"):
+            cli.main(wrong)
+        assert "unrecognized arguments" in capsys.readouterr().err
+
+
 def test_dry_run_says_what_would_happen(capsys, tmp_path):
     status, out, _ = answer(capsys, "train", "vae_digits", "epochs=2", "--dry-run", "--out", tmp_path / "run")
     assert status == 0 and "2 epochs, 48 steps" in out and not (tmp_path / "run").exists()

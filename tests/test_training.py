@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from zoo import registry, training
-from zoo.training import Run, TrainingDiverged
+from zoo.checkpoints import Checkpoint, TrainingDiverged
+from zoo.training import Run
 
 # Enough epochs that a run is still going when it is stopped after the second.
 EPOCHS = 30
@@ -28,6 +29,15 @@ def assert_same_state(a, b):
     assert a.keys() == b.keys() and len(a) > 10
     for name in a:
         np.testing.assert_array_equal(a[name], b[name])
+
+
+def steps_taken(path):
+    """Training steps of the last checkpoint of a run in calls."""
+    if not (path / "checkpoint.npz").exists():
+        return 0
+    with np.load(path / "checkpoint.npz") as archive:
+        saved = json.loads(str(archive["state"]))
+    return 120 * len(saved["history"]) + saved["step"]
 
 
 @pytest.fixture(scope="module")
@@ -66,30 +76,86 @@ def test_the_same_seed_trains_the_same_weights_and_another_seed_others(run, tmp_
 
 
 def zoo_train(out, *arguments):
-    command = [sys.executable, "-m", "zoo.cli", "train", "vae_digits", f"epochs={EPOCHS}", "hidden_units=16", "--out", str(out), *arguments]
+    command = [sys.executable, "-m", "zoo.cli", "train", "vae_digits", "--out", str(out), *arguments]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-@pytest.mark.parametrize(
-    "how", [pytest.param(signal.SIGKILL, id="killed"), pytest.param(signal.SIGINT, id="interrupted", marks=pytest.mark.slow)]
-)
-def test_a_stopped_run_resumes_to_the_same_bits(how, run, tmp_path):
-    out = tmp_path / "stopped"
-    process = zoo_train(out)
-    while not (out / "history.csv").exists() or len((out / "history.csv").read_text().splitlines()) < 3:
+def test_an_interrupted_run_says_how_to_go_on(run, tmp_path):
+    out = tmp_path / "interrupted"
+    process = zoo_train(out, f"epochs={EPOCHS}", "hidden_units=16")
+    while not (out / "history.csv").exists():
         assert process.poll() is None, process.stdout.read()
         time.sleep(0.005)
-    process.send_signal(how)
+    process.send_signal(signal.SIGINT)
     output = process.communicate()[0]
-    assert process.returncode == (130 if how == signal.SIGINT else -9)
-    if how == signal.SIGINT:
-        assert "the same command with --resume goes on" in output and "Traceback" not in output
-    finished = len((out / "history.csv").read_text().splitlines()) - 1
-    assert 2 <= finished < EPOCHS, "the run was over before it was stopped"
+    assert process.returncode == 130
+    assert "the same command with --resume goes on" in output and "Traceback" not in output
     assert training.train("vae_digits", out=out, resume=True, verbose=0) == out
     assert_same_state(out, run)
-    assert len((out / "history.csv").read_text().splitlines()) == EPOCHS + 1
+
+
+# Four calls an epoch, so that checkpoints fall within it.
+IN_CALLS = {"epochs": 10, "hidden_units": (16,), "batch_size": 10}
+
+
+@pytest.fixture(scope="module")
+def run_in_calls(tmp_path_factory):
+    return training.train("vae_digits", IN_CALLS, out=tmp_path_factory.mktemp("runs") / "in_calls", verbose=0)
+
+
+@pytest.mark.parametrize("step", [30, 120])
+def test_a_run_that_stops_within_an_epoch_resumes_to_the_same_bits(step, run_in_calls, tmp_path, monkeypatch):
+    save = Checkpoint._save
+
+    def save_and_stop(self, **state):
+        save(self, **state)
+        if len(self.history) == 2 and state["step"] == step:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Checkpoint, "_save", save_and_stop)
+        training.train("vae_digits", IN_CALLS, out=tmp_path / "out", checkpoint_minutes=0, verbose=0)
+    assert steps_taken(tmp_path / "out") == 2 * 120 + step
+    training.train("vae_digits", out=tmp_path / "out", resume=True, verbose=0)
+    assert_same_state(tmp_path / "out", run_in_calls)
+    assert (tmp_path / "out" / "history.csv").read_text() == (run_in_calls / "history.csv").read_text()
+
+
+@pytest.mark.parametrize(("num_kills", "epochs"), [(3, 10), pytest.param(50, 200, marks=pytest.mark.slow)])
+def test_a_run_that_is_killed_again_and_again_ends_in_the_same_bits(num_kills, epochs, tmp_path):
+    """Checkpoints after every call. The first kill hits a process anywhere from its start on, the others follow a checkpoint."""
+    arguments = IN_CALLS | {"epochs": epochs}
+    out, reference = tmp_path / "killed", training.train("vae_digits", arguments, out=tmp_path / "reference", verbose=0)
+    rng = np.random.default_rng(num_kills)
+    steps = [0]
+    for kill in range(num_kills):
+        typed = ["--resume"] if out.exists() else [f"{name}={value}" for name, value in (arguments | {"hidden_units": 16}).items()]
+        process = zoo_train(out, *typed, "--checkpoint-minutes", "0")
+        if kill == 0:
+            time.sleep(rng.uniform(0.0, 8.0))
+        else:
+            while process.poll() is None and steps_taken(out) == steps[-1]:
+                time.sleep(0.005)
+            time.sleep(rng.uniform(0.0, 0.2))
+        process.kill()
+        output = process.communicate()[0]
+        assert process.returncode in (-9, 0), output
+        steps.append(steps_taken(out))
+        assert steps[-1] >= steps[-2], "a checkpoint was lost"
+    assert len({step for step in steps if 0 < step < 120 * epochs}) >= min(2, num_kills // 2), "the run was over before it was killed"
+    training.train("vae_digits", arguments, out=out, resume=True, verbose=0)
+    assert_same_state(out, reference)
+    assert (out / "history.csv").read_text() == (reference / "history.csv").read_text()
     assert json.loads((out / "run.json").read_text())["status"] == "finished"
+    assert not list(out.glob(".*"))
+
+
+def test_a_run_killed_at_its_very_start_begins_anew(tmp_path):
+    (tmp_path / ".run.json.123").write_text("{")
+    assert Run.prepare("vae_digits", ARGUMENTS, tmp_path, resume=True).record["status"] == "running"
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(ValueError, match="is not a run directory"):
+        Run.prepare("vae_digits", ARGUMENTS, tmp_path, resume=True)
 
 
 def test_resuming_a_finished_run_changes_nothing(run):
@@ -110,7 +176,7 @@ def test_wrong_directories_are_told(run, tmp_path):
     with pytest.raises(ValueError, match="exists and is not empty. Pass --resume"):
         training.train("vae_digits", ARGUMENTS, out=run)
     with pytest.raises(ValueError, match="is not a run directory: it holds no run.json"):
-        training.train("vae_digits", ARGUMENTS, out=tmp_path, resume=True)
+        training.train("vae_digits", ARGUMENTS, out=tmp_path / "absent", resume=True)
     with pytest.raises(ValueError, match=f"was begun with epochs={EPOCHS} and can only go on with it. Received: epochs=9"):
         training.train("vae_digits", {"epochs": 9}, out=run, resume=True)
     with pytest.raises(ValueError, match="is a run of 'vae_digits'. Received: 'vae_mnist'"):

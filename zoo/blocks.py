@@ -45,14 +45,19 @@ def _padded(array, length):
     return np.concatenate([array, np.zeros(length - len(array))]).astype(np.int32)
 
 
-def array_feed(arrays, batch_size, shuffle, seed, steps_per_epoch, block_steps, first_step=0):
-    """The feed of arrays: one that stays on the device, or where they are too large for it, a stream of the same batches."""
-    arguments = (arrays, batch_size, shuffle, seed)
+def array_feed(arrays, batch_size, shuffle, seed, steps_per_epoch, block_steps, first_step=0, initial_step=0):
+    """The feed of arrays: one that stays on the device, or where they are too large for it, a stream of the same batches.
+
+    Args:
+        arrays, batch_size, shuffle, seed, steps_per_epoch, block_steps, initial_step: As in `ArrayFeed`.
+        first_step: The training step that comes first.
+    """
     if sum(array.nbytes for array in arrays.values()) <= RESIDENT_SHARE * device_memory():
-        return ArrayFeed(*arguments, steps_per_epoch, block_steps)
+        return ArrayFeed(arrays, batch_size, shuffle, seed, steps_per_epoch, block_steps, initial_step)
     num_rows = len(next(iter(arrays.values())))
     steps_per_pass = -(-num_rows // min(batch_size, num_rows))
-    return StreamFeed(stream_of_arrays(*arguments, first_step), steps_per_epoch or steps_per_pass, block_steps)
+    stream = stream_of_arrays(arrays, batch_size, shuffle, seed, first_step)
+    return StreamFeed(stream, steps_per_epoch or steps_per_pass, block_steps, initial_step)
 
 
 def device_memory():
@@ -77,11 +82,12 @@ class ArrayFeed:
         seed: Integer.
         steps_per_epoch: Batches that Keras counts as one epoch, or None for one pass.
         block_steps: K.
+        initial_step: Batches of the first epoch that were taken before.
     """
 
     counts_batches = True
 
-    def __init__(self, arrays, batch_size, shuffle, seed, steps_per_epoch, block_steps):
+    def __init__(self, arrays, batch_size, shuffle, seed, steps_per_epoch, block_steps, initial_step=0):
         self.num_rows = len(next(iter(arrays.values())))
         self.batch_size = min(batch_size, self.num_rows)
         self.shuffle = shuffle
@@ -91,21 +97,25 @@ class ArrayFeed:
         self.block_steps = min(block_steps, self.steps_per_epoch)
         self.table = {name: tf.convert_to_tensor(array) for name, array in arrays.items()}
         self._order = (None, tf.range(self.num_rows))  # the pass and its order
+        self._initial_step = initial_step
         self._epoch_began_at = 0
         self.where = f"{sum(array.nbytes for array in arrays.values()) / 1e6:,.1f} MB of data stay on the device"
 
     def dataset(self):
         """Keras iterates over calls: (first step of the epoch's call, number of steps)."""
         starts = np.arange(0, self.steps_per_epoch, self.block_steps)
-        counts = np.minimum(self.block_steps, self.steps_per_epoch - starts)
+        ends = np.minimum(starts + self.block_steps, self.steps_per_epoch)
+        left = np.clip(starts, self._initial_step, ends)  # calls that were made before are empty
+        calls, first_calls = (tf.data.Dataset.from_tensor_slices((s, ends - s)) for s in (starts, left))
         # Repeated, so that Keras takes the number of batches from `steps_per_epoch` and not from the number of calls.
-        return tf.data.Dataset.from_tensor_slices((starts, counts)).repeat()
+        return first_calls.concatenate(calls.repeat())
 
     def blocks(self, call, step=None):
         """The blocks of one call, from training step `step`, or from where the call says (evaluation)."""
         start, count = (int(value) for value in call)
-        if step is not None and start == 0:
-            self._epoch_began_at = int(step)  # once an epoch: reading it waits for the device
+        if step is not None and start == self._initial_step:
+            self._epoch_began_at = int(step) - start  # once an epoch: reading the step waits for the device
+            self._initial_step = 0
         first = self._epoch_began_at + start
         for (number, length), steps in itertools.groupby(range(first, first + count), key=self._pass_and_length):
             steps = np.array(list(steps))
@@ -155,9 +165,10 @@ class StreamFeed:
         stream: `tf.data.Dataset` of dicts of tensors [b, ...]; batches may differ in length.
         steps_per_epoch: Batches that Keras counts as one epoch, or None for one pass.
         block_steps: K.
+        initial_step: Batches of the first epoch that were taken before, and that the stream does not hold.
     """
 
-    def __init__(self, stream, steps_per_epoch, block_steps):
+    def __init__(self, stream, steps_per_epoch, block_steps, initial_step=0):
         cardinality = int(stream.cardinality())
         known = cardinality if cardinality >= 0 else None
         # With an unknown length Keras has to count calls: its progress bar then shows blocks, not batches.
@@ -165,7 +176,7 @@ class StreamFeed:
         self.steps_per_epoch = steps_per_epoch or known
         self.block_steps = min(block_steps, self.steps_per_epoch or block_steps)
         self._windowed = steps_per_epoch is not None and steps_per_epoch != known
-        self._stream = stream
+        self._stream = _empty_batches(stream, initial_step).concatenate(stream) if initial_step else stream
         self.where = "data stream to the device"
 
     def dataset(self):
@@ -192,8 +203,15 @@ class StreamFeed:
         order = tf.range(self.block_steps * width)
         for length, steps in itertools.groupby(range(len(lengths)), key=lambda i: lengths[i]):
             steps = np.array(list(steps))
+            if length == 0:
+                continue  # taken before
             starts, firsts = _padded(steps * width, self.block_steps), _padded(first_rows[steps], self.block_steps)
             yield Block(table, order, starts, firsts, len(steps), int(length))
+
+
+def _empty_batches(stream, count):
+    batch = {name: tf.zeros([0, *spec.shape[1:]], spec.dtype) for name, spec in stream.element_spec.items()}
+    return tf.data.Dataset.from_tensors(batch).repeat(count)
 
 
 def _with_position(first_row, batch):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 def main(argv=None):
     """Runs one command; returns its exit status: 0, or 2 for a mistake in what was asked, told in one line."""
-    arguments = _parser().parse_args(argv)
+    arguments = _parse(argv)
     logging.basicConfig(format="%(message)s")
     logging.getLogger("zoo").setLevel("INFO")
     try:
@@ -95,6 +95,7 @@ def _train(arguments):
         data_dir=arguments.data_dir,
         resume=arguments.resume,
         tensorboard=arguments.tensorboard,
+        checkpoint_minutes=arguments.checkpoint_minutes,
         verbose=1 if sys.stdout.isatty() else 2,
     )
     pictures = ", ".join(sorted(picture.name for picture in path.glob("*.png")))
@@ -221,6 +222,17 @@ def _assignments(words):
     return {name: value for name, _, value in pairs}
 
 
+def _parse(argv):
+    parser = _parser()
+    arguments, others = parser.parse_known_args(argv)
+    # argparse ends a list of positional arguments at the first option; name=value may follow it here.
+    if others and (not hasattr(arguments, "arguments") or any(other.startswith("-") or "=" not in other for other in others)):
+        parser.error(f"unrecognized arguments: {' '.join(others)}")
+    if others:
+        arguments.arguments += others
+    return arguments
+
+
 def _parser():
     parser = argparse.ArgumentParser(
         prog="zoo",
@@ -247,13 +259,16 @@ def _parser():
     sub = command("show", _show, "show a recipe: what it is, its arguments, its card")
     sub.add_argument("recipe", metavar="RECIPE")
 
-    resume = " The last finished epoch is kept: the same command with --resume goes on."
+    resume = " The last checkpoint is kept: the same command with --resume goes on."
     sub = command("train", _train, "train a recipe into a run directory", on_interrupt=resume)
     sub.add_argument("recipe", metavar="RECIPE", help="name of a recipe, or path of a recipe file")
     sub.add_argument("arguments", nargs="*", metavar="name=value", help="arguments of the recipe (`zoo show RECIPE` lists them)")
     sub.add_argument("--out", metavar="DIR", help="run directory (default: runs/RECIPE)")
     add_data_dir(sub)
-    sub.add_argument("--resume", action="store_true", help="go on after the last finished epoch")
+    sub.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    sub.add_argument(
+        "--checkpoint-minutes", type=float, default=5.0, metavar="N", help="checkpoints within an epoch (5); one follows every epoch"
+    )
     sub.add_argument("--tensorboard", action="store_true", help="write TensorBoard logs into the run directory")
     sub.add_argument("--dry-run", action="store_true", help="say what would be run, and where, and stop")
 

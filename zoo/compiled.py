@@ -152,8 +152,12 @@ class CompiledModel(keras.Model):
         validation_steps=None,
         validation_batch_size=None,
         validation_freq=1,
+        initial_step=0,
     ):
         """Keras's `fit`; data come as arrays, a dict of arrays or a `tf.data.Dataset` of either in batches.
+
+        Beyond Keras's, `initial_step` is the number of steps of epoch `initial_epoch` that a run took before it was stopped: the epoch goes
+        on after them.
 
         Raises:
             ValueError: If the data do not fit the model, are empty, or bring targets or weights.
@@ -168,7 +172,7 @@ class CompiledModel(keras.Model):
             data, validation_data = _split(data, validation_split)
         elif validation_data is not None:
             validation_data = self.standardize(_only_x(validation_data, "validation_data"))
-        self._train_feed = self._feed(data, batch_size, shuffle, steps_per_epoch, block_steps, int(self._step))
+        self._train_feed = self._feed(data, batch_size, shuffle, steps_per_epoch, block_steps, int(self._step), initial_step)
         validation = {}
         if validation_data is not None:
             self._test_feed = self._feed(validation_data, validation_batch_size or batch_size, False, validation_steps, block_steps)
@@ -230,9 +234,10 @@ class CompiledModel(keras.Model):
         run = self._make_runner(self._train_batch)
 
         def train_function(iterator):
+            logs = None
             for block in self._next_blocks(iterator, self._train_feed, self._step):
                 logs = run(block)
-            return logs
+            return logs or self.get_metrics_result()  # no block: a call that was made before the run was stopped
 
         self.train_function = train_function
 
@@ -317,14 +322,16 @@ class CompiledModel(keras.Model):
 
     # -- From what Keras iterates over to blocks
 
-    def _feed(self, data, batch_size, shuffle, steps_per_epoch, block_steps, first_step=0):
+    def _feed(self, data, batch_size, shuffle, steps_per_epoch, block_steps, first_step=0, initial_step=0):
         if isinstance(data, tf.data.Dataset):
             if batch_size is not None:
                 raise ValueError(f"A `tf.data.Dataset` brings its own batches: leave `batch_size` out. Received: batch_size={batch_size}.")
             if data.cardinality() == tf.data.INFINITE_CARDINALITY and steps_per_epoch is None:
                 raise ValueError("The data set is infinite: pass `steps_per_epoch` (or `steps`).")
+            if initial_step:
+                raise ValueError(f"Only arrays go on within an epoch. Received: a tf.data.Dataset and initial_step={initial_step}.")
             return StreamFeed(data, steps_per_epoch, block_steps)
-        return array_feed(data, batch_size or 32, shuffle, self.seed, steps_per_epoch, block_steps, first_step)
+        return array_feed(data, batch_size or 32, shuffle, self.seed, steps_per_epoch, block_steps, first_step, initial_step)
 
     def _next_blocks(self, iterator, feed, step):
         element = next(iterator)

@@ -8,9 +8,10 @@ import numpy as np
 import tensorflow as tf
 
 from zoo import cards, data, plots, registry
+from zoo.checkpoints import write_atomically
 from zoo.evaluation.likelihood import evaluate
 from zoo.serving.saved_model import export
-from zoo.training import Run, build, write_atomically
+from zoo.training import Run, build
 
 
 def load(name, version=None):

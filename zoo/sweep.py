@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from zoo import data, plots, registry, training
+from zoo.checkpoints import write_atomically
 from zoo.evaluation.likelihood import ACTIVE_VARIANCE
 from zoo.random import EVALUATION_STEP, RowNoise
 
@@ -44,7 +45,7 @@ def sweep(recipe, arguments, *, out=None, data_dir=None, resume=False, verbose="
 
     Raises:
         ValueError: If an argument, the data or the directory are not what they should be; nothing has been trained then.
-        zoo.training.TrainingDiverged: If the loss of a point becomes NaN or infinite.
+        zoo.checkpoints.TrainingDiverged: If the loss of a point becomes NaN or infinite.
     """
     file = registry.find(recipe)
     path = Path(out or Path("runs") / f"{file.name}_sweep")
@@ -61,7 +62,7 @@ def sweep(recipe, arguments, *, out=None, data_dir=None, resume=False, verbose="
         training.train(recipe, points[label], out=path / label, data_dir=data_dir, resume=_has_begun(path / label), verbose=verbose)
     measured = [measure(training.Run.open(path / label), label, data_dir) for label in points]
     record = {"recipe": file.name, "points": measured}
-    training.write_atomically(path / "sweep.json", (json.dumps(record, indent=2) + "\n").encode())
+    write_atomically(path / "sweep.json", (json.dumps(record, indent=2) + "\n").encode())
     plots.rate_distortion(measured, path=path / "rate_distortion.png")
     return path
 

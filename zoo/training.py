@@ -4,37 +4,30 @@ A run directory holds
 
     run.json             what was run, with what, and the validation numbers at the end
     history.csv          the metrics of every epoch
-    checkpoint.npz       weights, optimizer and history after the last finished epoch
+    checkpoint.npz       weights, optimizer, metrics and history: after every epoch, and within one every few minutes
     best.npz             weights of the epoch with the lowest validation loss, for recipes that keep it
     model.weights.h5     the final weights
     *.png                reconstructions, samples, curves
 """
 
-import csv
 import importlib.metadata
-import io
 import json
 import math
 import os
 import platform
 import subprocess
-import time
 from pathlib import Path
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from zoo import data, registry
+from zoo.checkpoints import Checkpoint, remove_half_written, write_atomically
 
 PACKAGES = ("tensorflow", "keras", "tensorflow-probability", "tensorflow-datasets", "numpy")
 
 
-class TrainingDiverged(RuntimeError):
-    """The loss stopped being a number."""
-
-
-def train(recipe, arguments=None, *, out=None, data_dir=None, resume=False, tensorboard=False, verbose="auto"):
+def train(recipe, arguments=None, *, out=None, data_dir=None, resume=False, tensorboard=False, checkpoint_minutes=5.0, verbose="auto"):
     """Trains a recipe into a run directory.
 
     Args:
@@ -42,9 +35,10 @@ def train(recipe, arguments=None, *, out=None, data_dir=None, resume=False, tens
         arguments: Dict of the recipe's arguments that differ from their defaults.
         out: The run directory; by default `runs/<recipe>`.
         data_dir: As in `zoo.data.load`.
-        resume: Go on after the last finished epoch of `out`. On the same machine's CPU the result is the same to the bit as that of a
-            run that was never stopped.
+        resume: Go on from the last checkpoint in `out`. On the same machine's CPU the result is the same to the bit as that of a run that
+            was never stopped.
         tensorboard: Write TensorBoard logs to `out/tensorboard`.
+        checkpoint_minutes: Checkpoints are written after every epoch, and within an epoch this often.
         verbose: As in Keras's `fit`.
 
     Returns:
@@ -60,21 +54,22 @@ def train(recipe, arguments=None, *, out=None, data_dir=None, resume=False, tens
     model = build(spec, num_steps(spec, len(examples["train"]["image"])))
     if spec.initialize is not None:
         spec.initialize(model, examples["train"])
-    callbacks = [CheckpointEachEpoch(run)]
-    if tensorboard:
-        callbacks.append(_tensorboard(run.path / "tensorboard"))
+    checkpoint = Checkpoint(run.path, spec.keep, checkpoint_minutes)
+    callbacks = [checkpoint, _tensorboard(run.path / "tensorboard")] if tensorboard else [checkpoint]
     run.begin(model)
+    initial_epoch, initial_step = checkpoint.restore(model)
     model.fit(
         examples["train"],
         batch_size=spec.batch_size,
         epochs=spec.epochs,
-        initial_epoch=callbacks[0].restore(model),
+        initial_epoch=initial_epoch,
+        initial_step=initial_step,
         validation_data=examples["validation"],
         validation_batch_size=500,
         callbacks=callbacks,
         verbose=verbose,
     )
-    run.finish(model, callbacks[0], examples["validation"])
+    run.finish(model, checkpoint, examples["validation"])
     return run.path
 
 
@@ -156,12 +151,12 @@ class Run:
         """A run that may begin: everything about it checked, nothing written."""
         file = registry.find(recipe)
         path = Path(out or Path("runs") / file.name)
-        if resume:
+        if resume and not _was_killed_at_its_start(path):
             run = cls.open(path)
             run._check_same(file, arguments)
             return run
         bound = file.bind(arguments)
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        if not resume and path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise ValueError(f"{str(path)!r} exists and is not empty. Pass --resume to go on with it, or another --out.")
         record = {
             "recipe": file.name,
@@ -188,6 +183,7 @@ class Run:
 
     def begin(self, model):
         self.path.mkdir(parents=True, exist_ok=True)
+        remove_half_written(self.path)
         self.record["seed"] = self.spec.seed
         self.record["mode"] = model.execution
         self.record["precision"] = model.dtype_policy.name
@@ -230,90 +226,9 @@ class Run:
         write_atomically(self.path / "run.json", (json.dumps(self.record, indent=2) + "\n").encode())
 
 
-class CheckpointEachEpoch(keras.callbacks.Callback):
-    """Writes weights, optimizer, history and elapsed seconds after every epoch, in one file that is replaced atomically.
-
-    Nothing else has state: shuffling, binarization and latents are functions of the optimizer's step.
-    """
-
-    def __init__(self, run):
-        super().__init__()
-        self.run = run
-        self.history = []
-        self.seconds = 0.0
-
-    def restore(self, model):
-        """Loads the checkpoint, if there is one; returns the number of finished epochs."""
-        path = self.run.path / "checkpoint.npz"
-        if not path.is_file():
-            return 0
-        model.optimizer.build(model.trainable_variables)
-        state = _read_arrays(path, self._variables(model))
-        self.history, self.seconds = state["history"], state["seconds"]
-        return len(self.history)
-
-    def restore_kept(self, model):
-        """Gives the model the weights that the recipe keeps; returns their epoch's row of the history."""
-        if self.run.spec.keep == "last":
-            return self.history[-1]
-        _read_arrays(self.run.path / "best.npz", model.weights)
-        return self._best()
-
-    def _best(self):
-        return min(self.history, key=lambda row: row["val_loss"])
-
-    def on_train_begin(self, logs=None):
-        self.started = time.perf_counter() - self.seconds
-
-    def on_epoch_end(self, epoch, logs=None):
-        if not all(math.isfinite(value) for value in logs.values()):
-            raise TrainingDiverged(
-                f"The loss became {logs['loss']} in epoch {epoch + 1}. Lower the learning rate; "
-                f"the state before that epoch is kept in {self.run.path}."
-            )
-        self.seconds = time.perf_counter() - self.started
-        self.history.append({"epoch": epoch + 1, **{name: float(value) for name, value in logs.items()}})
-        self._save()
-
-    def _save(self):
-        if self.run.spec.keep == "best" and self._best() is self.history[-1]:
-            _write_arrays(self.run.path / "best.npz", self.model.weights, {})
-        _write_arrays(self.run.path / "checkpoint.npz", self._variables(self.model), {"history": self.history, "seconds": self.seconds})
-        table = io.StringIO()
-        writer = csv.DictWriter(table, self.history[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.history)
-        write_atomically(self.run.path / "history.csv", table.getvalue().encode())
-
-    @staticmethod
-    def _variables(model):
-        return [*model.weights, *model.optimizer.variables]
-
-
-def _write_arrays(path, variables, state):
-    buffer = io.BytesIO()
-    np.savez(buffer, state=json.dumps(state), **{str(i): np.asarray(v) for i, v in enumerate(variables)})
-    write_atomically(path, buffer.getbuffer())
-
-
-def _read_arrays(path, variables):
-    """Assigns what `_write_arrays` wrote; returns its state."""
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            state = json.loads(str(archive["state"]))
-            values = [archive[str(i)] for i in range(len(variables))]
-        for variable, value in zip(variables, values, strict=True):
-            variable.assign(value)
-    except Exception as error:  # a truncated archive fails in many ways
-        raise ValueError(f"The checkpoint {str(path)!r} cannot be read: {error}. Train again into another directory.") from None
-    return state
-
-
-def write_atomically(path, content):
-    """Writes bytes beside the file and renames, so that a reader sees the old content or the new."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_bytes(content)
-    os.replace(beside, path)
+def _was_killed_at_its_start(path):
+    """Whether a run directory was made, and its process killed before there was a record."""
+    return path.is_dir() and all(file.name.startswith(".run.json.") for file in path.iterdir())
 
 
 def git_revision():
