@@ -30,11 +30,12 @@ ALLOWED = {
     "models": {"compiled", "layers", "networks", "objectives", "schedules"},
     "data": set(),
     "plots": set(),
-    "training": {"data", "registry", "plots"},
+    "checkpoints": set(),
+    "training": {"checkpoints", "data", "registry", "plots"},
     "evaluation": {"objectives"},
     "serving": {"cards"},
-    "pretrained": {"cards", "data", "plots", "registry", "evaluation", "serving", "training"},
-    "sweep": {"data", "evaluation", "plots", "registry", "training"},
+    "pretrained": {"cards", "data", "plots", "registry", "evaluation", "serving", "training", "checkpoints"},
+    "sweep": {"checkpoints", "data", "evaluation", "plots", "registry", "training"},
     "cli": {"cards", "data", "evaluation", "plots", "pretrained", "registry", "serving", "sweep", "training"},
 }
 STANDARD_LIBRARY_ONLY = ("recipe", "registry", "cards", "__init__")

@@ -8,7 +8,7 @@ import shutil
 import numpy as np
 import pytest
 
-from zoo import cli, compiled, plots, registry, sweep
+from zoo import checkpoints, cli, compiled, plots, registry, sweep
 
 RECIPE = '''
 """A BetaVAE that trains in no time."""
@@ -72,7 +72,7 @@ def swept(recipe, tmp_path_factory):
     out, printed = tmp_path_factory.mktemp("sweeps") / "sweep", io.StringIO()
     with contextlib.redirect_stdout(printed), pytest.MonkeyPatch.context() as patch:
         patch.setattr(compiled, "execution_mode", lambda *arguments: "eager")  # compiling takes longer than these few steps
-        assert cli.main(["sweep", str(recipe), "beta=0.5,8", "epochs=3", "hidden_units=8,8", "--out", str(out)]) == 0
+        assert cli.main(["sweep", str(recipe), "beta=0.5,8", "epochs=3", "hidden_units=8,8", "--out", str(out), "--jobs", "1"]) == 0
     return out, printed.getvalue()
 
 
@@ -120,6 +120,20 @@ def test_finished_points_are_skipped_and_unfinished_ones_go_on(recipe, copy, cap
     assert json.loads(record.read_text())["status"] == "finished"
     assert points_of(copy) == before
     assert changed(copy) == times  # all epochs of the unfinished point had been trained: nothing was trained again
+
+
+def test_points_train_in_processes_of_their_own_and_end_the_same(recipe, swept, tmp_path, caplog):
+    out = tmp_path / "sweep"
+    with caplog.at_level("INFO", logger="zoo"):
+        sweep.sweep(recipe, {"beta": [0.5, 8], "epochs": 3, "hidden_units": (8, 8)}, out=out, jobs=2)
+    assert "2 runs, 2 at a time (0 were finished before): beta=0.5, beta=8.0." in caplog.text and "finished, 2 of 2." in caplog.text
+    for point, other in zip(points_of(out), points_of(swept[0]), strict=True):
+        assert point["elbo"] == pytest.approx(other["elbo"], rel=1e-4)
+
+
+def test_a_point_that_fails_fails_the_sweep_and_leaves_the_others(recipe, tmp_path):
+    with pytest.raises(checkpoints.TrainingDiverged, match="The loss became"):
+        sweep.sweep(recipe, {"beta": ["1", "1e38"], "epochs": 2}, out=tmp_path / "sweep", jobs=2)
 
 
 def test_a_directory_with_runs_is_not_trained_over(recipe, swept, capsys):

@@ -52,6 +52,7 @@ def array_feed(arrays, batch_size, shuffle, seed, steps_per_epoch, block_steps, 
         arrays, batch_size, shuffle, seed, steps_per_epoch, block_steps, initial_step: As in `ArrayFeed`.
         first_step: The training step that comes first.
     """
+    arrays = {name: np.asarray(array) for name, array in arrays.items()}
     if sum(array.nbytes for array in arrays.values()) <= RESIDENT_SHARE * device_memory():
         return ArrayFeed(arrays, batch_size, shuffle, seed, steps_per_epoch, block_steps, initial_step)
     num_rows = len(next(iter(arrays.values())))

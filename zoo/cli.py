@@ -112,6 +112,7 @@ def _sweep(arguments):
         out=arguments.out,
         data_dir=arguments.data_dir,
         resume=arguments.resume,
+        jobs=arguments.jobs,
         verbose=1 if sys.stdout.isatty() else 2,
     )
     print(sweep.table(path))
@@ -233,6 +234,12 @@ def _parse(argv):
     return arguments
 
 
+def _positive(text):
+    if (number := int(text)) < 1:
+        raise ValueError
+    return number
+
+
 def _parser():
     parser = argparse.ArgumentParser(
         prog="zoo",
@@ -279,6 +286,9 @@ def _parser():
     sub.add_argument("--out", metavar="DIR", help="directory of the sweep (default: runs/RECIPE_sweep)")
     add_data_dir(sub)
     sub.add_argument("--resume", action="store_true", help="go on in the directory: train what is not finished there")
+    sub.add_argument(
+        "--jobs", type=_positive, metavar="N", help="points that train at the same time (default: one for each core; on a GPU one)"
+    )
 
     sub = command("evaluate", _evaluate, "measure the bound and the importance-sampled -log p(x) on a split")
     add_target(sub)

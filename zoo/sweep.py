@@ -7,10 +7,14 @@ A sweep's directory holds
     rate_distortion.png        the points between rate and distortion
 """
 
+import contextlib
 import itertools
 import json
 import logging
+import multiprocessing
+import os
 import typing
+from concurrent import futures
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +31,7 @@ logger = logging.getLogger("zoo")
 BATCH_SIZE = 500
 
 
-def sweep(recipe, arguments, *, out=None, data_dir=None, resume=False, verbose="auto"):
+def sweep(recipe, arguments, *, out=None, data_dir=None, resume=False, jobs=None, verbose="auto"):
     """Trains a recipe at all combinations of the values given, and draws rate against distortion.
 
     Args:
@@ -38,7 +42,8 @@ def sweep(recipe, arguments, *, out=None, data_dir=None, resume=False, verbose="
         data_dir: As in `zoo.data.load`.
         resume: Go on in `out`: finished points are left alone, an unfinished one goes on after its last finished epoch, and values that
             were not swept before are added.
-        verbose: As in Keras's `fit`.
+        jobs: Points that train at the same time, each in a process of its own; by default one for each core, and one on a GPU.
+        verbose: As in Keras's `fit`, where one point trains after the other.
 
     Returns:
         The sweep's directory, as a `Path`.
@@ -57,14 +62,47 @@ def sweep(recipe, arguments, *, out=None, data_dir=None, resume=False, verbose="
     unfinished = [label for label, run in runs.items() if run.record["status"] != "finished"]
     for label in unfinished:
         _assert_has_rate(training.build(runs[label].spec), label)  # a mistake in the last point costs no training of the others
-    for number, label in enumerate(unfinished, 1):
-        logger.info("%s: run %d of %d (%d were finished before).", label, number, len(unfinished), len(points) - len(unfinished))
-        training.train(recipe, points[label], out=path / label, data_dir=data_dir, resume=_has_begun(path / label), verbose=verbose)
+    tasks = {
+        label: {"recipe": recipe, "arguments": points[label], "out": path / label, "data_dir": data_dir, "resume": _has_begun(path / label)}
+        for label in unfinished
+    }
+    _train_all(tasks, jobs or _room(), len(points) - len(unfinished), verbose)
     measured = [measure(training.Run.open(path / label), label, data_dir) for label in points]
     record = {"recipe": file.name, "points": measured}
     write_atomically(path / "sweep.json", (json.dumps(record, indent=2) + "\n").encode())
     plots.rate_distortion(measured, path=path / "rate_distortion.png")
     return path
+
+
+def _room():
+    """Dense training keeps one core busy, and a GPU is best left to one process."""
+    return 1 if tf.config.list_physical_devices("GPU") else len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+
+
+def _train_all(tasks, jobs, num_finished, verbose):
+    """Trains points, each described by the arguments of `training.train`, at most `jobs` of them at a time."""
+    jobs = min(jobs, len(tasks))
+    if jobs <= 1:
+        for number, (label, task) in enumerate(tasks.items(), 1):
+            logger.info("%s: run %d of %d (%d were finished before).", label, number, len(tasks), num_finished)
+            training.train(**task, verbose=verbose)
+        return
+    logger.info("%d runs, %d at a time (%d were finished before): %s.", len(tasks), jobs, num_finished, ", ".join(tasks))
+    # Spawned, not forked: TensorFlow's threads do not survive a fork.
+    with futures.ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+        labels = {pool.submit(_train_quietly, task): label for label, task in tasks.items()}
+        try:
+            for number, done in enumerate(futures.as_completed(labels), 1):
+                done.result()
+                logger.info("%s: finished, %d of %d.", labels[done], number, len(tasks))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)  # those that are running end by themselves, and can be resumed
+            raise
+
+
+def _train_quietly(task):
+    with contextlib.suppress(KeyboardInterrupt):  # the process that waits for this one tells it
+        training.train(**task, verbose=0)
 
 
 def expand(file, arguments):
