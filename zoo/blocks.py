@@ -40,6 +40,10 @@ class Block(NamedTuple):
     num_steps: int
     batch_size: int
 
+    def of_tensors(self):
+        """The same block with tensors where arrays and numbers of steps would make a compiled program for each value."""
+        return self._replace(**{name: tf.constant(getattr(self, name)) for name in ("starts", "first_row", "num_steps")})
+
 
 def _padded(array, length):
     return np.concatenate([array, np.zeros(length - len(array))]).astype(np.int32)
@@ -115,7 +119,7 @@ class ArrayFeed:
         """The blocks of one call, from training step `step`, or from where the call says (evaluation)."""
         start, count = (int(value) for value in call)
         if step is not None and start == self._initial_step:
-            self._epoch_began_at = int(step) - start  # once an epoch: reading the step waits for the device
+            self._epoch_began_at = int(tf.convert_to_tensor(step)) - start  # once an epoch: reading the step waits for the device
             self._initial_step = 0
         first = self._epoch_began_at + start
         for (number, length), steps in itertools.groupby(range(first, first + count), key=self._pass_and_length):

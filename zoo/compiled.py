@@ -5,14 +5,18 @@ pipeline cost more than the mathematics. Here one call trains on a block of batc
 metrics are one loop inside one program. Everything around it (epochs, validation, callbacks, history) is Keras's own `fit`.
 """
 
+import contextlib
 import logging
 
 import keras
 import tensorflow as tf
+from tensorflow.python.distribute.distribute_lib import _get_default_strategy
 from tensorflow.python.framework.config import is_op_determinism_enabled
 
+from zoo import shards
 from zoo.blocks import BLOCK_STEPS, SingleBatchFeed, StreamFeed, array_feed
 from zoo.random import EVALUATION_STEP, RowNoise
+from zoo.replicas import Replicas
 
 logger = logging.getLogger("zoo")
 
@@ -68,6 +72,8 @@ class CompiledModel(keras.Model):
     """
 
     term_names = ("loss",)
+    # Whether the loss is a function of means over the batch (`zoo.shards.batch_mean`).
+    batch_statistics = False
 
     def __init__(self, seed=0, **kwargs):
         super().__init__(**kwargs)
@@ -75,6 +81,10 @@ class CompiledModel(keras.Model):
             raise ValueError(f"`seed` must be an integer in 0 ... 2**32 - 1. Received: seed={seed!r}.")
         self.seed = seed
         self._train_feed = self._test_feed = None
+        # The strategy in whose scope the model was made. Keras is not told: its `fit` would distribute blocks as if they were batches, and
+        # with several machines it fails.
+        self._strategy = tf.distribute.get_strategy() if tf.distribute.has_strategy() else None
+        self._distribute_strategy = None
 
     # -- What a subclass defines
 
@@ -119,8 +129,18 @@ class CompiledModel(keras.Model):
             logger.warning("XLA was asked for, but a layer or op determinism on a GPU does not allow it: training runs as tf-loop.")
         self.execution = mode
         # Keras's own compiled functions (`predict`) never use XLA under op determinism.
-        super().compile(optimizer=optimizer, jit_compile=mode == "xla-block" and not self.deterministic, run_eagerly=run_eagerly)
-        self._trackers = {name: keras.metrics.Mean(name=name) for name in self.term_names}
+        with self._scope():
+            super().compile(optimizer=optimizer, jit_compile=mode == "xla-block" and not self.deterministic, run_eagerly=run_eagerly)
+        with self._scope():
+            self._trackers = {name: keras.metrics.Mean(name=name) for name in self.term_names}
+        self._replicas = Replicas(self, self._strategy) if self._strategy else None
+
+    def _scope(self):
+        return self._strategy.scope() if self._strategy else contextlib.nullcontext()
+
+    @property
+    def distribute_strategy(self):
+        return _get_default_strategy()
 
     def get_compile_config(self):
         config = super().get_compile_config()
@@ -172,7 +192,9 @@ class CompiledModel(keras.Model):
             data, validation_data = _split(data, validation_split)
         elif validation_data is not None:
             validation_data = self.standardize(_only_x(validation_data, "validation_data"))
-        self._train_feed = self._feed(data, batch_size, shuffle, steps_per_epoch, block_steps, int(self._step), initial_step)
+        self._train_feed = self._feed(
+            data, batch_size, shuffle, steps_per_epoch, block_steps, int(tf.convert_to_tensor(self._step)), initial_step
+        )
         validation = {}
         if validation_data is not None:
             self._test_feed = self._feed(validation_data, validation_batch_size or batch_size, False, validation_steps, block_steps)
@@ -230,8 +252,9 @@ class CompiledModel(keras.Model):
     def make_train_function(self, force=False):
         if self.train_function is not None and not force:
             return
-        self.optimizer.build(self.trainable_variables)  # creates variables, which a compiled function must not
-        run = self._make_runner(self._train_batch)
+        with self._scope():
+            self.optimizer.build(self.trainable_variables)  # creates variables, which a compiled function must not
+        run = self._make_runner(self._replicas.train if self._strategy else self._train_batch)
 
         def train_function(iterator):
             logs = None
@@ -244,7 +267,7 @@ class CompiledModel(keras.Model):
     def make_test_function(self, force=False):
         if self.test_function is not None and not force:
             return
-        run = self._make_runner(self._test_batch)
+        run = self._make_runner(self._replicas.test if self._strategy else self._test_batch)
 
         def test_function(iterator):
             for block in self._next_blocks(iterator, self._test_feed, None):
@@ -255,20 +278,31 @@ class CompiledModel(keras.Model):
 
     # -- One batch, and the loop over a block of them
 
-    def _train_batch(self, batch, first_row):
-        noise = self._noise(self._step, tf.range(_num_rows(batch)))
-        batch = self.prepare(batch, noise)
-        with tf.GradientTape() as tape:
-            terms = self.loss_terms(batch, noise, training=True)
-            loss = tf.reduce_mean(terms["loss"]) + sum(self.losses)  # the mean over the batch, once; nats per example
-            scaled_loss = self.optimizer.scale_loss(loss)
-        weights = self.trainable_weights
-        self.optimizer.apply(tape.gradient(scaled_loss, weights), weights)
-        self._track(terms)
+    def shard_loss(self, batch, shard):
+        """(this shard's part of the loss, scaled as the optimizer wants it; terms to track) of rows as they are stored."""
+        noise = self._noise(self._step, shard.rows)
+        with shard.as_batch():
+            terms = self.loss_terms(self.prepare(batch, noise), noise, training=True)
+        # The mean over the batch, once; nats per example. Regularizers of the networks count once for all shards.
+        loss = shard.mean(terms["loss"]) + sum(self.losses) / shard.num_replicas
+        return self.optimizer.scale_loss(loss), {name: shard.weigh(term) for name, term in terms.items()}
 
-    def _test_batch(self, batch, first_row):
-        noise = self._noise(EVALUATION_STEP, first_row + tf.range(_num_rows(batch)))
-        self._track(self.loss_terms(self.prepare(batch, noise), noise, training=False))
+    def shard_terms(self, batch, shard, first_row):
+        """Terms to track, of rows as they are stored, `first_row` being the number of the batch's first in the data set."""
+        noise = self._noise(EVALUATION_STEP, first_row + shard.rows)
+        with shard.as_batch():
+            terms = self.loss_terms(self.prepare(batch, noise), noise, training=False)
+        return {name: shard.weigh(term) for name, term in terms.items()}
+
+    def _train_batch(self, batch, size, first_row):
+        with tf.GradientTape() as tape:
+            loss, terms = self.shard_loss(batch, shards.whole(size))
+        weights = self.trainable_weights
+        self.optimizer.apply(tape.gradient(loss, weights), weights)
+        self.track(terms)
+
+    def _test_batch(self, batch, size, first_row):
+        self.track(self.shard_terms(batch, shards.whole(size), first_row))
 
     @property
     def training_step(self):
@@ -282,9 +316,10 @@ class CompiledModel(keras.Model):
 
     def _noise(self, step, rows):
         # Outside XLA the draws are compiled by themselves; inside it they are part of the program.
-        return RowNoise(self.seed, tf.convert_to_tensor(step), rows, jit=self.execution == "tf-loop")
+        inside_xla = self.execution == "xla-block" and not (self._strategy and self.batch_statistics)
+        return RowNoise(self.seed, tf.convert_to_tensor(step), rows, jit=self.execution != "eager" and not inside_xla)
 
-    def _track(self, terms):
+    def track(self, terms):
         for name, tracker in self._trackers.items():
             term = terms[name]  # [B]: a short batch counts for as many examples as it has
             tracker.update_state(*term) if isinstance(term, tuple) else tracker.update_state(term)
@@ -294,12 +329,8 @@ class CompiledModel(keras.Model):
 
         def one_batch(block, i):
             rows = tf.slice(block.order, [block.starts[i]], [block.batch_size])
-            step({name: tf.gather(values, rows) for name, values in block.table.items()}, block.first_row[i])
-
-        def run_eagerly(block):
-            for i in range(block.num_steps):
-                one_batch(block, i)
-            return self.get_metrics_result()
+            batch = {name: tf.gather(values, rows) for name, values in block.table.items()}
+            step(batch, block.batch_size, block.first_row[i])
 
         def run(block):
             def body(i):
@@ -309,16 +340,16 @@ class CompiledModel(keras.Model):
             tf.while_loop(lambda i: i < block.num_steps, body, (tf.constant(0),), parallel_iterations=1)
             return self.get_metrics_result()
 
+        def run_eagerly(block):
+            for i in range(block.num_steps):
+                one_batch(block, i)
+            return self.get_metrics_result()
+
         if self.execution == "eager":
             return run_eagerly
-        compiled = tf.function(run, jit_compile=self.execution == "xla-block", autograph=False)
-
-        def run_compiled(block):
-            # Tensors, where a Python number or an array would make a program of its own for each value.
-            tensors = {name: tf.constant(getattr(block, name)) for name in ("starts", "first_row", "num_steps")}
-            return compiled(block._replace(**tensors))
-
-        return run_compiled
+        # On replicas XLA compiles their gradients alone: see `Replicas`.
+        compiled = tf.function(run, jit_compile=self.execution == "xla-block" and self._strategy is None, autograph=False)
+        return lambda block: compiled(block.of_tensors())
 
     # -- From what Keras iterates over to blocks
 
@@ -354,10 +385,6 @@ class _StepsPerExecution:
 
     def __exit__(self, *exception):
         self.model.steps_per_execution = 1
-
-
-def _num_rows(batch):
-    return tf.shape(next(iter(batch.values())))[0]
 
 
 def _refuse(**arguments):

@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from zoo.models.vae import VAE
 from zoo.schedules import as_schedule
+from zoo.shards import batch_mean
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -62,6 +63,7 @@ class CapacityVAE(VAE):
 
     _PARTS = {**VAE._PARTS, "capacity": "capacity"}
     weighs_kl = True
+    batch_statistics = True
 
     def __init__(self, encoder, decoder, posterior, likelihood, prior=None, *, capacity=25.0, gamma=30.0, **kwargs):
         if not (isinstance(gamma, (int, float)) and 0 <= gamma < math.inf):
@@ -71,7 +73,7 @@ class CapacityVAE(VAE):
         super().__init__(encoder, decoder, posterior, likelihood, prior, **kwargs)
 
     def regularizer(self, out):
-        return self.gamma * tf.abs(tf.reduce_mean(self.kl(out)) - self.capacity(self.training_step))
+        return self.gamma * tf.abs(batch_mean(self.kl(out)) - self.capacity(self.training_step))
 
     def get_config(self):
         return {**super().get_config(), "gamma": self.gamma}

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from zoo.models.class_style_vae import ClassStyleVAE
 from zoo.schedules import as_schedule
+from zoo.shards import batch_mean
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -26,6 +27,7 @@ class JointVAE(ClassStyleVAE):
 
     _PARTS = {**ClassStyleVAE._PARTS, "style_capacity": "style_capacity", "class_capacity": "class_capacity"}
     weighs_kl = True
+    batch_statistics = True
 
     def __init__(self, *args, style_capacity, class_capacity, gamma=30.0, **kwargs):
         if not gamma >= 0:
@@ -36,7 +38,7 @@ class JointVAE(ClassStyleVAE):
         super().__init__(*args, **kwargs)
 
     def regularizer(self, out):
-        kl = {name: tf.reduce_mean(value) for name, value in self.kl_by_latent(out).items()}
+        kl = {name: batch_mean(value) for name, value in self.kl_by_latent(out).items()}
         step = self.training_step
         return self.gamma * (tf.abs(kl["z"] - self.style_capacity(step)) + tf.abs(kl["y"] - self.class_capacity(step)))
 

@@ -157,6 +157,10 @@ class VAE(ImageModel):
         return "kl" if self.has_analytic_kl else "kl_monte_carlo"
 
     @property
+    def batch_statistics(self):
+        return self.objective.batch_statistics
+
+    @property
     def term_names(self):
         return ("loss", "elbo", "log_likelihood", self.kl_name)
 

@@ -28,6 +28,8 @@ class Objective(keras.layers.Layer):
     needs_reparameterization = True
     needs_plain_kl = True
     least_samples = 1
+    # Whether the loss is a function of means over the batch (`zoo.shards.batch_mean`).
+    batch_statistics = False
 
     def __init__(self, num_samples=1, **kwargs):
         super().__init__(**kwargs)

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from zoo.objectives.bounds import importance_weighted_bound
 from zoo.objectives.objective import Objective, stopped, with_gradient_of
+from zoo.shards import batch_mean
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -42,6 +43,7 @@ class FreeBits(ELBO):
     """
 
     needs_plain_kl = True
+    batch_statistics = True
 
     def __init__(self, nats=0.1, num_samples=1, **kwargs):
         super().__init__(num_samples, **kwargs)
@@ -58,7 +60,7 @@ class FreeBits(ELBO):
             )
 
     def regularizer(self, model, out):
-        return tf.reduce_sum(tf.maximum(self.nats, tf.reduce_mean(model.kl_per_dim(out), axis=0)))  # [B, D] -> []
+        return tf.reduce_sum(tf.maximum(self.nats, batch_mean(model.kl_per_dim(out))))  # [B, D] -> []
 
     def get_config(self):
         return {**super().get_config(), "nats": self.nats}

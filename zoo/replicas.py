@@ -1,0 +1,88 @@
+"""The steps of a `CompiledModel` on the replicas of a `tf.distribute` strategy: several devices, or several machines."""
+
+import keras
+import tensorflow as tf
+
+from zoo import shards
+
+
+class Replicas:
+    """Takes steps on shards of a batch, one for each replica.
+
+    Args:
+        model: A `CompiledModel` that was made and compiled in the strategy's scope.
+        strategy: A `tf.distribute.Strategy`.
+    """
+
+    def __init__(self, model, strategy):
+        self.model = model
+        self.strategy = strategy
+        self.num_replicas = strategy.num_replicas_in_sync
+        # Functions of the variables' values: one program serves all replicas, each of which has variables of its own. XLA compiles the
+        # gradient and no more, since updates synchronize; where the loss itself does, nothing.
+        self._gradients, self._terms = self._gradients_of_values, self._terms_of_values
+        if model.execution == "xla-block" and not model.batch_statistics:
+            self._gradients, self._terms = (
+                tf.function(function, jit_compile=True, autograph=False) for function in (self._gradients, self._terms)
+            )
+
+    def train(self, batch, size, first_row):
+        """One training step on the whole batch [B, ...]."""
+        self.strategy.run(self._train_shard, args=(batch, size))
+
+    def test(self, batch, size, first_row):
+        """Evaluates a batch [B, ...] whose first row is `first_row` of the data set."""
+        self.strategy.run(self._test_shard, args=(batch, size, first_row))
+
+    # -- In a replica
+
+    def _take(self, batch, size):
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        return shards.take(batch, size, tf.cast(replica, tf.int32), self.num_replicas)
+
+    def _train_shard(self, batch, size):
+        model = self.model
+        batch, shard = self._take(batch, size)
+        gradients, terms, updates = self._gradients(self._values(), batch, shard)
+        for weight, value in zip(model.non_trainable_weights, updates, strict=True):
+            weight.assign(value)
+        self._apply(gradients)
+        model.track(terms)
+
+    def _test_shard(self, batch, size, first_row):
+        batch, shard = self._take(batch, size)
+        self.model.track(self._terms(self._values(), batch, shard, first_row))
+
+    def _apply(self, gradients):
+        optimizer = self.model.optimizer
+        if any(getattr(optimizer, name, None) is not None for name in ("clipnorm", "clipvalue", "global_clipnorm")):
+            # Keras clips what a replica has before it adds up. Here the sum is clipped, which a second clipping of its parts leaves alone.
+            summed = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+            gradients = [gradient / self.num_replicas for gradient in optimizer._clip_gradients(summed)]
+        optimizer.apply(gradients, self.model.trainable_weights)  # adds up over the replicas
+
+    # -- As functions of the variables' values
+
+    def _state(self):
+        """What a step reads: all weights, and the optimizer's counters and scales."""
+        return [*self.model.weights, *(variable for variable in self.model.optimizer.variables if not variable.shape)]
+
+    def _values(self):
+        return [tf.convert_to_tensor(variable.value) for variable in self._state()]
+
+    def _with(self, values):
+        return keras.StatelessScope(list(zip(self._state(), values, strict=True)), collect_losses=True)
+
+    def _gradients_of_values(self, values, batch, shard):
+        model = self.model
+        with self._with(values) as scope:
+            weights = [scope.get_current_value(weight) for weight in model.trainable_weights]
+            with tf.GradientTape() as tape:
+                tape.watch(weights)
+                loss, terms = model.shard_loss(batch, shard)
+            gradients = tape.gradient(loss, weights, unconnected_gradients="zero")
+            return gradients, terms, [scope.get_current_value(weight) for weight in model.non_trainable_weights]
+
+    def _terms_of_values(self, values, batch, shard, first_row):
+        with self._with(values):
+            return self.model.shard_terms(batch, shard, first_row)

@@ -1,0 +1,83 @@
+"""A batch as the parts of it that replicas take.
+
+Losses are sums over a replica's rows divided by the size of the whole batch, and statistics of a batch are those of the whole: so replicas
+together take the step that one device takes on the whole batch.
+"""
+
+import contextlib
+import threading
+from typing import NamedTuple
+
+import tensorflow as tf
+
+_current = threading.local()  # replicas of one process trace in threads of their own
+
+
+class Shard(NamedTuple):
+    """A replica's rows of a batch.
+
+    Attributes:
+        rows: Int32 tensor [b]: their numbers in the whole batch.
+        weights: Float32 tensor [b], 0 where a row only fills the shape; None where all count.
+        size: Number of rows of the whole batch.
+        num_replicas: Number of shards.
+    """
+
+    rows: tf.Tensor
+    weights: tf.Tensor | None
+    size: int | tf.Tensor
+    num_replicas: int
+
+    def mean(self, values):
+        """This shard's part of the mean of `values` [b, ...] over the rows of the whole batch: the parts add up to it."""
+        if self.num_replicas == 1:
+            return tf.reduce_mean(values, axis=0)
+        if self.weights is not None:
+            values = values * tf.reshape(self.weights, [-1] + [1] * (values.shape.rank - 1))
+        return tf.reduce_sum(values, axis=0) / tf.cast(self.size, values.dtype)
+
+    def weigh(self, term):
+        """A per-example term, or a pair of it and weights, without the rows that only fill the shape."""
+        if self.weights is None:
+            return term
+        values, weights = term if isinstance(term, tuple) else (term, 1.0)
+        return values, weights * self.weights
+
+    @contextlib.contextmanager
+    def as_batch(self):
+        """Within it, `batch_mean` is over the whole batch that this is a shard of."""
+        outer, _current.shard = getattr(_current, "shard", None), self
+        try:
+            yield
+        finally:
+            _current.shard = outer
+
+
+def batch_mean(values):
+    """The mean over a batch of per-example `values` [B, ...], for losses that are functions of it: over all replicas' rows where there are
+    several. Differentiable."""
+    shard = getattr(_current, "shard", None)
+    if shard is None or shard.num_replicas == 1:
+        return tf.reduce_mean(values, axis=0)
+    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, shard.mean(values))
+
+
+def whole(size):
+    """A batch of `size` rows as its only shard."""
+    return Shard(tf.range(size), None, size, 1)
+
+
+def take(batch, size, replica, num_replicas):
+    """The rows of one replica: (batch, Shard).
+
+    Args:
+        batch: Dict of tensors [B, ...].
+        size: B, a Python integer.
+        replica: Integer tensor: which shard.
+        num_replicas: Python integer R. Shards have ceil(B / R) rows; those beyond the end repeat the last row with weight 0.
+    """
+    length = -(-size // num_replicas)
+    rows = replica * length + tf.range(length)
+    weights = None if size % num_replicas == 0 else tf.cast(rows < size, tf.float32)
+    rows = tf.minimum(rows, size - 1)
+    return {name: tf.gather(values, rows) for name, values in batch.items()}, Shard(rows, weights, size, num_replicas)
