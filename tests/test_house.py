@@ -33,12 +33,12 @@ ALLOWED = {
     "data": set(),
     "plots": set(),
     "checkpoints": set(),
-    "training": {"checkpoints", "data", "registry", "plots"},
+    "training": {"checkpoints", "data", "registry", "replicas", "plots"},
     "evaluation": {"objectives"},
     "serving": {"cards"},
     "pretrained": {"cards", "data", "plots", "registry", "evaluation", "serving", "training", "checkpoints"},
     "sweep": {"checkpoints", "data", "evaluation", "plots", "registry", "training"},
-    "cli": {"cards", "data", "evaluation", "plots", "pretrained", "registry", "serving", "sweep", "training"},
+    "cli": {"cards", "data", "evaluation", "plots", "pretrained", "registry", "replicas", "serving", "sweep", "training"},
 }
 STANDARD_LIBRARY_ONLY = ("recipe", "registry", "cards", "__init__")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 
 class TrainingDiverged(RuntimeError):
@@ -25,13 +26,15 @@ class Checkpoint(keras.callbacks.Callback):
         directory: Where `checkpoint.npz`, `history.csv` and, with `keep="best"`, `best.npz` are written.
         keep: "last", or "best": the weights of the epoch with the lowest validation loss are kept beside.
         minutes: How long training may go on without a checkpoint. One is written after every epoch in any case.
+        writes: Whether this process is the one that writes.
     """
 
-    def __init__(self, directory, keep="last", minutes=5.0):
+    def __init__(self, directory, keep="last", minutes=5.0, writes=True):
         super().__init__()
         self.directory = Path(directory)
         self.keep = keep
         self.minutes = minutes
+        self.writes = writes
         self.history = []
         self.seconds = 0.0
         self._metric_values = []  # of the epoch that a restored run stands in
@@ -41,11 +44,9 @@ class Checkpoint(keras.callbacks.Callback):
         path = self.directory / "checkpoint.npz"
         if not path.is_file():
             return 0, 0
-        model.optimizer.build(model.trainable_variables)
-        state = read_arrays(path, _variables(model))
-        self.history, self.seconds = state["history"], state["seconds"]
-        if state["step"]:
-            self._metric_values = [variable.numpy() for variable in model.metrics_variables]
+        model.build_optimizer()
+        state = read_arrays(path, [*model.weights, *model.optimizer.variables])
+        self.history, self.seconds, self._metric_values = state["history"], state["seconds"], state["metrics"]
         return len(self.history), state["step"]
 
     def restore_kept(self, model):
@@ -71,8 +72,8 @@ class Checkpoint(keras.callbacks.Callback):
         self._metric_values = []
 
     def on_train_batch_end(self, batch, logs=None):
-        if time.perf_counter() - self._saved >= 60 * self.minutes:
-            self._save(step=batch + 1)
+        if self.writes and time.perf_counter() - self._saved >= 60 * self.minutes:
+            self._save(step=batch + 1, metrics=[float(variable) for variable in map(tf.convert_to_tensor, self.model.metrics_variables)])
 
     def on_epoch_end(self, epoch, logs=None):
         if not all(math.isfinite(value) for value in logs.values()):
@@ -81,6 +82,8 @@ class Checkpoint(keras.callbacks.Callback):
                 f"the last checkpoint before is kept in {self.directory}."
             )
         self.history.append({"epoch": epoch + 1, **{name: float(value) for name, value in logs.items()}})
+        if not self.writes:
+            return
         if self.keep == "best" and self._best() is self.history[-1]:
             write_arrays(self.directory / "best.npz", self.model.weights)
         self._save(step=0)
@@ -90,22 +93,17 @@ class Checkpoint(keras.callbacks.Callback):
         writer.writerows(self.history)
         write_atomically(self.directory / "history.csv", table.getvalue().encode())
 
-    def _save(self, step):
+    def _save(self, step, metrics=()):
         self._saved = time.perf_counter()
         self.seconds = self._saved - self._started
-        write_arrays(
-            self.directory / "checkpoint.npz", _variables(self.model), {"history": self.history, "seconds": self.seconds, "step": step}
-        )
-
-
-def _variables(model):
-    return [*model.weights, *model.optimizer.variables, *model.metrics_variables]
+        state = {"history": self.history, "seconds": self.seconds, "step": step, "metrics": list(metrics)}
+        write_arrays(self.directory / "checkpoint.npz", [*self.model.weights, *self.model.optimizer.variables], state)
 
 
 def write_arrays(path, variables, state=None):
     """Writes the values of variables, and a state that JSON can hold, in one file."""
     buffer = io.BytesIO()
-    np.savez(buffer, state=json.dumps(state), **{str(i): np.asarray(v) for i, v in enumerate(variables)})
+    np.savez(buffer, state=json.dumps(state), **{str(i): np.asarray(tf.convert_to_tensor(v)) for i, v in enumerate(variables)})
     write_atomically(path, buffer.getbuffer())
 
 

@@ -81,7 +81,7 @@ def _copy(arguments):
 
 
 def _train(arguments):
-    _start_tensorflow()
+    strategy = _start_tensorflow(arguments.strategy)
     from zoo import training
 
     assignments = _assignments(arguments.arguments)
@@ -94,6 +94,7 @@ def _train(arguments):
         out=arguments.out,
         data_dir=arguments.data_dir,
         resume=arguments.resume,
+        strategy=strategy,
         tensorboard=arguments.tensorboard,
         checkpoint_minutes=arguments.checkpoint_minutes,
         verbose=1 if sys.stdout.isatty() else 2,
@@ -193,8 +194,8 @@ def _push(arguments):
     print(f"Stored: version {card['version']} of {card['recipe']}")
 
 
-def _start_tensorflow():
-    """Imports TensorFlow without its start-up notices, which its C++ side writes whatever the log level."""
+def _start_tensorflow(strategy=None):
+    """Imports TensorFlow without its start-up notices, which its C++ side writes whatever the log level; returns the strategy of a name."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     logging.getLogger("absl").setLevel("ERROR")
     sys.stderr.flush()
@@ -206,9 +207,14 @@ def _start_tensorflow():
         import tensorflow_probability  # noqa: F401, I001
         import tensorflow as tf
 
+        if strategy is not None:
+            from zoo.replicas import make_strategy
+
+            strategy = make_strategy(strategy)  # workers connect before TensorFlow does anything else
         with contextlib.suppress(RuntimeError):
             tf.config.list_physical_devices("GPU")
             tf.zeros([])
+        return strategy
     finally:
         os.dup2(kept, 2)
         os.close(kept)
@@ -275,6 +281,11 @@ def _parser():
     sub.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
     sub.add_argument(
         "--checkpoint-minutes", type=float, default=5.0, metavar="N", help="checkpoints within an epoch (5); one follows every epoch"
+    )
+    sub.add_argument(
+        "--strategy",
+        choices=("mirrored", "multi_worker"),
+        help="train on all devices of this machine, or on several machines that TF_CONFIG or Slurm describes",
     )
     sub.add_argument("--tensorboard", action="store_true", help="write TensorBoard logs into the run directory")
     sub.add_argument("--dry-run", action="store_true", help="say what would be run, and where, and stop")

@@ -117,6 +117,12 @@ class CompiledModel(keras.Model):
                 f"{type(self).__name__} brings its own loss and metrics: `compile` takes `optimizer`, `jit_compile`, `run_eagerly` and "
                 f"`steps_per_execution`. Received: {', '.join(f'{name}={kwargs[name]!r}' for name in given)}."
             )
+        if run_eagerly and self._strategy:
+            raise ValueError(
+                f"A model on several devices cannot run eagerly. Received: run_eagerly=True in a {type(self._strategy).__name__}."
+            )
+        if getattr(optimizer, "_distribution_strategy", self._strategy) is not self._strategy and self._strategy:
+            raise ValueError("The optimizer was made outside of the model's strategy: make it in `strategy.scope()` as well.")
         self._requested = {"jit_compile": jit_compile, "steps_per_execution": steps_per_execution}
         layers = self._flatten_layers()
         device = "gpu" if tf.config.list_physical_devices("GPU") else "cpu"
@@ -148,7 +154,12 @@ class CompiledModel(keras.Model):
 
     def compile_from_config(self, config):
         self.compile(**keras.saving.deserialize_keras_object(config))
-        self.optimizer.build(self.trainable_variables)
+        self.build_optimizer()
+
+    def build_optimizer(self):
+        """Creates the optimizer's variables, where there are none yet."""
+        with self._scope():
+            self.optimizer.build(self.trainable_variables)
 
     @property
     def metrics(self):
@@ -252,8 +263,7 @@ class CompiledModel(keras.Model):
     def make_train_function(self, force=False):
         if self.train_function is not None and not force:
             return
-        with self._scope():
-            self.optimizer.build(self.trainable_variables)  # creates variables, which a compiled function must not
+        self.build_optimizer()  # creates variables, which a compiled function must not
         run = self._make_runner(self._replicas.train if self._strategy else self._train_batch)
 
         def train_function(iterator):

@@ -1,9 +1,50 @@
 """The steps of a `CompiledModel` on the replicas of a `tf.distribute` strategy: several devices, or several machines."""
 
+import os
+
 import keras
 import tensorflow as tf
 
 from zoo import shards
+
+
+def make_strategy(name):
+    """A strategy by name. It has to be made before TensorFlow does anything else.
+
+    Args:
+        name: "mirrored", all devices of this machine; or "multi_worker", this process and others, as the environment variable TF_CONFIG or
+            Slurm's variables describe them.
+
+    Raises:
+        ValueError: If the name is another one, or the environment describes no workers.
+    """
+    if name == "mirrored":
+        devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+        return tf.distribute.MirroredStrategy([device.name for device in devices])
+    if name != "multi_worker":
+        raise ValueError(f"`strategy` must be 'mirrored' or 'multi_worker'. Received: {name!r}.")
+    if os.environ.get("TF_CONFIG"):
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    if "SLURM_PROCID" in os.environ:
+        return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=tf.distribute.cluster_resolver.SlurmClusterResolver())
+    raise ValueError(
+        "The strategy 'multi_worker' needs to know its workers. Start it by Slurm, or set TF_CONFIG in each process, as in "
+        """TF_CONFIG='{"cluster": {"worker": ["host0:9999", "host1:9999"]}, "task": {"type": "worker", "index": 0}}'."""
+    )
+
+
+def is_chief(strategy):
+    """Whether this process is the one that writes: the only one, or the first of several workers."""
+    resolver = getattr(strategy, "cluster_resolver", None)
+    if resolver is None or not resolver.cluster_spec().jobs:
+        return True
+    return resolver.task_type == "chief" or ("chief" not in resolver.cluster_spec().jobs and resolver.task_id == 0)
+
+
+def is_multi_worker(strategy):
+    return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy) and strategy.num_replicas_in_sync > len(
+        strategy.extended.worker_devices
+    )
 
 
 class Replicas:

@@ -10,6 +10,7 @@ A run directory holds
     *.png                reconstructions, samples, curves
 """
 
+import contextlib
 import importlib.metadata
 import json
 import math
@@ -21,13 +22,24 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from zoo import data, registry
+from zoo import data, registry, replicas
 from zoo.checkpoints import Checkpoint, remove_half_written, write_atomically
 
 PACKAGES = ("tensorflow", "keras", "tensorflow-probability", "tensorflow-datasets", "numpy")
 
 
-def train(recipe, arguments=None, *, out=None, data_dir=None, resume=False, tensorboard=False, checkpoint_minutes=5.0, verbose="auto"):
+def train(
+    recipe,
+    arguments=None,
+    *,
+    out=None,
+    data_dir=None,
+    resume=False,
+    strategy=None,
+    tensorboard=False,
+    checkpoint_minutes=5.0,
+    verbose="auto",
+):
     """Trains a recipe into a run directory.
 
     Args:
@@ -37,6 +49,8 @@ def train(recipe, arguments=None, *, out=None, data_dir=None, resume=False, tens
         data_dir: As in `zoo.data.load`.
         resume: Go on from the last checkpoint in `out`. On the same machine's CPU the result is the same to the bit as that of a run that
             was never stopped.
+        strategy: None (one device), "mirrored" (all devices of this machine), "multi_worker" (this process is one of several, each of which
+            calls `train` alike; `out` lies where all can read), or a `tf.distribute.Strategy`. The batch is divided among the devices.
         tensorboard: Write TensorBoard logs to `out/tensorboard`.
         checkpoint_minutes: Checkpoints are written after every epoch, and within an epoch this often.
         verbose: As in Keras's `fit`.
@@ -47,29 +61,46 @@ def train(recipe, arguments=None, *, out=None, data_dir=None, resume=False, tens
     Raises:
         ValueError: If an argument, the data or the run directory are not what they should be.
         TrainingDiverged: If the loss becomes NaN or infinite.
+        RuntimeError: If another worker stops.
     """
-    run = Run.prepare(recipe, arguments or {}, out, resume)
+    if isinstance(strategy, str):
+        strategy = replicas.make_strategy(strategy)
+    writes = strategy is None or replicas.is_chief(strategy)
+    several = strategy is not None and replicas.is_multi_worker(strategy)
+    run = Run.prepare(recipe, arguments or {}, out, resume, writes)
     spec = run.spec
     examples = _load(spec, data_dir)
-    model = build(spec, num_steps(spec, len(examples["train"]["image"])))
+    with strategy.scope() if strategy is not None else contextlib.nullcontext():
+        model = build(spec, num_steps(spec, len(examples["train"]["image"])))
     if spec.initialize is not None:
         spec.initialize(model, examples["train"])
-    checkpoint = Checkpoint(run.path, spec.keep, checkpoint_minutes)
+    # Reading a metric within an epoch takes all workers, and their clocks differ.
+    checkpoint = Checkpoint(run.path, spec.keep, math.inf if several else checkpoint_minutes, writes)
     callbacks = [checkpoint, _tensorboard(run.path / "tensorboard")] if tensorboard else [checkpoint]
-    run.begin(model)
+    if writes:
+        run.begin(model, strategy)
     initial_epoch, initial_step = checkpoint.restore(model)
-    model.fit(
-        examples["train"],
-        batch_size=spec.batch_size,
-        epochs=spec.epochs,
-        initial_epoch=initial_epoch,
-        initial_step=initial_step,
-        validation_data=examples["validation"],
-        validation_batch_size=500,
-        callbacks=callbacks,
-        verbose=verbose,
-    )
-    run.finish(model, checkpoint, examples["validation"])
+    try:
+        model.fit(
+            examples["train"],
+            batch_size=spec.batch_size,
+            epochs=spec.epochs,
+            initial_epoch=initial_epoch,
+            initial_step=initial_step,
+            validation_data=examples["validation"],
+            validation_batch_size=500,
+            callbacks=callbacks,
+            verbose=verbose,
+        )
+    except tf.errors.OpError as error:
+        if not several:
+            raise
+        raise RuntimeError(
+            f"Another worker stopped answering after epoch {len(checkpoint.history)} ({type(error).__name__}). Start all workers again "
+            "with --resume: they go on from the last checkpoint."
+        ) from error
+    if writes:
+        run.finish(model, checkpoint, examples["validation"])
     return run.path
 
 
@@ -147,8 +178,8 @@ class Run:
         return cls(path, record)
 
     @classmethod
-    def prepare(cls, recipe, arguments, out, resume):
-        """A run that may begin: everything about it checked, nothing written."""
+    def prepare(cls, recipe, arguments, out, resume, writes=True):
+        """A run that may begin: everything about it checked, nothing written. Where another process writes, the directory is its own."""
         file = registry.find(recipe)
         path = Path(out or Path("runs") / file.name)
         if resume and not _was_killed_at_its_start(path):
@@ -156,7 +187,7 @@ class Run:
             run._check_same(file, arguments)
             return run
         bound = file.bind(arguments)
-        if not resume and path.exists() and (not path.is_dir() or any(path.iterdir())):
+        if writes and not resume and path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise ValueError(f"{str(path)!r} exists and is not empty. Pass --resume to go on with it, or another --out.")
         record = {
             "recipe": file.name,
@@ -181,13 +212,15 @@ class Run:
                     f"{str(self.path)!r} was begun with {name}={kept!r} and can only go on with it. Received: {name}={bound[name]!r}."
                 )
 
-    def begin(self, model):
+    def begin(self, model, strategy=None):
         self.path.mkdir(parents=True, exist_ok=True)
         remove_half_written(self.path)
         self.record["seed"] = self.spec.seed
         self.record["mode"] = model.execution
         self.record["precision"] = model.dtype_policy.name
         self.record["deterministic"] = model.deterministic
+        if strategy is not None:
+            self.record["strategy"] = {"name": type(strategy).__name__, "replicas": strategy.num_replicas_in_sync}
         self._write_record()
 
     def finish(self, model, checkpoint, validation):
@@ -215,7 +248,7 @@ class Run:
         if not self.weights_path.is_file():
             raise ValueError(f"{str(self.path)!r} holds no trained weights. Finish it with `zoo train {self.record['recipe']} --resume`.")
         model = build(self.spec)
-        model.optimizer.build(model.trainable_variables)  # the file holds its state as well
+        model.build_optimizer()  # the file holds its state as well
         try:
             model.load_weights(self.weights_path)
         except (OSError, KeyError, ValueError) as error:

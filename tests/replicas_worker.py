@@ -1,0 +1,74 @@
+"""Trains a model on the replicas that it is told, and writes weights and history: `python replicas_worker.py STRATEGY OUT_FILE CASE ...`.
+
+A process of its own, because TensorFlow's devices and workers are settled before it starts. STRATEGY is "one" (a single device, the whole
+batch), "mirrored" (two logical CPU devices) or "multi_worker" (TF_CONFIG tells).
+"""
+
+import contextlib
+import json
+import os
+import sys
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import numpy as np
+import tensorflow as tf
+
+SHAPE = (4, 4, 1)
+
+
+def cases():
+    import keras
+
+    import zoo
+
+    sgd, adam = (lambda: keras.optimizers.SGD(0.01)), (lambda: keras.optimizers.Adam(1e-3))
+    clipped = lambda: keras.optimizers.SGD(0.05, global_clipnorm=1.0)  # noqa: E731
+    free_bits = {"objective": zoo.objectives.FreeBits(0.2)}
+    return {  # model, its arguments, optimizer, batch size, arguments of `compile`
+        "sgd": (zoo.VAE, {}, sgd, 16, {}),
+        "uneven": (zoo.VAE, {}, sgd, 15, {}),
+        "clipped": (zoo.VAE, {}, clipped, 16, {}),
+        "adam": (zoo.VAE, {}, adam, 16, {}),
+        "tf-loop": (zoo.VAE, {}, sgd, 16, {"jit_compile": False}),
+        "capacity": (zoo.CapacityVAE, {"capacity": zoo.schedules.Linear(0.0, 2.0, 10), "gamma": 3.0}, sgd, 15, {}),
+        "free-bits": (zoo.VAE, free_bits, sgd, 16, {}),
+    }
+
+
+def train(case, strategy):
+    import keras
+
+    import zoo
+
+    model_class, arguments, optimizer, batch_size, compile_arguments = cases()[case]
+    images = np.random.default_rng(0).integers(0, 256, (40, *SHAPE)).astype(np.uint8)
+    keras.utils.set_random_seed(0)
+    with strategy.scope() if strategy else contextlib.nullcontext():
+        posterior, likelihood = zoo.layers.DiagonalNormal(3), zoo.layers.Bernoulli(SHAPE)
+        networks = zoo.networks.MLP((16,), posterior.num_params), zoo.networks.MLP((16,), likelihood.num_params)
+        model = model_class(*networks, posterior, likelihood, **arguments)
+        model.compile(optimizer(), **compile_arguments)
+    history = model.fit(images, batch_size=batch_size, epochs=7, validation_data=images[:11], verbose=0).history  # 21 steps
+    return [tf.convert_to_tensor(weight).numpy() for weight in model.weights], history
+
+
+def main(name, out, names):
+    if name == "mirrored":
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    from zoo.replicas import is_chief, make_strategy
+
+    strategy = None if name == "one" else make_strategy(name)
+    if strategy and strategy.num_replicas_in_sync < 2:
+        raise SystemExit(f"{name} has {strategy.num_replicas_in_sync} replica.")
+    arrays, histories = {}, {}
+    for case in names:
+        weights, histories[case] = train(case, strategy)
+        arrays |= {f"{case}/{i}": weight for i, weight in enumerate(weights)}
+    if strategy is None or is_chief(strategy):
+        np.savez(out, histories=json.dumps(histories), **arrays)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], sys.argv[3:])
