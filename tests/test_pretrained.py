@@ -42,6 +42,7 @@ def test_card_says_what_was_run_on_what_with_which_result(store):
         "machine": record["machine"],
         "mode": record["mode"],
         "precision": "float32",
+        "deterministic": False,
     }
     assert set(card["numbers"]) == {"nll", "elbo", "log_likelihood", "kl", "active_units"}
     assert card["numbers"]["nll"]["split"] == "test" and card["numbers"]["nll"]["num_examples"] == 297

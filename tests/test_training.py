@@ -80,18 +80,16 @@ def zoo_train(out, *arguments):
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def test_an_interrupted_run_says_how_to_go_on(run, tmp_path):
+def test_an_interrupted_run_says_how_to_go_on(tmp_path):
     out = tmp_path / "interrupted"
-    process = zoo_train(out, f"epochs={EPOCHS}", "hidden_units=16")
+    process = zoo_train(out, "epochs=5000", "hidden_units=16")
     while not (out / "history.csv").exists():
         assert process.poll() is None, process.stdout.read()
         time.sleep(0.005)
     process.send_signal(signal.SIGINT)
     output = process.communicate()[0]
-    assert process.returncode == 130
+    assert process.returncode == 130, output
     assert "the same command with --resume goes on" in output and "Traceback" not in output
-    assert training.train("vae_digits", out=out, resume=True, verbose=0) == out
-    assert_same_state(out, run)
 
 
 # Four calls an epoch, so that checkpoints fall within it.
@@ -226,15 +224,16 @@ def test_damaged_files_are_told(copy_of):
 
 
 def test_the_best_epoch_is_kept_where_the_recipe_says_so(tmp_path):
-    """A rate that is too high for the end: the last epoch is not the best."""
+    """A rate that grows from epoch to epoch: the last is not the best."""
     recipe = tmp_path / "best_digits.py"
     source = (registry.find("vae_digits").path).read_text()
+    source = source.replace("CosineDecay(learning_rate, num_steps)", "ExponentialDecay(learning_rate, num_steps, 1000.0)")
     recipe.write_text(source.replace("        epochs=epochs,\n", '        epochs=epochs,\n        keep="best",\n'))
-    arguments = {"epochs": 12, "hidden_units": (16,), "learning_rate": 0.3}
+    arguments = {"epochs": 8, "hidden_units": (16,), "learning_rate": 3e-3}
     run = Run.open(training.train(recipe, arguments, out=tmp_path / "run", verbose=0))
     history = list(csv.DictReader((run.path / "history.csv").read_text().splitlines()))
     losses = [float(row["val_loss"]) for row in history]
-    assert run.record["epochs"] == 12 and run.record["kept_epoch"] == 1 + int(np.argmin(losses)) < 12
+    assert run.record["epochs"] == 8 and run.record["kept_epoch"] == 1 + int(np.argmin(losses)) < 8
     from zoo import data
 
     validation = data.load("digits", "train[1200:]")
