@@ -32,7 +32,7 @@ def gaps():
         model.decoder.trainable = False
         steps = 800
         model.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(0.2, steps)))
-        model.fit(np.tile(x, (steps, 1)), batch_size=16, verbose=0)
+        model.fit(np.tile(x, (steps, 1)), batch_size=16, shuffle=False, verbose=0)  # every batch holds all images
         np.testing.assert_array_equal(model.decoder.get_weights()[0], W.T)
 
         log_prob, locs, covariance = model.exact(x)

@@ -16,8 +16,8 @@ import tensorflow as tf
 from zoo import replicas, shards
 
 WORKER = Path(__file__).with_name("replicas_worker.py")
-QUICK = ("uneven", "adam", "capacity")
-REST = ("sgd", "clipped", "tf-loop", "free-bits")
+QUICK = ("uneven", "capacity")
+REST = ("sgd", "adam", "clipped", "tf-loop", "free-bits")
 
 
 def start(*arguments, environment=None):
@@ -91,6 +91,7 @@ def zoo_train(environment, out, *arguments):
     return start("-m", "zoo.cli", "train", "vae_digits", "--strategy", "multi_worker", "--out", out, *arguments, environment=environment)
 
 
+@pytest.mark.slow
 def test_a_killed_worker_stops_the_others_with_a_clear_line_and_all_resume(tmp_path):
     out, arguments = tmp_path / "run", ["epochs=60", "hidden_units=16", "batch_size=300"]
     chief, other = (zoo_train(each, out, *arguments) for each in cluster(2))

@@ -77,7 +77,9 @@ def test_the_same_seed_trains_the_same_weights_and_another_seed_others(run, tmp_
 
 def zoo_train(out, *arguments):
     command = [sys.executable, "-m", "zoo.cli", "train", "vae_digits", "--out", str(out), *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    # A shell that started the tests in the background has told them to ignore Ctrl-C.
+    heed_interrupts = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=heed_interrupts)
 
 
 def test_an_interrupted_run_says_how_to_go_on(tmp_path):
@@ -101,7 +103,7 @@ def run_in_calls(tmp_path_factory):
     return training.train("vae_digits", IN_CALLS, out=tmp_path_factory.mktemp("runs") / "in_calls", verbose=0)
 
 
-@pytest.mark.parametrize("step", [30, 120])
+@pytest.mark.parametrize("step", [30, pytest.param(120, marks=pytest.mark.slow)])
 def test_a_run_that_stops_within_an_epoch_resumes_to_the_same_bits(step, run_in_calls, tmp_path, monkeypatch):
     save = Checkpoint._save
 

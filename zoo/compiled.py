@@ -338,7 +338,8 @@ class CompiledModel(keras.Model):
         """Block -> metrics so far, through `step` for each of its batches."""
 
         def one_batch(block, i):
-            rows = tf.slice(block.order, [block.starts[i]], [block.batch_size])
+            # Not tf.slice, whose begin XLA wants to know: it would compile a program for each block.
+            rows = tf.gather(block.order, block.starts[i] + tf.range(block.batch_size))
             batch = {name: tf.gather(values, rows) for name, values in block.table.items()}
             step(batch, block.batch_size, block.first_row[i])
 
