@@ -1,4 +1,7 @@
 import logging
+import os
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -104,6 +107,22 @@ def test_block_length_changes_nothing(make_vae, images, steps_per_execution):
     model, other = trained(make_vae, images, epochs=3, steps_per_execution=steps_per_execution)
     assert_same_weights(model, reference)
     np.testing.assert_allclose(other["loss"], history["loss"], rtol=1e-5)
+
+
+def test_xla_compiles_training_validation_and_the_shuffle_once_each(tmp_path):
+    """A begin or a length that XLA took for a constant would have it compile a program for each block, or for each epoch."""
+    code = """if True:
+        import keras, numpy as np, zoo
+        posterior, likelihood = zoo.layers.DiagonalNormal(2), zoo.layers.Bernoulli((4, 4, 1))
+        networks = zoo.networks.MLP((4,), posterior.num_params), zoo.networks.MLP((4,), likelihood.num_params)
+        model = zoo.VAE(*networks, posterior, likelihood)
+        model.compile(keras.optimizers.Adam(), jit_compile=True, steps_per_execution=3)
+        images = np.zeros((160, 4, 4, 1), "uint8")
+        model.fit(images, batch_size=16, epochs=3, validation_data=images[:112], verbose=0)
+    """
+    environment = os.environ | {"XLA_FLAGS": f"--xla_dump_to={tmp_path} --xla_dump_hlo_as_text"}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment, capture_output=True)
+    assert len(list(tmp_path.glob("*.before_optimizations.txt"))) == 3
 
 
 def test_a_training_step_is_gradient_descent_on_the_mean_loss(make_vae, images):
