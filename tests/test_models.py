@@ -101,6 +101,32 @@ def test_every_weight_gets_a_gradient_and_configuration_rebuilds_the_model(make)
     np.testing.assert_allclose(again.loss_terms(batch, NOISE, training=False)["loss"], terms["loss"], rtol=1e-5)
 
 
+QUICK = ("hierarchical", "joint", "semi-supervised")
+
+
+@pytest.mark.parametrize(
+    "make", [pytest.param(make, id=name, marks=[] if name in QUICK else pytest.mark.slow) for name, make in MODELS.items()]
+)
+def test_every_model_trains_the_same_in_all_modes(make):
+    """One XLA program, the same loop over TensorFlow's kernels, and plain steps in Python."""
+    data = {"image": np.tile((255 * X).astype(np.uint8), (4, 1, 1, 1)), "label": np.tile(LABELS, 4)}
+
+    def trained(**execution):
+        keras.utils.set_random_seed(0)
+        model = make()
+        model.compile(keras.optimizers.SGD(0.001), **execution)
+        history = model.fit(data, batch_size=8, epochs=2, verbose=0).history
+        return model, history
+
+    (model, history), *others = [trained(jit_compile=True), trained(jit_compile=False), trained(run_eagerly=True)]
+    assert [model.execution] + [other.execution for other, _ in others] == ["xla-block", "tf-loop", "eager"]
+    for other, other_history in others:
+        for name, values in history.items():
+            np.testing.assert_allclose(other_history[name], values, rtol=1e-4, atol=1e-6, err_msg=f"{other.execution}: {name}")
+        for weight, other_weight in zip(model.weights, other.weights, strict=True):
+            np.testing.assert_allclose(other_weight, weight, rtol=1e-4, atol=1e-5, err_msg=f"{other.execution}: {weight.path}")
+
+
 # -- Hierarchical
 
 
