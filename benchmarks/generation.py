@@ -25,6 +25,7 @@ ROWS = {
     "continuity: median ratio": lambda n: f"{n['continuity']['median']:.2f}",
     "continuity: 99th percentile": lambda n: f"{n['continuity']['p99']:.2f}",
     "precision of decoded N(0, I)": lambda n: f"{n['precision']:.3f}",
+    "recall of decoded N(0, I)": lambda n: f"{n['recall']:.3f}",
     "precision of reconstructions": lambda n: f"{n['precision_of_reconstructions']:.3f}",
     "rms error of a pixel": lambda n: f"{n['reconstruction_error']:.3f}",
 }
@@ -64,6 +65,7 @@ def main():
         Path(arguments.json).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     if arguments.plots:
         directory = Path(arguments.plots)
+        directory.mkdir(parents=True, exist_ok=True)
         two = {name: model for name, model in models.items() if list(model.latent_shapes.values()) == [(2,)]}
         if two:
             plots.latent_maps(two, test, path=directory / "generation_latent_maps.png")

@@ -105,7 +105,8 @@ def compare(model, examples, reader, num_images=5000, seed=0):
 
     Returns:
         Dict of numbers: `sliced_wasserstein` and what it is between two samples of the prior (`of_prior`), `continuity`, `precision` of
-        decoded prior draws and `precision_of_reconstructions`, and the rms `reconstruction_error` a pixel.
+        decoded prior draws and `precision_of_reconstructions`, `recall` (the share of the images inside the manifold of decoded prior draws:
+        the same paper's measure of what a model leaves out, which precision cannot see), and the rms `reconstruction_error` a pixel.
     """
     generator = np.random.default_rng(seed)
     images = np.asarray(examples["image"][:num_images], np.float32) / np.float32(255)
@@ -116,12 +117,13 @@ def compare(model, examples, reader, num_images=5000, seed=0):
     def decode(z):
         return np.concatenate([np.asarray(model.decode(part).mean()) for part in np.array_split(z, max(1, len(z) // 1000))])
 
-    reconstructions = decode(codes)
+    reconstructions, generated = decode(codes), reader.features(decode(draws))
     return {
         "sliced_wasserstein": sliced_wasserstein(codes, draws, seed=seed),
         "sliced_wasserstein_of_prior": sliced_wasserstein(others, draws, seed=seed),
         "continuity": continuity(decode, codes, images, seed=seed),
-        "precision": precision(reader.features(decode(draws)), real),
+        "precision": precision(generated, real),
+        "recall": precision(real, generated),
         "precision_of_reconstructions": precision(reader.features(reconstructions), real),
         "reconstruction_error": float(np.sqrt(np.mean((reconstructions - images) ** 2))),
         "num_images": len(images),
