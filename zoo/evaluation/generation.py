@@ -105,8 +105,8 @@ def compare(model, examples, reader, num_images=5000, seed=0):
 
     Returns:
         Dict of numbers: `sliced_wasserstein` and what it is between two samples of the prior (`of_prior`), `continuity`, `precision` of
-        decoded prior draws and `precision_of_reconstructions`, `recall` (the share of the images inside the manifold of decoded prior draws:
-        the same paper's measure of what a model leaves out, which precision cannot see), and the rms `reconstruction_error` a pixel.
+        decoded prior draws and `precision_of_reconstructions`, `recall` (the share of the images inside the manifold of decoded prior
+        draws: the same paper's measure of what a model leaves out), and the rms `reconstruction_error` a pixel.
     """
     generator = np.random.default_rng(seed)
     images = np.asarray(examples["image"][:num_images], np.float32) / np.float32(255)
