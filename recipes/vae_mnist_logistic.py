@@ -52,5 +52,6 @@ def recipe(
         batch_size=batch_size,
         seed=seed,
         initialize=lambda model, examples: model.start_at_mean(examples["image"]),
+        headline="bits_per_dim",
         evaluation_samples=1000,
     )

@@ -51,9 +51,11 @@ LABELS = {
     "nll": "-log p(x)",
     "conditional_nll": "-log p(x given the condition)",
     "log_likelihood": "log p(x given z)",
-    "bits_per_dim": "bits per dimension",
+    "bits_per_dim": "-log p(x)",
     "accuracy": "accuracy",
 }
+# Digits after the point, by unit; those of a share are 4.
+DIGITS = {"nats": 2, "bits/dim": 3}
 
 
 def headline(card, key):
@@ -73,8 +75,12 @@ def headline_numbers(card, key):
 
 
 def value_shown(number):
-    """A number's value as tables and docstrings show it: "86.68 nats", "0.9512"."""
-    return f"{number['value']:.2f} nats" if number["unit"] == "nats" else f"{number['value']:.4f}"
+    """A number's value as tables and docstrings show it: "86.68 nats", "1.453 bits/dim", "0.9512"."""
+    return f"{number['value']:.{_digits(number)}f}{' ' + number['unit'] if number['unit'] in DIGITS else ''}"
+
+
+def _digits(number):
+    return DIGITS.get(number["unit"], 4)
 
 
 def _base(key):
@@ -87,9 +93,8 @@ def _label(key):
 
 
 def _cell(label, number):
-    digits = 2 if number["unit"] == "nats" else 4
     errors = {"stderr_images": "images", "stderr_sampling": "noise", "stderr_runs": f"{len(number.get('values', ()))} runs"}
-    shown = [f" ± {number[key]:.{digits}f} ({name})" for key, name in errors.items() if key in number]
+    shown = [f" ± {number[key]:.{_digits(number)}f} ({name})" for key, name in errors.items() if key in number]
     return f"{label} {value_shown(number)}{''.join(shown)}"
 
 
