@@ -9,9 +9,15 @@ import numpy as np
 import pytest
 
 IMAGE_SHAPE = (4, 4, 1)
+# Tests that start processes take longest. They go first, so that the other workers end no earlier than theirs.
+FIRST = ("test_replicas", "test_training", "test_sweep", "test_cli")
 
 
-@pytest.fixture
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.path.stem not in FIRST)
+
+
+@pytest.fixture(scope="session")
 def make_vae():
     """Function: a small VAE on 4x4 images; keyword arguments go to `zoo.VAE`."""
     import keras
@@ -34,12 +40,14 @@ def make_vae():
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def images():
     """40 grey 4x4 images, uint8, with structure that a model can learn."""
     generator = np.random.default_rng(0)
     rows = generator.random((40, 1, 4, 1)) * generator.random((40, 4, 1, 1))
-    return np.repeat((rows.reshape(40, 4, 4, 1) * 255).astype(np.uint8), 1, axis=0)
+    images = (rows.reshape(40, 4, 4, 1) * 255).astype(np.uint8)
+    images.setflags(write=False)
+    return images
 
 
 @pytest.fixture(scope="session")

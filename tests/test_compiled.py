@@ -20,7 +20,7 @@ def weights_of(model):
     return [weight.numpy() for weight in model.weights]
 
 
-def trained(make_vae, images, optimizer=None, epochs=2, batch_size=16, fit=None, **compile_arguments):
+def trained(make_vae, images, optimizer=None, epochs=2, batch_size=10, fit=None, **compile_arguments):
     model = make_vae()
     model.compile(optimizer or keras.optimizers.SGD(0.01), **compile_arguments)
     history = model.fit(images, batch_size=batch_size, epochs=epochs, verbose=0, **(fit or {})).history
@@ -92,7 +92,10 @@ def test_mode_is_chosen_by_the_kind_of_network_and_logged(make_vae, images, capl
 
 
 def test_all_modes_train_the_same_model(make_vae, images):
-    runs = {mode: trained(make_vae, images, fit={"validation_data": images[:20]}, **arguments) for mode, arguments in MODES.items()}
+    runs = {
+        mode: trained(make_vae, images, batch_size=16, fit={"validation_data": images[:20]}, **arguments)
+        for mode, arguments in MODES.items()
+    }
     reference, reference_history = runs["eager"]
     for mode, (model, history) in runs.items():
         assert model.execution == mode
@@ -101,7 +104,7 @@ def test_all_modes_train_the_same_model(make_vae, images):
             np.testing.assert_allclose(history[name], values, rtol=1e-4, err_msg=f"{mode}: {name}")
 
 
-@pytest.mark.parametrize("steps_per_execution", [1, 2, 50])
+@pytest.mark.parametrize("steps_per_execution", [3, pytest.param(1, marks=pytest.mark.slow), pytest.param(50, marks=pytest.mark.slow)])
 def test_block_length_changes_nothing(make_vae, images, steps_per_execution):
     reference, history = trained(make_vae, images, epochs=3)
     model, other = trained(make_vae, images, epochs=3, steps_per_execution=steps_per_execution)
@@ -175,8 +178,8 @@ def test_arrays_too_large_for_the_device_stream_and_train_the_same(make_vae, ima
         np.testing.assert_allclose(other[name], values, rtol=1e-5)
     # A second fit goes on with the orders that come next, as one that was never interrupted does.
     for model in (resident, streamed):
-        model.fit(images, batch_size=16, epochs=1, steps_per_epoch=2, verbose=0)
-        model.fit(images, batch_size=16, epochs=1, verbose=0)
+        model.fit(images, batch_size=10, epochs=1, steps_per_epoch=2, verbose=0)
+        model.fit(images, batch_size=10, epochs=1, verbose=0)
     assert_same_weights(streamed, resident)
 
 

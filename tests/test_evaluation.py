@@ -7,11 +7,11 @@ from zoo.evaluation import likelihood
 from zoo.random import EVALUATION_STEP, RowNoise
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def model(make_vae, images):
     model = make_vae()
     model.compile()
-    model.fit(images, batch_size=16, epochs=10, verbose=0)
+    model.fit(images, batch_size=10, epochs=10, verbose=0)
     return model
 
 

@@ -138,16 +138,16 @@ def takes_a_step_and_saves(name, tmp_path, **execution):
     return model
 
 
-@pytest.mark.parametrize("name", registry.list_recipes())
-def test_every_recipe_takes_a_step_and_saves(name, tmp_path):
-    takes_a_step_and_saves(name, tmp_path, run_eagerly=True)
-
-
 def first_of_each_family():
     families = {}
     for name in registry.list_recipes():
         families.setdefault(registry.find(name).build({}).family, name)
     return set(families.values())
+
+
+@pytest.mark.parametrize("name", [name for name in registry.list_recipes() if name not in first_of_each_family()])
+def test_every_recipe_takes_a_step_and_saves(name, tmp_path):
+    takes_a_step_and_saves(name, tmp_path, run_eagerly=True)
 
 
 @pytest.mark.parametrize(

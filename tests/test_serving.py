@@ -15,11 +15,11 @@ from zoo.serving import saved_model
 from zoo.serving.saved_model import export, versions
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def model(make_vae, images):
     model = make_vae()
     model.compile()
-    model.fit(images, batch_size=16, epochs=2, verbose=0)
+    model.fit(images, batch_size=10, epochs=2, verbose=0)
     return model
 
 
