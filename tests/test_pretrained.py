@@ -57,14 +57,14 @@ def test_loaded_model_is_the_trained_one_and_ready(store, models):
     trained, loaded = Run.open(store[1]).load_model(), zoo.load("vae_digits")
     images = data.load("digits", "test")["image"]
     np.testing.assert_array_equal(loaded.reconstruct(images), trained.reconstruct(images))
-    assert loaded.evaluate(images, verbose=0) == trained.evaluate(images, verbose=0)
+    assert loaded.evaluate(images, batch_size=99, verbose=0) == trained.evaluate(images, batch_size=99, verbose=0)
     numbers = zoo.evaluate(loaded, images, num_samples=20, verbose=0)
     for name, number in store[2]["numbers"].items():
         assert numbers[name]["value"] == pytest.approx(number["value"], rel=1e-6)
-    before = loaded.evaluate(images, verbose=0, return_dict=True)["elbo"]
+    before = loaded.evaluate(images, batch_size=99, verbose=0, return_dict=True)["elbo"]
     loaded.compile(keras.optimizers.Adam(1e-3))
-    loaded.fit(data.load("digits", "train")["image"], epochs=5, verbose=0)
-    assert loaded.evaluate(images, verbose=0, return_dict=True)["elbo"] > before
+    loaded.fit(data.load("digits", "train")["image"], batch_size=50, epochs=5, verbose=0)
+    assert loaded.evaluate(images, batch_size=99, verbose=0, return_dict=True)["elbo"] > before
 
 
 def test_versions_add_up_and_the_card_names_the_newest(store, models):
