@@ -79,12 +79,13 @@ def test_two_devices_train_as_one_does(cases, trained):
 
 @pytest.mark.parametrize(
     ("num_workers", "cases"),
-    [(2, QUICK), pytest.param(2, REST, marks=pytest.mark.slow), pytest.param(4, QUICK, marks=pytest.mark.slow)],
+    [(2, QUICK[:1]), pytest.param(2, REST, marks=pytest.mark.slow), pytest.param(4, QUICK, marks=pytest.mark.slow)],
     ids=["2 quick", "2 rest", "4 quick"],
 )
 def test_several_processes_train_as_one_does(num_workers, cases, trained):
     for case in cases:
-        assert_same_training(trained("multi_worker", cases, num_workers), trained("one", cases), case)
+        reference = trained("one", QUICK if case in QUICK else REST)
+        assert_same_training(trained("multi_worker", cases, num_workers), reference, case)
 
 
 def zoo_train(environment, out, *arguments):
