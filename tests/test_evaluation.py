@@ -65,10 +65,10 @@ def test_chunks_do_not_change_the_numbers(model, images, monkeypatch, batch_size
 
 
 def test_error_over_noise_is_what_new_seeds_do(model, images):
-    numbers = [likelihood.evaluate(model, images, num_samples=64, seed=seed, verbose=0)["nll"] for seed in range(4)]
+    numbers = [likelihood.evaluate(model, images, num_samples=64, seed=seed, verbose=0)["nll"] for seed in range(6)]
     spread = np.std([number["value"] for number in numbers], ddof=1)
     claimed = np.mean([number["stderr_sampling"] for number in numbers])
-    # The spread of 4 values has a relative standard error of 1 / sqrt(6) = 0.41; within a factor of three.
+    # The spread of 6 values has a relative standard error of 1 / sqrt(10) = 0.32; within a factor of three.
     assert claimed / 3 < spread < 3 * claimed
 
 
