@@ -112,8 +112,11 @@ class ArrayFeed:
         ends = np.minimum(starts + self.block_steps, self.steps_per_epoch)
         left = np.clip(starts, self._initial_step, ends)  # calls that were made before are empty
         calls, first_calls = (tf.data.Dataset.from_tensor_slices((s, ends - s)) for s in (starts, left))
+        # Autotuned, an iterator's end waits for the tuner, which sleeps for as long as the iterator has lived (up to a minute).
+        options = tf.data.Options()
+        options.autotune.enabled = False
         # Repeated, so that Keras takes the number of batches from `steps_per_epoch` and not from the number of calls.
-        return first_calls.concatenate(calls.repeat())
+        return first_calls.concatenate(calls.repeat()).with_options(options)
 
     def blocks(self, call, step=None):
         """The blocks of one call, from training step `step`, or from where the call says (evaluation)."""
