@@ -206,6 +206,38 @@ def zoo_bfloat16(task):
     return zoo_fit(task)
 
 
+def products(task):
+    """The floor: a step's matrix products and nothing else, in one XLA loop."""
+    import tensorflow as tf
+    from tensorflow.compiler.tf2xla.python.xla import optimization_barrier
+
+    num_pixels, latent_dim = math.prod(task.image_shape), task.latent_dim
+    sizes = [(num_pixels, 400), (400, 400), (400, 2 * latent_dim), (latent_dim, 400), (400, 400), (400, num_pixels)]
+    weights = [tf.random.normal(size) / size[0] ** 0.5 for size in sizes]
+
+    def step(x):
+        inputs = []
+        for matrix in weights:
+            inputs.append(x[:, : matrix.shape[0]])
+            x = inputs[-1] @ matrix
+        gradients, dx = [], x
+        for matrix, h in zip(weights[:0:-1], inputs[:0:-1], strict=True):
+            gradients.append(tf.matmul(h, dx, transpose_a=True))
+            dx = tf.matmul(dx, matrix, transpose_b=True)
+            dx = tf.concat([dx, dx], axis=1) if dx.shape[1] == latent_dim else dx
+        gradients.append(tf.matmul(inputs[0], dx, transpose_a=True))
+        # The next step waits for all of them, and none may be left out.
+        return inputs[0] + 1e-9 * tf.add_n([gradient[0, 0] for gradient in optimization_barrier(*gradients)])
+
+    @tf.function(jit_compile=True, autograph=False)
+    def epoch(x):
+        return tf.while_loop(lambda i, _: i < len(task.images) // task.batch_size, lambda i, x: (i + 1, step(x)), (0, x))[1]
+
+    x = tf.random.normal([task.batch_size, num_pixels])
+    num_parameters = sum(i * o + o for i, o in sizes)
+    return Loop(timed(lambda: epoch(x).numpy()), num_parameters, tensorflow_device())
+
+
 # -- PyTorch
 
 
@@ -414,6 +446,7 @@ CONTENDERS = {
     "torch": Contender(torch_eager, ("torch",), "PyTorch eager, fused Adam"),
     "torch_compile": Contender(torch_compile, ("torch",), "PyTorch, loss and gradients by torch.compile, fused Adam"),
     "torch_compile_bfloat16": Contender(torch_compile_bfloat16, ("torch",), "the same under bfloat16 autocast"),
+    "products": Contender(products, ("tensorflow",), "no training: the matrix products of a step alone, in one XLA loop"),
     "jax": Contender(jax_scan, ("jax", "optax"), "JAX, a whole epoch in one compiled lax.scan"),
     "pythae": Contender(pythae, ("torch", "pythae"), "pythae's VAE and trainer on grey float32 images: no binarization to pay for"),
 }
