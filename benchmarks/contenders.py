@@ -306,6 +306,10 @@ def torch_eager(task, compiled=False, bfloat16=False):
     return Loop(run_epoch, count_torch_parameters(encoder, decoder), torch_device())
 
 
+def torch_bfloat16(task):
+    return torch_eager(task, bfloat16=True)
+
+
 def torch_compile(task):
     return torch_eager(task, compiled=True)
 
@@ -444,6 +448,7 @@ CONTENDERS = {
     "zoo_tf_step": Contender(zoo_tf_step, ("zoo", "tensorflow"), "zoo.VAE, one call of TensorFlow's own kernels a step"),
     "zoo_bfloat16": Contender(zoo_bfloat16, ("zoo", "tensorflow"), "the same under Keras's mixed_bfloat16 policy"),
     "torch": Contender(torch_eager, ("torch",), "PyTorch eager, fused Adam"),
+    "torch_bfloat16": Contender(torch_bfloat16, ("torch",), "the same under bfloat16 autocast"),
     "torch_compile": Contender(torch_compile, ("torch",), "PyTorch, loss and gradients by torch.compile, fused Adam"),
     "torch_compile_bfloat16": Contender(torch_compile_bfloat16, ("torch",), "the same under bfloat16 autocast"),
     "products": Contender(products, ("tensorflow",), "no training: the matrix products of a step alone, in one XLA loop"),
@@ -454,5 +459,5 @@ CONTENDERS = {
 # Those that train the convolutional network too.
 CONVOLUTIONAL = (
     *("keras", "keras_jit", "keras_jit_stateful", "zoo", "zoo_xla_block", "zoo_tf_loop", "zoo_tf_step", "zoo_bfloat16"),
-    *("torch", "torch_compile", "torch_compile_bfloat16"),
+    *("torch", "torch_bfloat16", "torch_compile", "torch_compile_bfloat16"),
 )
