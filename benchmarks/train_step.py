@@ -39,7 +39,7 @@ import numpy as np
 from contenders import CONTENDERS, CONVOLUTIONAL, Task
 
 # Side of the images, their number and the batch size, where the command does not say.
-DEFAULTS = {"dense": {"side": 28, "images": 50_000, "batch_size": 128}, "conv": {"side": 64, "images": 2_560, "batch_size": 64}}
+DEFAULTS = {"dense": {"side": 28, "images": 50_000, "batch_size": 128}, "conv": {"side": 64, "images": 1_280, "batch_size": 64}}
 
 PACKAGES = ("vae-zoo", "tensorflow", "keras", "tf-keras", "tensorflow-probability", "numpy", "torch", "jax", "optax", "pythae")
 
@@ -242,7 +242,7 @@ def versions():
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], epilog="The file's first lines say what is measured and how.")
     parser.add_argument("--model", choices=DEFAULTS, default="dense")
-    parser.add_argument("--images", type=int, help="images an epoch (50,000; conv: 2,560)")
+    parser.add_argument("--images", type=int, help="images an epoch (50,000; conv: 1,280)")
     parser.add_argument("--batch-size", type=int, help="(128; conv: 64)")
     parser.add_argument("--rounds", type=int, default=5, help="timed epochs of each contender (5)")
     parser.add_argument("--only", metavar="NAME,...", help=f"some of: {', '.join(CONTENDERS)}")
