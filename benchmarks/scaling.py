@@ -3,19 +3,19 @@
     python benchmarks/scaling.py --json benchmarks/results/scaling.json --plot benchmarks/results/scaling.png
 
 One of four sizes of the dense VAE of `train_step.py` (784-400-400-32-400-400-784, batches of 128, one sample) is varied at a time. A point
-is the median over rounds of the time of an epoch of `fit`, divided by its steps.
+is the median over rounds of the time of an epoch, divided by its steps.
 
-The roofline (Williams, Waterman & Patterson, CACM 2009) is measured on the spot, in XLA as the steps are: the fastest of several square
-matrix products, and the bandwidth of adding 1 to 256 MB. Operations of a step are counted from the shapes of its matrix products, two for
-each multiplication and addition; what is not a product does not count. Bytes are those that a step has to move where nothing stays in a
-cache: weights read twice, gradients written, Adam's moments and the weights read and written, activations written once and read twice.
+The roofline (Williams, Waterman & Patterson, CACM 2009) is measured on the spot: the fastest of several square float32 matrix products, and
+the bandwidth of adding 1 to 256 MB. Operations of a step are counted from the shapes of its matrix products, two for each multiplication
+and addition; what is not a product does not count. Bytes are those that a step has to move where nothing stays in a cache: weights read
+twice, gradients written, Adam's moments and the weights read and written, activations written once and read twice.
 """
 
 import argparse
 import datetime
+import itertools
 import json
 import statistics
-import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +23,7 @@ import keras
 import matplotlib
 import numpy as np
 import tensorflow as tf
+from contenders import fit_epoch, timed
 from train_step import spots
 
 import zoo
@@ -69,12 +70,6 @@ class Size(NamedTuple):
         return 4 * (10 * weights + 3 * self.batch_size * activations)
 
 
-def seconds_of(function):
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
-
-
 def step_seconds(size, rounds):
     """Seconds of a training step: the median over epochs of `fit`, after one to compile."""
     posterior, likelihood = zoo.layers.DiagonalNormal(size.latent_dim), zoo.layers.Bernoulli((28, 28, 1))
@@ -87,23 +82,23 @@ def step_seconds(size, rounds):
     )
     model.compile(keras.optimizers.Adam(1e-3))
     images = spots(size.batch_size * STEPS, 28)
-    times = [seconds_of(lambda: model.fit(images, batch_size=size.batch_size, verbose=0)) for _ in range(1 + rounds)]
+    times = [fit_epoch(keras.callbacks, model, images, batch_size=size.batch_size) for _ in range(1 + rounds)]
     return statistics.median(times[1:]) / STEPS
 
 
 def matmul_peak(rounds):
-    """Operations a second of the fastest square float32 product."""
+    """Operations a second of the fastest square float32 product, of XLA or of TensorFlow's own kernels."""
 
-    @tf.function(jit_compile=True)
     def products(a, b, count):
-        return tf.while_loop(lambda i, c: i < count, lambda i, c: (i + 1, tf.tanh(c @ b)), (0, a))[1]
+        return tf.while_loop(lambda i, c: i < count, lambda i, c: (i + 1, c @ b), (0, a))[1]
 
     speeds = []
-    for side in (512, 1024, 2048):
-        a, b = (tf.random.normal([side, side]) / side**0.5 for _ in range(2))
-        count = tf.constant(max(1, 2**34 // (2 * side**3)))
-        products(a, b, count)
-        seconds = min(seconds_of(lambda a=a, b=b, count=count: products(a, b, count).numpy()) for _ in range(rounds))
+    for side, jit_compile in itertools.product((512, 1024, 2048), (True, False)):
+        run = tf.function(products, jit_compile=jit_compile, autograph=False)
+        a, b = (tf.random.normal([side, side]) / side**0.5 for _ in range(2))  # so that products keep their size
+        count = tf.constant(max(1, 2**35 // (2 * side**3)))
+        run(a, b, count)
+        seconds = min(timed(lambda run=run, a=a, b=b, count=count: run(a, b, count).numpy())() for _ in range(rounds))
         speeds.append(2 * side**3 * int(count) / seconds)
     return max(speeds)
 
@@ -113,7 +108,7 @@ def memory_bandwidth(rounds):
     x = tf.zeros([2**26])
     add = tf.function(lambda x: x + 1.0, jit_compile=True)
     add(x)
-    return 2 * 4 * 2**26 / min(seconds_of(lambda: add(x)[0].numpy()) for _ in range(rounds))
+    return 2 * 4 * 2**26 / min(timed(lambda: add(x)[0].numpy())() for _ in range(rounds))
 
 
 def measure(axes, rounds):

@@ -85,6 +85,10 @@ def test_all_blocks_of_a_feed_have_one_shape():
     assert shapes == {(3,)}
 
 
+def test_the_end_of_a_fit_on_arrays_does_not_wait_for_the_tuner_of_tf_data():
+    assert array_feed().dataset().options().autotune.enabled is False
+
+
 @pytest.mark.parametrize("block_steps", [1, 2, 3, 30])
 def test_streams_give_the_batches_of_their_data_set(block_steps):
     epochs = run_epochs(stream_feed(block_steps=block_steps), 2)
