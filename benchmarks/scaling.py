@@ -15,6 +15,7 @@ import argparse
 import datetime
 import itertools
 import json
+import os
 import statistics
 from pathlib import Path
 from typing import NamedTuple
@@ -192,7 +193,14 @@ def main():
     points, peaks = measure(axes, arguments.rounds)
     print(f"peak {peaks['operations_per_second'] / 1e9:.1f} GFLOP/s (float32 product), {peaks['bytes_per_second'] / 1e9:.1f} GB/s")
     if arguments.json:
-        record = {"date": str(datetime.date.today()), "machine": machine(), "rounds": arguments.rounds, "peaks": peaks, "points": points}
+        record = {
+            "date": str(datetime.date.today()),
+            "machine": machine(),
+            "xla_flags": os.environ.get("XLA_FLAGS", ""),
+            "rounds": arguments.rounds,
+            "peaks": peaks,
+            "points": points,
+        }
         arguments.json.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     if arguments.plot:
         draw(points, peaks, arguments.plot)
