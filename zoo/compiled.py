@@ -28,7 +28,8 @@ if keras.config.backend() != "tensorflow":
 
 CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.Conv2DTranspose, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D)
 
-# What was fastest where: zoo_xla_block, zoo_tf_loop and zoo_tf_step of benchmarks/train_step.py, with numbers in its README.
+# What was fastest where: zoo_xla_block, zoo_tf_loop and zoo_tf_step of benchmarks/train_step.py, with numbers in its README. The GPU's rows
+# are not measured yet: they follow Keras's rule that XLA pays there.
 FASTEST = {
     ("cpu", "dense"): "xla-block",
     ("cpu", "convolutional"): "tf-loop",
