@@ -103,19 +103,25 @@ def run_in_calls(tmp_path_factory):
     return training.train("vae_digits", IN_CALLS, out=tmp_path_factory.mktemp("runs") / "in_calls", verbose=0)
 
 
-@pytest.mark.parametrize("step", [30, pytest.param(120, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("step", [60, pytest.param(30, marks=pytest.mark.slow), pytest.param(120, marks=pytest.mark.slow)])
 def test_a_run_that_stops_within_an_epoch_resumes_to_the_same_bits(step, run_in_calls, tmp_path, monkeypatch):
+    """Stopped at a checkpoint, resumed, and stopped again at the first checkpoint after it."""
     save = Checkpoint._save
 
-    def save_and_stop(self, **state):
-        save(self, **state)
-        if len(self.history) == 2 and state["step"] == step:
-            raise KeyboardInterrupt
+    def train_until(stop, **how):
+        def save_and_stop(self, **state):
+            save(self, **state)
+            if stop(len(self.history), state["step"]):
+                raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Checkpoint, "_save", save_and_stop)
-        training.train("vae_digits", IN_CALLS, out=tmp_path / "out", checkpoint_minutes=0, verbose=0)
-    assert steps_taken(tmp_path / "out") == 2 * 120 + step
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(Checkpoint, "_save", save_and_stop)
+            training.train("vae_digits", out=tmp_path / "out", checkpoint_minutes=0, verbose=0, **how)
+        return steps_taken(tmp_path / "out")
+
+    assert train_until(lambda *where: where == (2, step), arguments=IN_CALLS) == 2 * 120 + step
+    # An epoch's end is a checkpoint too, at the step where its last call left off.
+    assert train_until(lambda *where: True, resume=True) == 2 * 120 + min(step + 30, 120)
     training.train("vae_digits", out=tmp_path / "out", resume=True, verbose=0)
     assert_same_state(tmp_path / "out", run_in_calls)
     assert (tmp_path / "out" / "history.csv").read_text() == (run_in_calls / "history.csv").read_text()

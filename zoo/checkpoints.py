@@ -37,7 +37,8 @@ class Checkpoint(keras.callbacks.Callback):
         self.writes = writes
         self.history = []
         self.seconds = 0.0
-        self._metric_values = []  # of the epoch that a restored run stands in
+        # Of the epoch that a restored run stands in: its metrics so far, and the steps that were taken before.
+        self._metric_values, self._initial_step = [], 0
 
     def restore(self, model):
         """Loads the checkpoint, if there is one; returns the numbers of finished epochs and of finished steps of the next."""
@@ -46,7 +47,8 @@ class Checkpoint(keras.callbacks.Callback):
             return 0, 0
         model.build_optimizer()
         state = read_arrays(path, [*model.weights, *model.optimizer.variables])
-        self.history, self.seconds, self._metric_values = state["history"], state["seconds"], state["metrics"]
+        self.history, self.seconds = state["history"], state["seconds"]
+        self._metric_values, self._initial_step = state["metrics"], state["step"]
         return len(self.history), state["step"]
 
     def restore_kept(self, model):
@@ -72,6 +74,8 @@ class Checkpoint(keras.callbacks.Callback):
         self._metric_values = []
 
     def on_train_batch_end(self, batch, logs=None):
+        if batch < self._initial_step:
+            return  # an empty call: the model stands further on
         if self.writes and time.perf_counter() - self._saved >= 60 * self.minutes:
             self._save(step=batch + 1, metrics=[float(variable) for variable in map(tf.convert_to_tensor, self.model.metrics_variables)])
 
@@ -81,6 +85,7 @@ class Checkpoint(keras.callbacks.Callback):
                 f"The loss became {logs['loss']} in epoch {epoch + 1}. Lower the learning rate; "
                 f"the last checkpoint before is kept in {self.directory}."
             )
+        self._initial_step = 0
         self.history.append({"epoch": epoch + 1, **{name: float(value) for name, value in logs.items()}})
         if not self.writes:
             return
