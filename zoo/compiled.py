@@ -7,7 +7,6 @@ metrics are one loop inside one program. Everything around it (epochs, validatio
 
 import contextlib
 import logging
-import math
 
 import keras
 import tensorflow as tf
@@ -342,7 +341,7 @@ class CompiledModel(keras.Model):
         def one_batch(block, i):
             # Not tf.slice, whose begin XLA wants to know: it would compile a program for each block.
             rows = tf.gather(block.order, block.starts[i] + tf.range(block.batch_size))
-            batch = {name: _rows_of(values, rows) for name, values in block.table.items()}
+            batch = {name: tf.gather(values, rows) for name, values in block.table.items()}
             step(batch, block.batch_size, block.first_row[i])
 
         def run(block):
@@ -385,12 +384,6 @@ class CompiledModel(keras.Model):
 
     def _steps_counted_as(self, feed):
         return _StepsPerExecution(self, feed.block_steps if feed.counts_batches else 1)
-
-
-def _rows_of(values, rows):
-    """`tf.gather`, which XLA turns into one loop over a row's numbers and not one for each of its dimensions."""
-    flat = tf.reshape(values, [tf.shape(values)[0], math.prod(values.shape[1:])])
-    return tf.reshape(tf.gather(flat, rows), [-1, *values.shape[1:]])
 
 
 class _StepsPerExecution:
