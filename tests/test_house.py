@@ -74,9 +74,11 @@ def test_the_front_door_uses_the_standard_library_alone(part):
         assert name.split(".")[0] in sys.stdlib_module_names, name
 
 
-def test_probe_imports_tensorflow_alone():
+def test_programs_beside_an_export_need_nothing_of_this_package():
     names = {name.split(".")[0] for name in imports(PACKAGE / "serving" / "probe.py")}
     assert names == {"os", "sys", "tensorflow"}
+    names = {name.split(".")[0] for name in imports(PACKAGE / "serving" / "runtime.py")}
+    assert names - sys.stdlib_module_names == {"numpy", "tensorflow"}
 
 
 def test_every_recipe_imports_and_describes_itself_without_tensorflow():

@@ -1,0 +1,106 @@
+"""What the C++ runtime says of exported models, as a stock server would."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from zoo.random import RowNoise
+from zoo.serving import export, runtime
+
+
+@pytest.fixture(scope="module")
+def model(make_vae, images):
+    model = make_vae()
+    model.compile()
+    model.fit(images, batch_size=10, verbose=0)
+    return model
+
+
+@pytest.fixture(scope="module")
+def directory(model, tmp_path_factory):
+    return export(model, tmp_path_factory.mktemp("served") / "model")
+
+
+@pytest.fixture(scope="module")
+def session(directory):
+    with runtime.Session(directory) as session:
+        yield session
+
+
+def seeds(num_rows):
+    return np.stack([np.full(num_rows, 7), np.arange(num_rows)], axis=-1).astype(np.int32)
+
+
+def ask(directory, questions, path):
+    """The answers of a process of its own, and what it has imported."""
+    np.savez(path / "questions.npz", **questions)
+    command = [sys.executable, "-I", runtime.__file__, str(directory), str(path / "questions.npz"), str(path / "answers.npz")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    with np.load(path / "answers.npz") as archive:
+        answers = {name: archive[name] for name in archive.files}
+    return answers, set(answers.pop("modules"))
+
+
+def test_a_process_without_python_packages_answers_as_the_model_does(model, directory, tmp_path):
+    generator = np.random.default_rng(0)
+    questions, expected = {}, {}
+    for num_rows in (1, 5, 64):
+        x, seed = (generator.random([num_rows, 4, 4, 1]) < 0.5).astype(np.float32), seeds(num_rows)
+        questions |= {f"{num_rows}/encode/image": x, f"{num_rows}/sample/seed": seed}
+        questions |= {f"{num_rows}/score/image": x, f"{num_rows}/score/seed": seed}
+        noise = RowNoise.of_seed(7, num_rows)
+        expected[f"{num_rows}/encode/loc"] = model.encode(x).loc
+        expected[f"{num_rows}/sample/z"] = model.generate(noise)["z"]
+        expected[f"{num_rows}/score/elbo"] = model.score(x, noise)["elbo"]
+    answers, modules = ask(directory, questions, tmp_path)
+    for name, value in expected.items():
+        np.testing.assert_allclose(answers[name], value, rtol=1e-5, atol=1e-5, err_msg=name)
+    assert not modules & {"zoo", "recipes", "keras", "tf_keras", "tensorflow_probability"}
+    again, _ = ask(directory, questions, tmp_path)
+    assert all(again[name].tobytes() == value.tobytes() for name, value in answers.items()), "the same seed gave other bytes"
+
+
+def test_signatures_are_read_from_the_files(session):
+    assert session.signatures["sample"].inputs["seed"][1:] == ("int32", (None, 2))
+    assert {name: port[1:] for name, port in session.signatures["encode"].outputs.items()} == {
+        "loc": ("float32", (None, 3)),
+        "scale": ("float32", (None, 3)),
+    }
+
+
+@pytest.mark.parametrize(
+    ("signature", "inputs", "message"),
+    [
+        ("dream", {}, "no signature 'dream': there are decode, encode"),
+        ("score", {"image": np.zeros([1, 4, 4, 1], np.float32)}, "takes the inputs image, seed. Received: image"),
+        ("encode", {"image": np.zeros([1, 4, 4, 1])}, "double"),
+        ("encode", {"image": np.zeros([1, 5, 5, 1], np.float32)}, "shape"),
+        ("encode", {"image": np.float32(0)}, "shape"),
+        ("encode", {"image": np.array(["a"])}, "cannot be sent"),
+    ],
+    ids=["signature", "missing", "dtype", "shape", "scalar", "strings"],
+)
+def test_a_bad_request_is_refused_and_the_next_one_answered(signature, inputs, message, session):
+    with pytest.raises(runtime.RuntimeFailure, match=message):
+        session.run(signature, inputs)
+    assert session.run("sample", {"seed": seeds(2)})["sample"].shape == (2, 4, 4, 1)
+
+
+def test_what_is_no_saved_model_is_refused(tmp_path):
+    with pytest.raises(runtime.RuntimeFailure, match="Could not find SavedModel"):
+        runtime.Session(tmp_path)
+
+
+def test_a_compiled_function_is_refused_as_by_a_stock_server(tmp_path):
+    double = tf.function(lambda x: 2 * x, jit_compile=True, input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
+    module = tf.Module()
+    signature = tf.function(lambda x: {"y": double(x)}).get_concrete_function(tf.TensorSpec([None], tf.float32, name="x"))
+    tf.saved_model.save(module, str(tmp_path / "1"), {"double": signature})
+    np.savez(tmp_path / "questions.npz", **{"a/double/x": np.ones(3, np.float32)})
+    command = [sys.executable, "-I", runtime.__file__, str(tmp_path / "1"), str(tmp_path / "questions.npz"), str(tmp_path / "answers.npz")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1 and "XLA compilation disabled" in done.stderr
