@@ -11,7 +11,7 @@ import zoo
 from tests.conftest import IMAGE_SHAPE
 from zoo import layers
 from zoo.random import RowNoise
-from zoo.serving import saved_model
+from zoo.serving import graph, saved_model
 from zoo.serving.saved_model import export, versions
 
 
@@ -134,17 +134,46 @@ class CompiledInside(zoo.VAE):
         return tf.function(lambda x: super(CompiledInside, self).reconstruct(x), jit_compile=True)(x)
 
 
+class PythonInside(zoo.VAE):
+    def reconstruct(self, x, condition=None):
+        return tf.ensure_shape(tf.numpy_function(lambda x: x, [super().reconstruct(x)], tf.float32), [None, *IMAGE_SHAPE])
+
+
+class MeanOverBatch(zoo.VAE):
+    def reconstruct(self, x, condition=None):
+        return tf.reduce_mean(super().reconstruct(x), axis=0)
+
+
 @pytest.mark.parametrize(
     ("broken", "message"),
     [
-        (StatefulDraw, "draws without a seed: it holds RandomStandardNormal"),
-        (CompiledInside, "compiled with XLA, which a stock server refuses"),
+        (StatefulDraw, "'no draw without a seed': it holds RandomStandardNormal"),
+        (CompiledInside, "a stock server refuses functions that have to be"),
+        (PythonInside, "'no op of Python': it holds PyFunc"),
+        (MeanOverBatch, "'reconstruct' cannot be served by rows: output 'reconstruction' does not lead with the batch"),
     ],
 )
 def test_graphs_that_a_server_refuses_are_not_written(broken, message, make_vae, tmp_path):
     with pytest.raises(RuntimeError, match=message):
         export(make_vae(model=broken), tmp_path / "model")
     assert list((tmp_path / "model").iterdir()) == []
+
+
+def test_ops_of_other_libraries_and_damaged_graphs_are_named(model, tmp_path):
+    directory = export(model, tmp_path / "model")
+    meta_graph = graph.read(directory)
+    assert set(graph.graph_problems(meta_graph).values()) == set(graph.signature_problems(meta_graph).values()) == {None}
+    next(
+        node for function in meta_graph.graph_def.library.function for node in function.node_def if node.op == "MatMul"
+    ).op = "Addons>MatMul"
+    assert graph.graph_problems(meta_graph)["no op that TensorFlow does not have"] == "it holds Addons>MatMul"
+    meta_graph.signature_def["encode"].outputs["loc"].dtype = tf.bfloat16.as_datatype_enum
+    assert graph.signature_problems(meta_graph)["encode"] == "JSON has no bfloat16: output 'loc'"
+    (directory / "saved_model.pb").write_bytes(b"damaged")
+    with pytest.raises(ValueError, match="cannot be read"):
+        graph.read(directory)
+    with pytest.raises(ValueError, match="holds no saved_model.pb"):
+        graph.read(tmp_path)
 
 
 def test_answers_that_differ_are_not_written(make_vae, tmp_path, monkeypatch):

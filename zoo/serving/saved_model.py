@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.core.protobuf import saved_model_pb2
 
 from zoo.cards import file_hashes
+from zoo.serving import graph
 from zoo.serving.signatures import signatures
 
 DEFAULT_SIGNATURE = "reconstruct"
@@ -83,14 +83,13 @@ def _write(model, functions, directory):
 
 def _check(functions, directory):
     """Raises unless the files answer as the model does, and hold nothing that a stock server refuses."""
-    graph = saved_model_pb2.SavedModel.FromString((directory / "saved_model.pb").read_bytes()).meta_graphs[0].graph_def
-    library = graph.library.function
-    nodes = [*graph.node, *(node for function in library for node in function.node_def)]
-    stateful = sorted({node.op for node in nodes if node.op.startswith(("Random", "Stateful")) and "Partitioned" not in node.op})
-    if stateful:
-        raise RuntimeError(f"The exported graph draws without a seed: it holds {', '.join(stateful)}.")
-    if any("_XlaMustCompile" in item.attr and item.attr["_XlaMustCompile"].b for item in [*library, *nodes]):
-        raise RuntimeError("The exported graph holds a function that has to be compiled with XLA, which a stock server refuses.")
+    meta_graph = graph.read(directory)
+    for check, problem in graph.graph_problems(meta_graph).items():
+        if problem:
+            raise RuntimeError(f"The exported graph fails the check {check!r}: {problem}.")
+    for name, problem in graph.signature_problems(meta_graph).items():
+        if problem:
+            raise RuntimeError(f"Signature {name!r} cannot be served by rows: {problem}.")
     loaded = tf.saved_model.load(str(directory))
     for name, function in functions.items():
         question = _question(function)
