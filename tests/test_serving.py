@@ -163,9 +163,8 @@ def test_ops_of_other_libraries_and_damaged_graphs_are_named(model, tmp_path):
     directory = export(model, tmp_path / "model")
     meta_graph = graph.read(directory)
     assert set(graph.graph_problems(meta_graph).values()) == set(graph.signature_problems(meta_graph).values()) == {None}
-    next(
-        node for function in meta_graph.graph_def.library.function for node in function.node_def if node.op == "MatMul"
-    ).op = "Addons>MatMul"
+    nodes = [node for function in meta_graph.graph_def.library.function for node in function.node_def]
+    next(node for node in nodes if node.op == "MatMul").op = "Addons>MatMul"
     assert graph.graph_problems(meta_graph)["no op that TensorFlow does not have"] == "it holds Addons>MatMul"
     meta_graph.signature_def["encode"].outputs["loc"].dtype = tf.bfloat16.as_datatype_enum
     assert graph.signature_problems(meta_graph)["encode"] == "JSON has no bfloat16: output 'loc'"

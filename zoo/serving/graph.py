@@ -61,7 +61,7 @@ def signature_problems(meta_graph):
     Every input and output has to lead with a batch dimension of any size, and be of a type that JSON can hold.
     """
     problems = {}
-    for name, definition in meta_graph.signature_def.items():
+    for name, definition in sorted(meta_graph.signature_def.items()):
         if not definition.method_name:
             continue  # the loader's own
         found = []
