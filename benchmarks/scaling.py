@@ -24,7 +24,8 @@ import keras
 import matplotlib
 import numpy as np
 import tensorflow as tf
-from contenders import fit_epoch, timed
+from contenders.on_tensorflow import fit_epoch
+from contenders.task import timed
 from train_step import spots
 
 import zoo

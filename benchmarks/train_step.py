@@ -4,7 +4,7 @@
     python benchmarks/train_step.py --model conv       # the convolutional one on 64x64x1, batches of 64
     python benchmarks/train_step.py --only zoo,torch_compile --rounds 9 --json speed.json
 
-The peers come with `pip install -e '.[bench]'`; those that are missing are listed as such. `contenders.py` holds every training loop.
+The peers come with `pip install -e '.[bench]'`; those that are missing are listed as such. `contenders/` holds every training loop.
 
 What is measured: images per second of one epoch of training in float32 (or as the name says) with Adam at 1e-3, a fresh binarization of
 every image at every step, and all images in memory as uint8. Where the contender has a `fit`, an epoch is timed from its beginning to its

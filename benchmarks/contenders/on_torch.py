@@ -1,0 +1,124 @@
+"""PyTorch and pythae."""
+
+import tempfile
+
+from contenders.task import LEARNING_RATE, Loop, timed
+
+
+def torch_networks(task):
+    """Modules (encoder, decoder); images are [B, 1, H, W]."""
+    from torch import nn
+
+    latent_dim, (height, width, _) = task.latent_dim, task.image_shape
+    if not task.convolutional:
+        size = height * width
+        hidden = lambda inputs: [nn.Linear(inputs, 400), nn.ReLU(), nn.Linear(400, 400), nn.ReLU()]  # noqa: E731
+        encoder = nn.Sequential(nn.Flatten(), *hidden(size), nn.Linear(400, 2 * latent_dim))
+        return encoder, nn.Sequential(*hidden(latent_dim), nn.Linear(400, size), nn.Unflatten(1, (1, height, width)))
+    down = [layer for inputs in (1, 32, 32, 32) for layer in (nn.Conv2d(inputs, 32, 4, 2, 1), nn.ReLU())]
+    up = [layer for _ in range(3) for layer in (nn.ConvTranspose2d(32, 32, 4, 2, 1), nn.ReLU())]
+    encoder = nn.Sequential(*down, nn.Flatten(), nn.Linear(4 * 4 * 32, 256), nn.ReLU(), nn.Linear(256, 2 * latent_dim))
+    start = [nn.Linear(latent_dim, 256), nn.ReLU(), nn.Linear(256, 4 * 4 * 32), nn.ReLU(), nn.Unflatten(1, (32, 4, 4))]
+    return encoder, nn.Sequential(*start, *up, nn.ConvTranspose2d(32, 1, 4, 2, 1))
+
+
+def torch_device():
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
+
+
+def count_torch_parameters(*modules):
+    return sum(parameter.numel() for module in modules for parameter in module.parameters())
+
+
+def torch_eager(task, compiled=False, bfloat16=False):
+    """A hand-written loop over images that stay on the device, fused Adam."""
+    import torch
+    from torch.nn import functional
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    encoder, decoder = (network.to(device) for network in torch_networks(task))
+    optimizer = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], LEARNING_RATE, fused=True)
+    images = torch.from_numpy(task.images).permute(0, 3, 1, 2).contiguous().to(device)  # [N, 1, H, W]
+
+    def mean_loss(images):
+        grey = images.float() / 255
+        x = (torch.rand_like(grey) < grey).float()
+        with torch.autocast(device, torch.bfloat16, enabled=bfloat16):
+            loc, log_scale = encoder(x).float().chunk(2, dim=-1)
+            logits = decoder(loc + log_scale.exp() * torch.randn_like(loc)).float()
+        log_likelihood = -functional.binary_cross_entropy_with_logits(logits, x, reduction="none").flatten(1).sum(1)
+        kl = 0.5 * (loc.square() + (2 * log_scale).exp() - 1 - 2 * log_scale).sum(1)
+        return (kl - log_likelihood).mean()
+
+    if compiled:
+        # One program for full batches and one for the short last: with dynamic shapes full batches would run the general one.
+        mean_loss = torch.compile(mean_loss, dynamic=False)
+
+    @timed
+    def run_epoch():
+        total = torch.zeros([], device=device)
+        for rows in torch.randperm(len(images), device=device).split(task.batch_size):
+            loss = mean_loss(images[rows])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            total += loss.detach() * len(rows)
+        return total.item() / len(images)  # waits for the device
+
+    return Loop(run_epoch, count_torch_parameters(encoder, decoder), torch_device())
+
+
+def torch_bfloat16(task):
+    return torch_eager(task, bfloat16=True)
+
+
+def torch_compile(task):
+    return torch_eager(task, compiled=True)
+
+
+def torch_compile_bfloat16(task):
+    return torch_eager(task, compiled=True, bfloat16=True)
+
+
+def pythae(task):
+    """pythae's model and the epochs of its trainer, progress bar included."""
+    import torch
+    from pythae.data.datasets import BaseDataset
+    from pythae.models import VAE, VAEConfig
+    from pythae.models.base.base_utils import ModelOutput
+    from pythae.models.nn import BaseDecoder, BaseEncoder
+    from pythae.trainers import BaseTrainer, BaseTrainerConfig
+
+    class Encoder(BaseEncoder):
+        def __init__(self):
+            super().__init__()
+            self.network = torch_networks(task)[0]
+
+        def forward(self, x):
+            embedding, log_covariance = self.network(x).chunk(2, dim=-1)
+            return ModelOutput(embedding=embedding, log_covariance=log_covariance)
+
+    class Decoder(BaseDecoder):
+        def __init__(self):
+            super().__init__()
+            self.network = torch_networks(task)[1]
+
+        def forward(self, z):
+            return ModelOutput(reconstruction=self.network(z).sigmoid())
+
+    grey = torch.from_numpy(task.images).permute(0, 3, 1, 2).contiguous().float() / 255  # [N, 1, H, W]
+    config = VAEConfig(input_dim=tuple(grey.shape[1:]), latent_dim=task.latent_dim, reconstruction_loss="bce")
+    model = VAE(config, Encoder(), Decoder())
+    with tempfile.TemporaryDirectory() as directory:  # the trainer makes folders at its start, and writes nothing in an epoch
+        settings = BaseTrainerConfig(directory, per_device_train_batch_size=task.batch_size, learning_rate=LEARNING_RATE)
+        trainer = BaseTrainer(model, BaseDataset(grey, torch.zeros(len(grey))), training_config=settings)
+        trainer.prepare_training()
+
+    @timed
+    def run_epoch():
+        trainer.train_step(epoch=1)
+        trainer.callback_handler.on_epoch_end(training_config=settings)  # closes the progress bar
+
+    return Loop(run_epoch, count_torch_parameters(model), torch_device())
