@@ -95,6 +95,13 @@ def test_what_is_no_saved_model_is_refused(tmp_path):
         runtime.Session(tmp_path)
 
 
+def test_outputs_that_numpy_cannot_hold_are_refused(tmp_path):
+    signature = tf.function(lambda x: {"y": tf.cast(x, tf.bfloat16)}).get_concrete_function(tf.TensorSpec([None], tf.float32, name="x"))
+    tf.saved_model.save(tf.Module(), str(tmp_path), {"halve": signature})
+    with runtime.Session(tmp_path) as session, pytest.raises(runtime.RuntimeFailure, match="TF_DataType 14 cannot be read"):
+        session.run("halve", {"x": np.ones(3, np.float32)})
+
+
 def test_a_compiled_function_is_refused_as_by_a_stock_server(tmp_path):
     double = tf.function(lambda x: 2 * x, jit_compile=True, input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
     module = tf.Module()

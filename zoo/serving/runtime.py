@@ -29,7 +29,7 @@ TAG = b"serve"
 # tensorflow::DisableXlaCompilation(), as C++ compilers name it: a stock server calls it at its start.
 DISABLE_XLA = "_ZN10tensorflow21DisableXlaCompilationEv"
 # TF_DataType of c_api.h.
-DTYPES = {1: "float32", 2: "float64", 3: "int32", 4: "uint8", 5: "int16", 6: "int8", 9: "int64", 10: "bool", 14: "bfloat16", 19: "float16"}
+DTYPES = {1: "float32", 2: "float64", 3: "int32", 4: "uint8", 5: "int16", 6: "int8", 9: "int64", 10: "bool", 19: "float16"}
 CODES = {dtype: code for code, dtype in DTYPES.items()}
 
 
@@ -240,7 +240,10 @@ def _to_tensor(array):
 
 def _to_array(tensor):
     library = _library()
-    array = np.empty([library.TF_Dim(tensor, axis) for axis in range(library.TF_NumDims(tensor))], DTYPES[library.TF_TensorType(tensor)])
+    dtype = DTYPES.get(library.TF_TensorType(tensor))
+    if dtype is None:
+        raise RuntimeFailure(f"Outputs of TF_DataType {library.TF_TensorType(tensor)} cannot be read: NumPy has no such numbers.")
+    array = np.empty([library.TF_Dim(tensor, axis) for axis in range(library.TF_NumDims(tensor))], dtype)
     ctypes.memmove(array.ctypes.data, library.TF_TensorData(tensor), array.nbytes)
     return array
 
