@@ -25,6 +25,8 @@ setup(
         # TensorFlow Probability does not import without it, and its version fixes TensorFlow's.
         "tf-keras>=2.21,<2.22",
         "tensorflow-datasets>=4.9.10,<4.10",
+        # The messages of TF Serving: exports hold requests to warm up with, and the client speaks gRPC.
+        "tensorflow-serving-api>=2.21,<2.22",
         # Imported by tensorflow-datasets 4.9.10, which does not declare it.
         "importlib_resources",
         # TensorFlow Probability imports distutils, which Python 3.12 left to setuptools.

@@ -4,13 +4,14 @@ import csv
 import io
 import json
 import math
-import os
 import time
 from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
+
+from zoo.files import write_atomically
 
 
 class TrainingDiverged(RuntimeError):
@@ -127,17 +128,3 @@ def read_arrays(path, variables):
     except Exception as error:  # a truncated archive fails in many ways
         raise ValueError(f"The checkpoint {str(path)!r} cannot be read: {error}. Train again into another directory.") from None
     return state
-
-
-def write_atomically(path, content):
-    """Writes bytes beside the file and renames, so that a reader sees the old content or the new."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_bytes(content)
-    os.replace(beside, path)
-
-
-def remove_half_written(directory):
-    """Removes what `write_atomically` left where its process was killed."""
-    for path in Path(directory).glob(".*.*"):
-        if path.suffix[1:].isdigit():
-            path.unlink()

@@ -12,12 +12,12 @@ from pathlib import Path
 
 
 def main(argv=None):
-    """Runs one command; returns its exit status: 0, or 2 for a mistake in what was asked, told in one line."""
+    """Runs one command; returns its exit status: 0, 1 for checks that failed, or 2 for a mistake in what was asked, told in one line."""
     arguments = _parse(argv)
     logging.basicConfig(format="%(message)s")
     logging.getLogger("zoo").setLevel("INFO")
     try:
-        arguments.command(arguments)
+        return arguments.command(arguments) or 0
     except KeyboardInterrupt:
         print(f"\nStopped.{arguments.on_interrupt}", file=sys.stderr)
         return 130
@@ -26,7 +26,6 @@ def main(argv=None):
             raise
         print(f"zoo: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
-    return 0
 
 
 # -- Without TensorFlow
@@ -167,14 +166,29 @@ def _reconstruct(arguments):
 
 
 def _export(arguments):
+    if bool(arguments.target) == arguments.all:
+        raise ValueError("Name a run or a recipe, or pass --all for every recipe with stored weights.")
     _start_tensorflow()
-    from zoo import pretrained
-    from zoo.serving.saved_model import export
+    from zoo import cards, pretrained, registry
 
-    model, name, _ = pretrained.open_model(arguments.target)
-    directory = export(model, Path(arguments.out) / name)
-    print(f"Exported: {directory}")
-    print(f"Serve it: tensorflow_model_server --rest_api_port=8501 --model_name={name} --model_base_path={directory.parent.resolve()}")
+    targets = [name for name in registry.list_recipes() if cards.find_card(name)] if arguments.all else [arguments.target]
+    for target in targets:
+        directory = pretrained.export_model(target, arguments.out)
+        print(f"Exported: {directory}")
+    print(f"Check it: zoo check {arguments.out if arguments.all else directory}")
+    print(f"Serve it: zoo serve {arguments.out}")
+
+
+def _check(arguments):
+    _start_tensorflow()
+    from zoo import serving
+
+    passed = failed = 0
+    for where, check, problem in serving.check(arguments.directory):
+        print(f"ok    {where}  {check}" if problem is None else f"FAIL  {where}  {check}: {' '.join(problem.split())}", flush=True)
+        passed, failed = passed + (problem is None), failed + (problem is not None)
+    print(f"{failed} of {passed + failed} checks failed." if failed else f"All {passed} checks passed.")
+    return 1 if failed else 0
 
 
 def _push(arguments):
@@ -263,8 +277,9 @@ def _parser():
     def add_data_dir(subparser):
         subparser.add_argument("--data-dir", metavar="DIR", help="TFDS data directory (default: $ZOO_DATA_DIR, else TFDS's own)")
 
-    def add_target(subparser):
-        subparser.add_argument("target", metavar="RUN_OR_RECIPE", help="run directory, or name of a recipe with stored weights")
+    def add_target(subparser, **options):
+        help = "run directory, or name of a recipe with stored weights"
+        subparser.add_argument("target", metavar="RUN_OR_RECIPE", help=help, **options)
 
     sub = command("list", _list, "list all recipes with their measured numbers")
     sub.add_argument("--markdown", action="store_true", help="as the README's table")
@@ -323,8 +338,12 @@ def _parser():
     add_data_dir(sub)
 
     sub = command("export", _export, "write a SavedModel that TF Serving takes")
-    add_target(sub)
-    sub.add_argument("--out", required=True, metavar="DIR", help="base directory: the model goes to DIR/RECIPE/VERSION")
+    add_target(sub, nargs="?")
+    sub.add_argument("--all", action="store_true", help="every recipe with stored weights")
+    sub.add_argument("--out", required=True, metavar="BASE", help="base directory: the model goes to BASE/RECIPE/VERSION")
+
+    sub = command("check", _check, "check exports: their graphs, and every answer in TensorFlow's C++ runtime against the Python model")
+    sub.add_argument("directory", metavar="DIR", help="version directory, model directory or base directory")
 
     sub = command("copy", _copy, "copy a recipe file, to change it")
     sub.add_argument("recipe", metavar="RECIPE")

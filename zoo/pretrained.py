@@ -5,12 +5,12 @@ import json
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 
 from zoo import cards, data, plots, registry
-from zoo.checkpoints import write_atomically
 from zoo.evaluation.likelihood import evaluate
-from zoo.serving.saved_model import export
+from zoo.files import write_atomically
+from zoo.serving import configuration
+from zoo.serving.saved_model import export, read_weights
 from zoo.training import Run, build
 
 
@@ -41,22 +41,6 @@ def load(name, version=None):
     model = build(registry.find(name).build(card["arguments"]))
     read_weights(model, directory / str(card["version"]))
     return model
-
-
-def read_weights(model, version_directory):
-    """Reads the weights of an exported model into one of the same architecture.
-
-    Raises:
-        ValueError: If they cannot be read or do not fit.
-    """
-    prefix = Path(version_directory) / "variables" / "variables"
-    try:
-        reader = tf.train.load_checkpoint(str(prefix))
-        values = [reader.get_tensor(f"model_weights/{i}/.ATTRIBUTES/VARIABLE_VALUE") for i in range(len(model.weights))]
-        for weight, value in zip(model.weights, values, strict=True):
-            weight.assign(value)
-    except (tf.errors.OpError, ValueError) as error:
-        raise ValueError(f"The weights {str(prefix)!r} cannot be read: {error}") from None
 
 
 def open_model(target):
@@ -100,19 +84,54 @@ def push(run_directory, *other_runs, data_dir=None, num_samples=None, root=None,
     numbers = [evaluate(model, examples, **options)] + [evaluate(each.load_model(), examples, **options) for each in runs[1:]]
     directory = Path(root or cards.roots()[0]) / record["recipe"]
     card = {
+        **_describe(run),
+        "numbers": _numbers_of_other_arguments(directory, record["arguments"]) | _over_runs(numbers, [each.record for each in runs]),
+        "evaluation": {"seed": 0, "num_samples": num_samples},
+    }
+    card["data"]["sha256"] = {part: hashlib.sha256(arrays["image"].tobytes()).hexdigest() for part, arrays in parts.items()}
+    version_directory = export(model, directory, card=card)
+    plots.pictures(model, examples, directory)
+    # Last, and atomically: from here on the new version is the one that is loaded.
+    content = (version_directory / "assets.extra" / "card.json").read_bytes()
+    write_atomically(directory / "card.json", content)
+    return json.loads(content)
+
+
+def export_model(target, base):
+    """Exports a run or a stored model into a base directory that a server polls, and names it in the server's configuration.
+
+    Args:
+        target: Run directory, or name of a recipe with stored weights.
+        base: The base directory: the model goes to `<base>/<recipe>/<next version>`.
+
+    Returns:
+        The version's directory.
+    """
+    if Path(target).is_dir():
+        run = Run.open(target)
+        name, model, card = run.record["recipe"], run.load_model(), {**_describe(run), "numbers": {}}
+    else:
+        model, name, _ = open_model(target)
+        card = cards.find_card(name)
+    directory = export(model, Path(base) / name, card=card)
+    configuration.write(base)
+    return directory
+
+
+def _describe(run):
+    """The part of a card that tells where a model comes from."""
+    record, dataset = run.record, run.spec.dataset
+    return {
         "recipe": record["recipe"],
         "arguments": record["arguments"],
         "seed": record["seed"],
         "data": {
-            "name": str(spec.dataset.name),
-            "train": spec.dataset.train,
-            "validation": spec.dataset.validation,
-            "test": spec.dataset.test,
-            "binarization": spec.dataset.binarization,
-            "sha256": {part: hashlib.sha256(arrays["image"].tobytes()).hexdigest() for part, arrays in parts.items()},
+            "name": str(dataset.name),
+            "train": dataset.train,
+            "validation": dataset.validation,
+            "test": dataset.test,
+            "binarization": dataset.binarization,
         },
-        "numbers": _numbers_of_other_arguments(directory, record["arguments"]) | _over_runs(numbers, [each.record for each in runs]),
-        "evaluation": {"seed": 0, "num_samples": num_samples},
         "training": {
             "epochs": record["epochs"],
             "of": _epochs_in_full(record),
@@ -126,12 +145,6 @@ def push(run_directory, *other_runs, data_dir=None, num_samples=None, root=None,
         "versions": record["versions"],
         "git": record["git"],
     }
-    version_directory = export(model, directory, card=card)
-    plots.pictures(model, examples, directory)
-    # Last, and atomically: from here on the new version is the one that is loaded.
-    content = (version_directory / "assets.extra" / "card.json").read_bytes()
-    write_atomically(directory / "card.json", content)
-    return json.loads(content)
 
 
 def _assert_storable(run, recipe, allow_dirty):

@@ -21,8 +21,8 @@ import numpy as np
 import tensorflow as tf
 
 from zoo import data, plots, registry, training
-from zoo.checkpoints import write_atomically
 from zoo.evaluation.likelihood import ACTIVE_VARIANCE
+from zoo.files import write_atomically
 from zoo.random import EVALUATION_STEP, RowNoise
 
 logger = logging.getLogger("zoo")

@@ -23,7 +23,8 @@ import keras
 import tensorflow as tf
 
 from zoo import data, registry, replicas
-from zoo.checkpoints import Checkpoint, remove_half_written, write_atomically
+from zoo.checkpoints import Checkpoint
+from zoo.files import remove_half_written, write_atomically
 
 PACKAGES = ("tensorflow", "keras", "tensorflow-probability", "tensorflow-datasets", "numpy")
 

@@ -55,16 +55,23 @@ def _named(ops):
     return f"it holds {', '.join(sorted(ops))}" if ops else None
 
 
+def signature_inputs(meta_graph):
+    """Signature -> dict of input -> `tf.TensorSpec`."""
+    return {
+        name: {port: tf.TensorSpec(info.tensor_shape, info.dtype, name=port) for port, info in definition.inputs.items()}
+        for name, definition in sorted(meta_graph.signature_def.items())
+        if definition.method_name  # the loader's own has none
+    }
+
+
 def signature_problems(meta_graph):
     """Signature -> what keeps it from being asked by rows over REST, or from being batched, or None.
 
     Every input and output has to lead with a batch dimension of any size, and be of a type that JSON can hold.
     """
     problems = {}
-    for name, definition in sorted(meta_graph.signature_def.items()):
-        if not definition.method_name:
-            continue  # the loader's own
-        found = []
+    for name in signature_inputs(meta_graph):
+        definition, found = meta_graph.signature_def[name], []
         for kind, ports in (("input", definition.inputs), ("output", definition.outputs)):
             if not ports:
                 found.append(f"it has no {kind}s")

@@ -8,7 +8,8 @@ program,
     python -I zoo/serving/runtime.py VERSION_DIRECTORY QUESTIONS.npz ANSWERS.npz
 
 it switches XLA off and answers a file: `QUESTIONS` holds an array `case/signature/input` for every input of every case, `ANSWERS` an array
-`case/signature/output`, and in `modules` the names of the packages that this process has imported.
+`case/signature/output` or, where the runtime refused the case, its message as `case/signature`; and in `modules` the names of the packages
+that this process has imported.
 
 Reference:
     tensorflow/c/c_api.h; tensorflow_serving/servables/tensorflow/predict_util.cc.
@@ -255,12 +256,15 @@ def main(directory, questions, answers):
         for key in archive.files:
             case, signature, name = key.split("/")
             cases.setdefault((case, signature), {})[name] = archive[key]
+    answered = {}
     with Session(directory) as session:
-        answered = {
-            f"{case}/{signature}/{name}": value
-            for (case, signature), inputs in cases.items()
-            for name, value in session.run(signature, inputs).items()
-        }
+        for (case, signature), inputs in cases.items():
+            try:
+                answer = session.run(signature, inputs)
+            except RuntimeFailure as failure:
+                answered[f"{case}/{signature}"] = np.array(str(failure))
+            else:
+                answered |= {f"{case}/{signature}/{name}": value for name, value in answer.items()}
     np.savez(answers, modules=sorted({name.partition(".")[0] for name in sys.modules}), **answered)
 
 

@@ -3,22 +3,29 @@
 A stock `tensorflow_model_server` switches XLA off and refuses a graph with a compiled function in it; its batching wants every input and
 output to lead with the batch dimension; and a draw without a seed in the question would replay one sequence at every start. So the
 graph holds neither compiled functions nor stateful draws.
+
+    <directory>/<version>/
+        saved_model.pb, fingerprint.pb, variables/      what a server loads
+        assets.extra/tf_serving_warmup_requests         what it asks itself first
+        assets.extra/model.json                         the Keras model's configuration, which `read_model` builds it from
+        assets.extra/card.json                          what is known of the model, and the sha256 of every other file
 """
 
+import importlib.metadata
 import json
-import os
-import shutil
-import tempfile
 from pathlib import Path
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 from zoo.cards import file_hashes
-from zoo.serving import graph
-from zoo.serving.signatures import signatures
+from zoo.files import whole_directory
+from zoo.serving import graph, warmup
+from zoo.serving.signatures import DEFAULT_SIGNATURE, made_up_rows, signatures
 
-DEFAULT_SIGNATURE = "reconstruct"
+CARD = Path("assets.extra") / "card.json"
+CONFIGURATION = Path("assets.extra") / "model.json"
 CHECK_ROWS = 3
 
 
@@ -26,10 +33,10 @@ def export(model, directory, *, version=None, card=None):
     """Writes `<directory>/<version>/`, beside its place at first and renamed when it was checked.
 
     Args:
-        model: A `zoo.VAE`.
-        directory: The model's directory, as in TF Serving's `base_path`.
+        model: A model of the zoo.
+        directory: The model's directory, as in TF Serving's `base_path`; its name is the name under which the model is served.
         version: Positive integer; by default the next one.
-        card: Dict that is kept in `assets.extra/card.json`, with the version and the files' sha256 added.
+        card: Dict of what is known of the model, kept in `assets.extra/card.json` with the version and the files' sha256.
 
     Returns:
         The version's directory.
@@ -45,22 +52,17 @@ def export(model, directory, *, version=None, card=None):
     target = directory / str(version)
     if target.exists():
         raise ValueError(f"Version {version} exists: {target}. Leave `version` out to write the next one.")
-    directory.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=f".{version}.", dir=directory))
-    try:
-        functions = signatures(model)
+    answered = signatures(model)
+    functions = {name: signature.traced() for name, signature in answered.items()}
+    requests = {name: made_up_rows(signature.inputs, 1) for name, signature in answered.items()}
+    with whole_directory(target) as beside:
         _write(model, functions, beside)
-        _check(functions, beside)
-        if card is not None:
-            files = {f"{version}/{name.partition('/')[2]}": digest for name, digest in file_hashes(beside).items()}
-            (beside / "assets.extra").mkdir()
-            content = json.dumps({**card, "version": version, "files": files}, indent=2)
-            (beside / "assets.extra" / "card.json").write_text(content + "\n", encoding="utf-8")
-        beside.chmod(0o755)  # temporary directories are private; a server runs as someone else
-        os.rename(beside, target)
-    except BaseException:
-        shutil.rmtree(beside, ignore_errors=True)
-        raise
+        _check({name: (functions[name], made_up_rows(signature.inputs, CHECK_ROWS)) for name, signature in answered.items()}, beside)
+        warmup.write(beside, directory.resolve().name, {**requests, "serving_default": requests[DEFAULT_SIGNATURE]})
+        _write_configuration(model, beside)
+        files = {f"{version}/{name.partition('/')[2]}": digest for name, digest in file_hashes(beside).items()}
+        card = {"versions": _versions(), **(card or {}), "version": version, "files": files}
+        (beside / CARD).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
     return target
 
 
@@ -70,19 +72,66 @@ def versions(directory):
     return sorted(int(child.name) for child in directory.iterdir() if child.name.isdigit()) if directory.is_dir() else []
 
 
+def read_model(version_directory):
+    """The Python model of an export: built from its configuration, with its weights.
+
+    Raises:
+        ValueError: If the export holds no configuration, or one that cannot be built here, or the weights do not fit.
+    """
+    path = Path(version_directory) / CONFIGURATION
+    try:
+        model = keras.saving.deserialize_keras_object(json.loads(path.read_text(encoding="utf-8")))
+        if not isinstance(model, keras.Model):
+            raise TypeError("it describes no model")
+    except Exception as error:  # whatever the constructors of a model's parts raise
+        reason = str(error).partition(" Full object config:")[0]
+        raise ValueError(f"No Python model can be built from {str(path)!r} ({type(error).__name__}: {reason})") from None
+    read_weights(model, version_directory)
+    return model
+
+
+def read_weights(model, version_directory):
+    """Reads the weights of an exported model into one of the same architecture.
+
+    Raises:
+        ValueError: If they cannot be read or do not fit.
+    """
+    prefix = Path(version_directory) / "variables" / "variables"
+    try:
+        reader = tf.train.load_checkpoint(str(prefix))
+        values = [reader.get_tensor(f"model_weights/{i}/.ATTRIBUTES/VARIABLE_VALUE") for i in range(len(model.weights))]
+        for weight, value in zip(model.weights, values, strict=True):
+            weight.assign(value)
+    except (tf.errors.OpError, ValueError) as error:
+        raise ValueError(f"The weights {str(prefix)!r} cannot be read: {error}") from None
+
+
 def _next_version(directory):
     return max(versions(directory), default=0) + 1
 
 
 def _write(model, functions, directory):
     module = tf.Module()
-    # In the order of `model.weights`: where `zoo.load` reads them from.
+    # In the order of `model.weights`: where `read_weights` finds them.
     module.model_weights = [weight.value for weight in model.weights]
     tf.saved_model.save(module, str(directory), {**functions, "serving_default": functions[DEFAULT_SIGNATURE]})
 
 
-def _check(functions, directory):
-    """Raises unless the files answer as the model does, and hold nothing that a stock server refuses."""
+def _write_configuration(model, directory):
+    """Left out where a part of the user's own has no configuration: such a model serves, and cannot be built again from its files."""
+    try:
+        configuration = json.dumps(keras.saving.serialize_keras_object(model), indent=1)
+    except NotImplementedError:  # how Keras says that a layer lacks `get_config`
+        return
+    (directory / CONFIGURATION).write_text(configuration + "\n", encoding="utf-8")
+
+
+def _versions():
+    return {name: importlib.metadata.version(name) for name in ("tensorflow", "keras", "tensorflow-probability", "vae-zoo")}
+
+
+def _check(questions, directory):
+    """Raises unless the files answer as the functions do, and hold nothing that a stock server refuses."""
     meta_graph = graph.read(directory)
     for check, problem in graph.graph_problems(meta_graph).items():
         if problem:
@@ -91,20 +140,9 @@ def _check(functions, directory):
         if problem:
             raise RuntimeError(f"Signature {name!r} cannot be served by rows: {problem}.")
     loaded = tf.saved_model.load(str(directory))
-    for name, function in functions.items():
-        question = _question(function)
-        expected, received = function(**question), loaded.signatures[name](**question)
+    for name, (function, inputs) in questions.items():
+        inputs = {key: tf.constant(value) for key, value in inputs.items()}
+        expected, received = function(**inputs), loaded.signatures[name](**inputs)
         for output, value in expected.items():
             if not np.allclose(received[output], value, rtol=1e-5, atol=1e-5, equal_nan=True):
                 raise RuntimeError(f"Signature {name!r} does not answer as the model does: {output!r} differs.")
-
-
-def _question(function):
-    """Made-up inputs of a signature: `CHECK_ROWS` rows."""
-    generator = np.random.default_rng(0)
-    question = {}
-    for name, spec in function.structured_input_signature[1].items():
-        shape = [CHECK_ROWS, *spec.shape[1:]]
-        values = generator.integers(0, 100, shape) if spec.dtype.is_integer else generator.random(shape)
-        question[name] = tf.constant(values, spec.dtype)
-    return question

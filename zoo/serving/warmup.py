@@ -1,0 +1,50 @@
+"""Requests that a server answers while it loads a version, so that the first user's does not wait for what TensorFlow does once.
+
+A TFRecord file of PredictionLog messages, which a server replays before it calls the version available.
+https://www.tensorflow.org/tfx/serving/saved_model_warmup
+"""
+
+from pathlib import Path
+
+import tensorflow as tf
+from tensorflow_serving.apis import model_pb2, predict_pb2, prediction_log_pb2
+
+FILE = Path("assets.extra") / "tf_serving_warmup_requests"
+
+
+def write(directory, model_name, requests):
+    """Writes the requests into a version directory.
+
+    Args:
+        directory: The version directory.
+        model_name: Name under which the model is served.
+        requests: Dict of signature -> dict of input -> array.
+    """
+    path = Path(directory) / FILE
+    path.parent.mkdir(exist_ok=True)
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for signature, inputs in requests.items():
+            request = predict_pb2.PredictRequest(
+                model_spec=model_pb2.ModelSpec(name=model_name, signature_name=signature),
+                inputs={name: tf.make_tensor_proto(array) for name, array in inputs.items()},
+            )
+            log = prediction_log_pb2.PredictionLog(predict_log=prediction_log_pb2.PredictLog(request=request))
+            writer.write(log.SerializeToString())
+
+
+def read(directory):
+    """The requests of a version directory: dict of signature -> dict of input -> array.
+
+    Raises:
+        ValueError: If there are none, or they cannot be read.
+    """
+    path = Path(directory) / FILE
+    try:
+        records = [record.numpy() for record in tf.data.TFRecordDataset(str(path))]
+        requests = [prediction_log_pb2.PredictionLog.FromString(record).predict_log.request for record in records]
+        return {
+            request.model_spec.signature_name: {name: tf.make_ndarray(tensor) for name, tensor in request.inputs.items()}
+            for request in requests
+        }
+    except Exception as error:  # TensorFlow's and protobuf's errors have no common class
+        raise ValueError(f"The warm-up requests {str(path)!r} cannot be read: {str(error).splitlines()[0]}") from None
