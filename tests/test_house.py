@@ -155,17 +155,43 @@ def test_every_recipe_takes_a_step_and_saves(name, tmp_path):
 
 @pytest.mark.parametrize("name", first_of_each_family())
 def test_every_family_takes_a_step_and_serves(name, tmp_path):
-    from zoo.serving import export
+    import numpy as np
+    import tensorflow as tf
 
-    export(takes_a_step_and_saves(name, tmp_path, run_eagerly=True), tmp_path / name)
+    from zoo.serving import export, graph
+    from zoo.serving.signatures import made_up_rows, signatures
+
+    model = takes_a_step_and_saves(name, tmp_path, run_eagerly=True)
+    directory = export(model, tmp_path / name)
+    assert not graph.ops(graph.read(directory)) & {"While", "StatelessWhile", "Enter", "MapDefun"}, "a loop in the graph"
+    served = tf.saved_model.load(str(directory)).signatures
+
+    def ask(signature, inputs):
+        return {output: value.numpy() for output, value in served[signature](**{k: tf.constant(v) for k, v in inputs.items()}).items()}
+
+    # Every row's answer is its own: the same rows in other batches.
+    for signature, (_, inputs) in signatures(model).items():
+        rows = made_up_rows(inputs, 6)
+        whole = ask(signature, rows)
+        for batch in ([0], [5, 2, 4]):
+            answer = ask(signature, {key: array[batch] for key, array in rows.items()})
+            for output, value in answer.items():
+                np.testing.assert_allclose(value, whole[output][batch], rtol=1e-4, atol=1e-4, err_msg=f"{signature} {output}")
+
+    # The same seed gives the same sample.
+    if hasattr(model, "sample"):
+        seed = np.stack([np.full(4, 7), np.arange(4)], axis=-1).astype(np.int32)
+        given = {} if model.condition_shape is None else {"condition": np.ones((4, *model.condition_shape), np.float32)}
+        np.testing.assert_allclose(ask("sample", {"seed": seed, **given})["sample"], model.sample(4, seed=7, **given), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", registry.list_recipes())
 def test_every_recipe_trains_compiled_and_serves(name, tmp_path):
-    from zoo.serving import export
+    from zoo.serving import check, export
 
-    export(takes_a_step_and_saves(name, tmp_path), tmp_path / name)
+    directory = export(takes_a_step_and_saves(name, tmp_path), tmp_path / name)
+    assert [finding for finding in check(directory) if finding.problem is not None] == []
 
 
 def test_other_backends_of_keras_are_refused(monkeypatch):

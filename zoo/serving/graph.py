@@ -29,19 +29,26 @@ def read(directory):
         raise ValueError(f"The graph {str(path)!r} cannot be read: {error}") from None
 
 
+def ops(meta_graph):
+    """The names of all ops of a graph and its functions."""
+    return {node.op for node in _nodes(meta_graph)}
+
+
+def _nodes(meta_graph):
+    return [*meta_graph.graph_def.node, *(node for function in meta_graph.graph_def.library.function for node in function.node_def)]
+
+
 def graph_problems(meta_graph):
     """Check -> what is wrong, or None."""
-    library = meta_graph.graph_def.library.function
-    nodes = [*meta_graph.graph_def.node, *(node for function in library for node in function.node_def)]
-    ops = {node.op for node in nodes}
+    library, nodes, used = meta_graph.graph_def.library.function, _nodes(meta_graph), ops(meta_graph)
     functions = {function.signature.name for function in library}
-    draws = {op for op in ops if op in MORE_STATEFUL_DRAWS or (op.startswith(STATEFUL_DRAWS) and not _is_stateless(op))}
-    unknown = {op for op in ops - functions if op_def_registry.get(op) is None}
+    draws = {op for op in used if op in MORE_STATEFUL_DRAWS or (op.startswith(STATEFUL_DRAWS) and not _is_stateless(op))}
+    unknown = {op for op in used - functions if op_def_registry.get(op) is None}
     compiled = any("_XlaMustCompile" in item.attr and item.attr["_XlaMustCompile"].b for item in [*library, *nodes])
     return {
         "no function has to be compiled with XLA": "a stock server refuses functions that have to be" if compiled else None,
         "no draw without a seed": _named(draws),
-        "no op of Python": _named(ops & PYTHON_OPS),
+        "no op of Python": _named(used & PYTHON_OPS),
         "no op that TensorFlow does not have": _named(unknown),
     }
 
@@ -51,8 +58,8 @@ def _is_stateless(op):
     return definition is not None and not definition.is_stateful
 
 
-def _named(ops):
-    return f"it holds {', '.join(sorted(ops))}" if ops else None
+def _named(found):
+    return f"it holds {', '.join(sorted(found))}" if found else None
 
 
 def signature_inputs(meta_graph):
