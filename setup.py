@@ -36,12 +36,13 @@ setup(
         "matplotlib>=3.8",
         "pillow>=10",
         "scikit-learn>=1.4",
+        "requests>=2.28",
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22; sys_platform=='linux'"],
         "tensorboard": ["tensorboard>=2.20"],
         "bench": ["torch>=2.6", "jax>=0.5", "optax", "pythae>=0.1.2"],
-        "dev": ["pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6", "ruff>=0.14,<0.15", "build"],
+        "dev": ["pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6", "ruff>=0.14,<0.15", "build", "pyyaml"],
     },
     entry_points={"console_scripts": ["zoo = zoo.cli:main"]},
 )

@@ -67,7 +67,11 @@ def test_pictures_export_and_push(run, capsys, tmp_path):
         assert answer(capsys, command, run, "--out", tmp_path / f"{command}.png")[0] == 0
         assert (tmp_path / f"{command}.png").stat().st_size > 1000
     status, out, _ = answer(capsys, "export", run, "--out", tmp_path / "base")
-    assert status == 0 and "tensorflow_model_server" in out and (tmp_path / "base" / "vae_digits" / "1" / "saved_model.pb").is_file()
+    assert status == 0 and f"Check it: zoo check {tmp_path / 'base' / 'vae_digits' / '1'}" in out
+    assert (tmp_path / "base" / "vae_digits" / "1" / "saved_model.pb").is_file()
+    card = json.loads((tmp_path / "base" / "vae_digits" / "1" / "assets.extra" / "card.json").read_text())
+    assert card["recipe"] == "vae_digits" and card["arguments"]["hidden_units"] == 16 and card["numbers"] == {}
+    assert 'name: "vae_digits"' in (tmp_path / "base" / "models.config").read_text()
     status, out, _ = answer(capsys, "push", run, "--num-samples", 5, "--allow-dirty", "--root", tmp_path / "models")
     assert status == 0 and "Stored: version 1 of vae_digits" in out
     assert (tmp_path / "models" / "vae_digits" / "card.json").is_file()
@@ -137,3 +141,18 @@ def test_list_and_show_answer_at_once():
         started = time.perf_counter()
         assert zoo(*command).returncode == 0
         assert time.perf_counter() - started < 0.5
+
+
+def test_export_wants_one_target_or_all(capsys, tmp_path):
+    for arguments in ([], ["vae_digits", "--all"]):
+        status, _, err = answer(capsys, "export", *arguments, "--out", tmp_path)
+        assert status == 2 and "Name a run or a recipe, or pass --all" in err
+
+
+@pytest.mark.slow
+def test_every_stored_model_exports_and_passes_every_check(capsys, tmp_path):
+    assert answer(capsys, "export", "--all", "--out", tmp_path / "base")[0] == 0
+    stored = {name for name in registry.list_recipes() if cards.find_card(name)}
+    assert {path.name for path in (tmp_path / "base").iterdir() if path.is_dir()} == stored
+    status, out, _ = answer(capsys, "check", tmp_path / "base")
+    assert status == 0, [line for line in out.splitlines() if line.startswith("FAIL")]

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -191,6 +192,20 @@ def _check(arguments):
     return 1 if failed else 0
 
 
+def _serve(arguments):
+    _start_tensorflow()
+    from zoo.serving import server
+
+    def tell():
+        print("Every model is ready. REST:", flush=True)
+        for line in server.examples(arguments.base, arguments.rest_port):
+            print(f"    {line}", flush=True)
+        print(f"gRPC: zoo.serving.Client('grpc://localhost:{arguments.grpc_port}', MODEL). Ctrl-C stops the server.", flush=True)
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the server ends with this process
+    server.serve(arguments.base, rest_port=arguments.rest_port, grpc_port=arguments.grpc_port, on_ready=tell)
+
+
 def _push(arguments):
     _start_tensorflow()
     from zoo import pretrained
@@ -344,6 +359,11 @@ def _parser():
 
     sub = command("check", _check, "check exports: their graphs, and every answer in TensorFlow's C++ runtime against the Python model")
     sub.add_argument("directory", metavar="DIR", help="version directory, model directory or base directory")
+
+    sub = command("serve", _serve, "serve exports: with tensorflow_model_server where it is installed, else with Docker")
+    sub.add_argument("base", metavar="BASE", help="base directory that `zoo export` wrote")
+    sub.add_argument("--rest-port", type=_positive, default=8501, metavar="PORT", help="default: 8501")
+    sub.add_argument("--grpc-port", type=_positive, default=8500, metavar="PORT", help="default: 8500")
 
     sub = command("copy", _copy, "copy a recipe file, to change it")
     sub.add_argument("recipe", metavar="RECIPE")

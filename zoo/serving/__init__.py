@@ -1,4 +1,24 @@
 """SavedModels that TF Serving takes: written, checked, served, asked."""
 
-from zoo.serving.check import check as check
-from zoo.serving.saved_model import export as export
+import importlib
+
+# Where each public name is defined. Loaded on first use: asking a server needs no TensorFlow.
+_NAMES = {
+    "export": "zoo.serving.saved_model",
+    "check": "zoo.serving.checks",
+    "serve": "zoo.serving.server",
+    "Client": "zoo.serving.client",
+    "ServerError": "zoo.serving.client",
+}
+
+__all__ = list(_NAMES)
+
+
+def __getattr__(name):
+    if name not in _NAMES:
+        raise AttributeError(f"module 'zoo.serving' has no attribute {name!r}")
+    return getattr(importlib.import_module(_NAMES[name]), name)
+
+
+def __dir__():
+    return __all__

@@ -13,7 +13,7 @@ from tests.conftest import IMAGE_SHAPE
 from zoo import cli
 from zoo.random import RowNoise, Stream
 from zoo.serving import check, configuration, export, graph, saved_model
-from zoo.serving.check import _difference, _neighbouring_draws
+from zoo.serving.checks import _difference, _neighbouring_draws
 from zoo.serving.signatures import made_up_rows, signatures
 
 SIGNATURES = ("decode", "encode", "reconstruct", "sample", "score", "score_k64", "serving_default")
