@@ -70,7 +70,7 @@ def test_pictures_export_and_push(run, capsys, tmp_path):
     assert status == 0 and f"Check it: zoo check {tmp_path / 'base' / 'vae_digits' / '1'}" in out
     assert (tmp_path / "base" / "vae_digits" / "1" / "saved_model.pb").is_file()
     card = json.loads((tmp_path / "base" / "vae_digits" / "1" / "assets.extra" / "card.json").read_text())
-    assert card["recipe"] == "vae_digits" and card["arguments"]["hidden_units"] == 16 and card["numbers"] == {}
+    assert card["recipe"] == "vae_digits" and card["arguments"]["hidden_units"] == [16] and card["numbers"] == {}
     assert 'name: "vae_digits"' in (tmp_path / "base" / "models.config").read_text()
     status, out, _ = answer(capsys, "push", run, "--num-samples", 5, "--allow-dirty", "--root", tmp_path / "models")
     assert status == 0 and "Stored: version 1 of vae_digits" in out

@@ -2,13 +2,17 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+import zoo
 from zoo.random import RowNoise
 from zoo.serving import export, runtime
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +111,38 @@ def test_a_compiled_function_is_refused_as_by_a_stock_server(tmp_path):
     module = tf.Module()
     signature = tf.function(lambda x: {"y": double(x)}).get_concrete_function(tf.TensorSpec([None], tf.float32, name="x"))
     tf.saved_model.save(module, str(tmp_path / "1"), {"double": signature})
-    np.savez(tmp_path / "questions.npz", **{"a/double/x": np.ones(3, np.float32)})
-    command = [sys.executable, "-I", runtime.__file__, str(tmp_path / "1"), str(tmp_path / "questions.npz"), str(tmp_path / "answers.npz")]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 1 and "XLA compilation disabled" in done.stderr
+    answers, _ = ask(tmp_path / "1", {"a/double/x": np.ones(3, np.float32)}, tmp_path)
+    assert "XLA compilation disabled" in str(answers["a/double"])
+
+
+def soak(directory, seconds):
+    command = [sys.executable, str(BENCHMARKS / "serving_soak.py"), str(directory), "--seconds", str(seconds)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_twenty_seconds_of_mixed_requests(directory, session):
+    done = soak(directory, 20)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == 1 + 3 * len(session.signatures) + 1 and "wrong requests refused" in lines[-1]
+    assert int(lines[-1].split()[0].replace(",", "")) > 100
+
+
+@pytest.mark.slow
+def test_five_minutes_of_mixed_requests(tmp_path):
+    done = soak(export(zoo.load("vae_mnist"), tmp_path / "vae_mnist"), 300)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_soak_ends_at_what_is_wrong(tmp_path):
+    def unseeded(seed):
+        return {"z": tf.raw_ops.RandomStandardNormal(shape=tf.shape(seed)[:1], dtype=tf.float32)}
+
+    def lax(seed):
+        return {"z": tf.reduce_sum(tf.reshape(seed, [-1, 2]), axis=1)}
+
+    for function, problem in ((unseeded, "rows: 'z' is not what it was before."), (lax, "answered a request that was wrong (shape).")):
+        signature = tf.function(function).get_concrete_function(tf.TensorSpec([None, 2], tf.int32, name="seed"))
+        tf.saved_model.save(tf.Module(), str(tmp_path / function.__name__), {"sample": signature})
+        done = soak(tmp_path / function.__name__, 20)
+        assert done.returncode == 1 and problem in done.stderr

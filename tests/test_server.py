@@ -3,6 +3,7 @@
 The server is `tensorflow_model_server` where it is on the path; `tests/stand_in_server.py`, which keeps to its documents, everywhere.
 """
 
+import json
 import os
 import shutil
 import signal
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import requests
 import yaml
 
 import zoo
@@ -224,3 +226,45 @@ def test_front_door_names(models):
     assert zoo.serving.Client is Client and "check" in dir(zoo.serving)
     with pytest.raises(AttributeError, match="module 'zoo.serving' has no attribute 'Server'"):
         zoo.serving.Server  # noqa: B018
+
+
+# -- Recorded requests and replies
+
+RECORDED = json.loads((ROOT / "tests" / "goldens" / "rest_rows.json").read_text(encoding="utf-8"))
+
+
+def reply_of(status, text):
+    reply = requests.Response()
+    reply.status_code, reply._content = status, text.encode()
+    return reply
+
+
+@pytest.mark.parametrize("exchange", RECORDED["exchanges"], ids=lambda exchange: exchange["call"])
+def test_requests_and_replies_are_the_documented_ones(exchange, monkeypatch):
+    def answer(self, method, url, json, timeout):
+        if url.endswith("/metadata"):
+            assert (method, json) == ("GET", None)
+            return reply_of(200, RECORDED["metadata"])
+        assert (method, url) == ("POST", "http://host:8501/v1/models/tiny/versions/3:predict")
+        assert json == exchange["request"]
+        return reply_of(200, exchange["reply"])
+
+    monkeypatch.setattr(requests.Session, "request", answer)
+    with Client("http://host:8501/", "tiny", version=3) as client:
+        assert client.signatures.keys() == {"encode", "decode", "score"}
+        arguments = {name: np.array(value) if name != "seed" else value for name, value in exchange["arguments"].items()}
+        received = getattr(client, exchange["call"])(**arguments)
+    expected = exchange["answer"]
+    if not isinstance(expected, dict):
+        received, expected = {"": received}, {"": expected}
+    assert received.keys() == expected.keys()
+    for name, array in received.items():
+        assert array.dtype == np.float32
+        np.testing.assert_array_equal(array, np.array(expected[name], np.float32))
+
+
+@pytest.mark.parametrize("refusal", RECORDED["refusals"], ids=lambda refusal: refusal["status"])
+def test_refusals_are_told_in_the_servers_words(refusal, monkeypatch):
+    monkeypatch.setattr(requests.Session, "request", lambda *arguments, **keywords: reply_of(refusal["status"], refusal["reply"]))
+    with Client("http://host:8501", "tiny", label="stable") as client, pytest.raises(ServerError, match=refusal["message"]):
+        client.encode(np.zeros([1, 1, 2, 1]))

@@ -84,10 +84,12 @@ def signatures(model):
 
 
 def _signature(function, inputs):
-    def float_outputs(**arguments):
+    def checked(**arguments):
+        # A server compares types and names with the signature, not shapes: [B, 784] would be reshaped and answered.
+        arguments = {name: tf.ensure_shape(value, inputs[name].shape) for name, value in arguments.items()}
         return {name: tf.cast(value, tf.float32) for name, value in function(**arguments).items()}
 
-    return Signature(float_outputs, inputs)
+    return Signature(checked, inputs)
 
 
 def row_noise(seed):
