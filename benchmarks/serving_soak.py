@@ -4,10 +4,10 @@
     python benchmarks/serving_soak.py saved_models/vae_mnist/1 --seconds 300 --threads 4 --json soak.json
 
 Each thread asks for a signature and a number of rows at random, and compares the answer with the one that the same question got before
-the soak. One request in twenty is wrong (type, shape, a missing input, a signature that is not there, now and then 100 MB of the wrong
-shape): it has to be refused, and the next one answered. The resident memory of the last third has to be that of the middle third. Prints
-milliseconds by signature and rows; ends at once, with status 1, where anything is otherwise. XLA is off, as in a stock model server; the process
-imports neither TensorFlow for Python nor this package.
+the soak. One request in twenty is wrong (type, shape, a missing input, a signature that is not there), and every two seconds comes one of
+100 MB: it has to be refused, and the next one answered. The resident memory of the last third has to be that of the
+middle third. Prints milliseconds by signature and rows; where anything is otherwise it ends at once, with status 1. XLA is off, as in a
+stock model server; the process imports neither TensorFlow for Python nor this package.
 """
 
 import argparse
@@ -24,9 +24,9 @@ from serving_latency import load_runtime, request
 from train_step import machine
 
 ROWS = (1, 5, 64)
+WRONG = ("type", "shape", "missing", "signature")
 WRONG_SHARE = 0.05
-LARGE_SHARE = 0.02  # of the wrong ones
-LARGE_MEGABYTES = 100
+LARGE_BYTES, LARGE_SECONDS = 100 * 2**20, 2.0
 MEMORY_TOLERANCE = 16 * 2**20  # what the allocators of the threads may move
 
 
@@ -48,8 +48,12 @@ class Soak:
         workers = [threading.Thread(target=self._work, args=(seed,)) for seed in range(threads)]
         for worker in workers:
             worker.start()
-        end = time.perf_counter() + seconds
+        generator, now = np.random.default_rng(threads), time.perf_counter()
+        end, large = now + seconds, now
         while time.perf_counter() < end and not self.problems:
+            if time.perf_counter() > large:
+                self._ask_wrongly("large", generator)
+                large += LARGE_SECONDS
             time.sleep(0.1)
             self.memory.append(resident_bytes())
         self.stopped.set()
@@ -63,7 +67,7 @@ class Soak:
         try:
             while not self.stopped.is_set():
                 if generator.random() < WRONG_SHARE:
-                    self._ask_wrongly(generator)
+                    self._ask_wrongly(str(generator.choice(WRONG)), generator)
                 self._ask(generator.integers(len(self.questions)))
         except Exception as error:
             self.problems.append(f"{type(error).__name__}: {error}")
@@ -79,18 +83,18 @@ class Soak:
             if not np.allclose(answer[output], value, rtol=1e-5, atol=1e-5):
                 self.problems.append(f"{name!r} with {rows} rows: {output!r} is not what it was before.")
 
-    def _ask_wrongly(self, generator):
+    def _ask_wrongly(self, kind, generator):
         name, _, inputs = self.questions[generator.integers(len(self.questions))]
         first = sorted(inputs)[0]
         wrong = {
             "type": lambda: {**inputs, first: inputs[first].astype(np.float64)},
             "shape": lambda: {**inputs, first: inputs[first][..., None]},
             "missing": lambda: {key: value for key, value in inputs.items() if key != first},
-            "large": lambda: {**inputs, first: np.zeros([1, LARGE_MEGABYTES * 2**20 // inputs[first].itemsize], inputs[first].dtype)},
+            "large": lambda: {**inputs, first: np.zeros([1, LARGE_BYTES // inputs[first].itemsize], inputs[first].dtype)},
+            "signature": lambda: inputs,
         }
-        kind = "large" if generator.random() < LARGE_SHARE else str(generator.choice(["type", "shape", "missing", "signature"]))
         try:
-            self.session.run("absent" if kind == "signature" else name, inputs if kind == "signature" else wrong[kind]())
+            self.session.run("absent" if kind == "signature" else name, wrong[kind]())
         except self.failure:
             with self.lock:
                 self.refused += 1
