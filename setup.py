@@ -5,6 +5,8 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 ROOT = Path(__file__).parent
+LITERT = ["ai-edge-litert>=2"]
+ONNX = ["tf2onnx>=1.17", "onnx>=1.18", "onnxruntime>=1.20"]
 
 setup(
     name="vae-zoo",
@@ -41,8 +43,11 @@ setup(
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22; sys_platform=='linux'"],
         "tensorboard": ["tensorboard>=2.20"],
+        # Exports for other runtimes, and those runtimes, which check them.
+        "litert": LITERT,
+        "onnx": ONNX,
         "bench": ["torch>=2.6", "jax>=0.5", "optax", "pythae>=0.1.2"],
-        "dev": ["pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6", "ruff>=0.14,<0.15", "build", "pyyaml"],
+        "dev": ["pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6", "ruff>=0.14,<0.15", "build", "pyyaml", *LITERT, *ONNX],
     },
     entry_points={"console_scripts": ["zoo = zoo.cli:main"]},
 )

@@ -170,9 +170,15 @@ def _export(arguments):
     if bool(arguments.target) == arguments.all:
         raise ValueError("Name a run or a recipe, or pass --all for every recipe with stored weights.")
     _start_tensorflow()
-    from zoo import cards, pretrained, registry
+    from zoo import cards, pretrained, registry, serving
 
     targets = [name for name in registry.list_recipes() if cards.find_card(name)] if arguments.all else [arguments.target]
+    if arguments.format != "saved_model":
+        write = {"litert": serving.export_litert, "onnx": serving.export_onnx}[arguments.format]
+        for target in targets:
+            model, name, _ = pretrained.open_model(target)
+            print(f"Exported: {' and '.join(map(str, write(model, Path(arguments.out) / name)))}")
+        return
     for target in targets:
         directory = pretrained.export_model(target, arguments.out)
         print(f"Exported: {directory}")
@@ -356,6 +362,12 @@ def _parser():
     add_target(sub, nargs="?")
     sub.add_argument("--all", action="store_true", help="every recipe with stored weights")
     sub.add_argument("--out", required=True, metavar="BASE", help="base directory: the model goes to BASE/RECIPE/VERSION")
+    sub.add_argument(
+        "--format",
+        choices=("saved_model", "litert", "onnx"),
+        default="saved_model",
+        help="litert or onnx: encoder and decoder as files for these runtimes, BASE/RECIPE/encoder.tflite (default: saved_model)",
+    )
 
     sub = command("check", _check, "check exports: their graphs, and every answer in TensorFlow's C++ runtime against the Python model")
     sub.add_argument("directory", metavar="DIR", help="version directory, model directory or base directory")

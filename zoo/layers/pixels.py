@@ -106,9 +106,10 @@ class DiscretizedLogisticLevel(tfd.AutoCompositeTensorDistribution):
         Rounding moves no outcome by more, and where the scale is 1 / 255 or above it moves the mean by a hundredth of a level.
         The mean of levels itself is a sum of 255 sigmoids without a closed form, 200,000 for an image of MNIST.
         """
-        # integral from 0 to 1 of P(logistic > t) dt
-        mean = self.scale * (tf.nn.softplus(self.loc / self.scale) - tf.nn.softplus((self.loc - 1.0) / self.scale))
-        return tf.clip_by_value(mean, 0.0, 1.0)
+        # The integral from 0 to 1 of P(logistic > t) dt, scale (softplus(loc / scale) - softplus((loc - 1) / scale)), where
+        # softplus(v) = max(v, 0) + log(1 + e^-|v|) is written out: the difference of the two maxima does not round.
+        ends = [tf.math.log(1.0 + tf.exp(-tf.abs(end) / self.scale)) for end in (self.loc, self.loc - 1.0)]
+        return tf.clip_by_value(tf.clip_by_value(self.loc, 0.0, 1.0) + self.scale * (ends[0] - ends[1]), 0.0, 1.0)
 
     def _quantile(self, value):
         # u = 0 stands for its cell of `zoo.random`'s grid, [0, 2^-24): its logit, -inf, would be a black pixel under any parameters.

@@ -5,6 +5,8 @@ import importlib
 # Where each public name is defined. Loaded on first use: asking a server needs no TensorFlow.
 _NAMES = {
     "export": "zoo.serving.saved_model",
+    "export_litert": "zoo.serving.other_runtimes",
+    "export_onnx": "zoo.serving.other_runtimes",
     "check": "zoo.serving.checks",
     "serve": "zoo.serving.server",
     "Client": "zoo.serving.client",
