@@ -5,6 +5,7 @@ The server is `tensorflow_model_server` where it is on the path; `tests/stand_in
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -136,6 +137,13 @@ def test_conditions_versions_and_labels(client, models, images):
     assert asked.encode(images[:3], condition)["scale_tril"].shape == (3, 3, 3)
     for chosen in ({"version": 1}, {"version": 2}, {"label": "stable"}, {"label": "canary"}):
         close(client("plain", **chosen).reconstruct(images[:2]), models["plain"].reconstruct(images[:2]))
+
+
+def test_the_readme_asks_rightly(running, images):
+    (code,) = re.findall(r"```python no-run\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    names = {"images": images[:3]}
+    exec(code.replace("localhost:8501", f"localhost:{running[1]}").replace("vae_mnist", "plain"), names)
+    assert names["reconstructions"].shape == (3, 4, 4, 1) and names["pictures"].shape == (16, 4, 4, 1) and names["nats"].shape == (3,)
 
 
 def test_mistakes_are_clear_and_the_next_request_is_answered(client, images):
