@@ -216,9 +216,17 @@ def test_a_directory_that_is_no_base_is_refused(base, tmp_path, capsys):
     assert cli.main(["serve", str(tmp_path)]) == 2
     assert "holds no <model>/<version>/. `zoo export RECIPE --out" in capsys.readouterr().err
     shutil.copytree(base, tmp_path / "base")
-    (tmp_path / "base" / configuration.MODELS).unlink()
+    shutil.rmtree(tmp_path / "base" / "given")
     assert cli.main(["serve", str(tmp_path / "base")]) == 2
-    assert "does not describe what is there" in capsys.readouterr().err
+    assert "does not describe what is there: there is no model 'given'. `zoo export` writes it anew." in capsys.readouterr().err
+
+
+def test_a_missing_configuration_is_written(base, tmp_path, monkeypatch):
+    shutil.copytree(base / "plain", tmp_path / "base" / "plain")
+    monkeypatch.setenv("PATH", program_that(tmp_path / "bin", "#!/bin/sh\nexit 3\n"))
+    with pytest.raises(RuntimeError, match="The server ended with status 3"):
+        server.serve(tmp_path / "base")
+    assert configuration.labels(tmp_path / "base") == {"plain": {"stable": 2}}
 
 
 def test_compose_file_serves_the_directory(base):

@@ -54,7 +54,7 @@ def check(directory):
     models = configuration.models(directory) if is_base else [directory]
     if not models:
         raise ValueError(f"{str(directory)!r} holds no export: neither saved_model.pb, nor <version>/, nor <model>/<version>/ with one.")
-    if is_base:
+    if is_base and (directory / configuration.MODELS).exists():
         yield Finding(directory.name, f"{configuration.MODELS} names what is there", configuration.problem(directory))
     for model in models:
         for version in versions(model):

@@ -24,7 +24,7 @@ def serve(base, *, rest_port=configuration.REST_PORT, grpc_port=configuration.GR
     """Runs a server in the foreground until it ends or is interrupted.
 
     Args:
-        base: A base directory that `zoo export` wrote.
+        base: A base directory, `<base>/<model>/<version>/`; its configuration is written where it is missing.
         rest_port: Port for REST.
         grpc_port: Port for gRPC.
         on_ready: Called once every model answers.
@@ -37,6 +37,8 @@ def serve(base, *, rest_port=configuration.REST_PORT, grpc_port=configuration.GR
     base = Path(base).resolve()
     if not configuration.models(base):
         raise ValueError(f"{str(base)!r} holds no <model>/<version>/. `zoo export RECIPE --out {base}` writes one.")
+    if not (base / configuration.MODELS).exists():
+        configuration.write(base)
     problem = configuration.problem(base)
     if problem:
         raise ValueError(f"{str(base / configuration.MODELS)!r} does not describe what is there: {problem}. `zoo export` writes it anew.")
