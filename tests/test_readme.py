@@ -1,5 +1,6 @@
 """The README tells the truth: its table is the cards', its Python runs, its commands exist."""
 
+import json
 import re
 from pathlib import Path
 
@@ -29,6 +30,14 @@ def test_python_runs(code, tmp_path, monkeypatch):
 def test_commands_parse(command):
     arguments = cli._parser().parse_args(command.split())
     assert callable(arguments.command)
+
+
+def test_latencies_are_those_that_were_measured():
+    points = json.loads((ROOT / "benchmarks" / "results" / "serving_latency.json").read_text())["points"]
+    for point in points:
+        cells = f"{point['p50_ms']:.2f}{' ms' if point['rows'] == 1 else ''} | {point['p99_ms']:.2f} |"
+        lines = [line for line in README.splitlines() if line.startswith(f"| `{point['signature']}` |")]
+        assert point["signature"] == "serving_default" or any(cells in line for line in lines)
 
 
 @pytest.mark.parametrize("name", registry.list_recipes())
