@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
+import tensorflow as tf
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from zoo import data
+from zoo import data, sprites
 from zoo.data import sources
 
 
@@ -188,3 +189,95 @@ def test_hiding_labels_refuses_what_cannot_be():
         data.hide_labels(examples, 1, seed=-1)
     with pytest.raises(ValueError, match=r"There are no labels to keep. Received: keys \['image'\]"):
         data.hide_labels({"image": examples["image"]}, 1)
+
+
+# -- Sprites
+
+
+def drawn_by_numpy(shape, scale, orientation, x, y):
+    """One sprite in float64, from the words of `zoo.sprites`: the shape's outline, turned, scaled and moved."""
+    size, angle = 0.5 + 0.1 * scale, 2 * np.pi * orientation / 39
+    centre = 15 + 34 * np.array([x, y]) / 31
+    image = np.zeros((64, 64), np.uint8)
+    for row in range(64):
+        for column in range(64):
+            right, down = (np.array([column, row]) + 0.5 - centre) / size
+            u, v = np.cos(angle) * right + np.sin(angle) * down, np.cos(angle) * down - np.sin(angle) * right
+            if shape == 0:
+                image[row, column] = abs(u) < 10 and abs(v) < 10
+            elif shape == 1:
+                image[row, column] = (u / 14) ** 2 + (v / 7) ** 2 < 1
+            else:
+                image[row, column] = ((u / 10) ** 2 + (v / 10) ** 2 - 1) ** 3 < (u / 10) ** 2 * (-v / 10) ** 3
+    return image
+
+
+def test_sprites_are_those_of_a_plain_reference():
+    generator = np.random.default_rng(0)
+    factors = sprites.factors_of(generator.integers(sprites.NUM_IMAGES, size=60))
+    expected = np.stack([drawn_by_numpy(*row) for row in factors])[..., None]
+    assert {0, 1, 2} == set(factors[:, 0])
+    for jit_compile in (None, False, True):
+        render = sprites.render if jit_compile is None else tf.function(sprites.render, jit_compile=jit_compile)
+        received = render(tf.constant(factors)).numpy()
+        assert received.dtype == np.float32 and set(np.unique(received)) == {0.0, 1.0}
+        assert np.sum(received != expected) <= 5  # of 245,760 pixels: an outline that meets a pixel's centre
+    np.testing.assert_array_equal(np.asarray(sprites.Sprites(factors)), 255 * sprites.render(factors).numpy().astype(np.uint8))
+
+
+def test_every_factor_moves_the_image_and_no_sprite_reaches_the_edge():
+    base = np.array([2, 3, 7, 10, 20])
+    for position, size in enumerate(sprites.FACTORS.values()):
+        rows = np.stack([np.where(np.arange(5) == position, value, base) for value in range(size)])
+        images = sprites.render(rows).numpy().reshape(size, -1)
+        different = size - (position == 2)  # a full turn is the first orientation again
+        assert len(np.unique(images, axis=0)) == different
+    corners = np.array([(s, 5, o, x, y) for s in range(3) for o in range(40) for x in (0, 31) for y in (0, 31)])
+    images = sprites.render(corners).numpy()
+    assert not images[:, [0, -1]].any() and not images[:, :, [0, -1]].any()
+
+
+def test_splits_hold_every_sprite_once():
+    train, test = (data.load("sprites", part) for part in ("train", "test"))
+    assert len(train["image"]) == 727_280 and len(test["image"]) == 10_000
+    index = np.ravel_multi_index(np.concatenate([train["factors"], test["factors"]]).T, tuple(sprites.FACTORS.values()))
+    assert len(np.unique(index)) == sprites.NUM_IMAGES == 737_280
+    part = data.load("sprites", "train[10:13]")
+    assert part["image"].shape == (3, 64, 64, 1) and part["image"].dtype == np.uint8 and len(part["image"][1]) == 1
+    np.testing.assert_array_equal(part["factors"], train["factors"][10:13])
+    np.testing.assert_array_equal(np.asarray(part["image"]), np.asarray(train["image"][10:13]))
+    batch = next(iter(data.batches("sprites", "train[10:13]", batch_size=3)))
+    np.testing.assert_array_equal(batch["image"], part["image"])
+    with pytest.raises(ValueError, match="'sprites' has no split 'validation'. Its splits are test, train"):
+        data.load("sprites", "validation")
+
+
+def test_models_draw_sprites_inside_their_step():
+    import keras
+
+    import zoo
+
+    examples = data.load("sprites", "train[:64]")
+    posterior, likelihood = zoo.layers.DiagonalNormal(2), zoo.layers.Bernoulli((64, 64, 1))
+    drawn, stored = {}, {}
+    for history, images in ((drawn, examples), (stored, {"image": np.asarray(examples["image"])})):
+        keras.utils.set_random_seed(0)
+        encoder, decoder = zoo.networks.MLP((8,), posterior.num_params), zoo.networks.MLP((8,), likelihood.num_params)
+        model = zoo.VAE(encoder, decoder, posterior, likelihood, pixels="as_given")
+        model.compile()
+        history |= model.fit(images, batch_size=32, epochs=2, validation_data=images, verbose=0).history
+        history |= {f"test {k}": v["value"] for k, v in zoo.evaluate(model, images, num_samples=3, verbose=0).items()}
+    assert model.standardize(examples).keys() == {"sprites"}  # what stays on the device is 20 bytes an image
+    for name, value in stored.items():
+        np.testing.assert_allclose(drawn[name], value, rtol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize(("name", "channels", "num_factors"), [("dsprites", 1, 5), ("shapes3d", 3, 6)])
+def test_tfds_data_with_factors_load_by_name(name, channels, num_factors, tmp_path, monkeypatch):
+    monkeypatch.setattr(tfds.core.DatasetBuilder, "is_prepared", lambda self: True)
+    monkeypatch.setattr(sources, "_known_split", lambda name, split, splits: split)
+    with tfds.testing.mock_data(num_examples=7):
+        loaded = data.load(name, "train", data_dir=str(tmp_path))
+    assert loaded.keys() == {"image", "factors"}
+    assert loaded["image"].shape == (7, 64, 64, channels) and loaded["factors"].shape == (7, num_factors)
+    assert loaded["factors"].dtype == np.int32

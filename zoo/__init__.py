@@ -43,6 +43,7 @@ _MODULES = (
     "random",
     "schedules",
     "serving",
+    "sprites",
     "sweep",
 )
 

@@ -114,15 +114,16 @@ class MLP(_Network):
 
 @keras.saving.register_keras_serializable(package="zoo")
 class ConvEncoder(_Network):
-    """Strided convolutions that halve the image each time, then one dense hidden layer; the condition joins before it.
+    """Strided convolutions that halve the image each time, then dense hidden layers; the condition joins before them.
 
-    The defaults are the encoder of Burgess et al., "Understanding disentangling in beta-VAE", 2018, for 64x64 images; any other size works.
+    With `hidden_units=(256, 256)` it is the encoder of Burgess et al., "Understanding disentangling in beta-VAE", 2018, for 64x64 images
+    (https://arxiv.org/abs/1804.03599); any other size works.
 
     Args:
         output_size: Number of outputs, linear.
         filters: Channels of each convolution.
         kernel_size: Side of the kernels.
-        hidden_units: Width of the dense layer.
+        hidden_units: Width of the dense layer, or a tuple of several.
         activation: Of all hidden layers.
     """
 
@@ -133,13 +134,13 @@ class ConvEncoder(_Network):
         (self.output_size,) = shape_tuple(output_size, "output_size")
         self.filters = shape_tuple(filters, "filters")
         self.kernel_size = kernel_size
-        self.hidden_units = hidden_units
+        self.hidden_units = shape_tuple(hidden_units, "hidden_units")
         self.activation = activation
         policy = self.dtype_policy
         self.convolutions = [
             keras.layers.Conv2D(channels, kernel_size, 2, "same", activation=activation, dtype=policy) for channels in self.filters
         ]
-        self.head = MLP((hidden_units,), self.output_size, activation, dtype=policy)
+        self.head = MLP(self.hidden_units, self.output_size, activation, dtype=policy)
 
     def build(self, x_shape, condition_shape=None):
         shape = x_shape
@@ -157,14 +158,14 @@ class ConvEncoder(_Network):
 
 @keras.saving.register_keras_serializable(package="zoo")
 class ConvDecoder(_Network):
-    """A dense layer onto a small map, then transposed convolutions that double it each time, cropped to the image.
+    """Dense layers onto a small map, then transposed convolutions that double it each time, cropped to the image.
 
     Args:
         image_shape: (H, W, C) of the images.
         output_size: Number of outputs: H W times the parameters of a pixel.
         filters: Channels before each doubling.
         kernel_size: Side of the kernels.
-        hidden_units: Width of the dense layer.
+        hidden_units: Width of the dense layer, or a tuple of several.
         activation: Of all hidden layers.
     """
 
@@ -176,7 +177,7 @@ class ConvDecoder(_Network):
         (self.output_size,) = shape_tuple(output_size, "output_size")
         self.filters = shape_tuple(filters, "filters")
         self.kernel_size = kernel_size
-        self.hidden_units = hidden_units
+        self.hidden_units = shape_tuple(hidden_units, "hidden_units")
         self.activation = activation
         height, width = self.image_shape[:2]
         maps, remainder = divmod(self.output_size, height * width)
@@ -188,7 +189,7 @@ class ConvDecoder(_Network):
         doublings = len(self.filters)
         self.start_shape = (-(-height // 2**doublings), -(-width // 2**doublings), self.filters[0])
         policy = self.dtype_policy
-        self.stem = MLP((hidden_units,), math.prod(self.start_shape), activation, dtype=policy)
+        self.stem = MLP(self.hidden_units, math.prod(self.start_shape), activation, dtype=policy)
         self.stem_activation = keras.layers.Activation(activation, dtype=policy)
         channels = [*self.filters[1:], maps]
         activations = [activation] * (doublings - 1) + [None]

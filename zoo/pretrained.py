@@ -88,13 +88,21 @@ def push(run_directory, *other_runs, data_dir=None, num_samples=None, root=None,
         "numbers": _numbers_of_other_arguments(directory, record["arguments"]) | _over_runs(numbers, [each.record for each in runs]),
         "evaluation": {"seed": 0, "num_samples": num_samples},
     }
-    card["data"]["sha256"] = {part: hashlib.sha256(arrays["image"].tobytes()).hexdigest() for part, arrays in parts.items()}
+    card["data"]["sha256"] = {part: _sha256(arrays["image"]) for part, arrays in parts.items()}
     version_directory = export(model, directory, card=card)
     plots.pictures(model, examples, directory)
     # Last, and atomically: from here on the new version is the one that is loaded.
     content = (version_directory / "assets.extra" / "card.json").read_bytes()
     write_atomically(directory / "card.json", content)
     return json.loads(content)
+
+
+def _sha256(images, chunk=10_000):
+    """Of the decoded uint8 pixels, some images at a time: they may be drawn only now."""
+    digest = hashlib.sha256()
+    for first in range(0, len(images), chunk):
+        digest.update(np.ascontiguousarray(images[first : first + chunk]))
+    return digest.hexdigest()
 
 
 def export_model(target, base):

@@ -6,6 +6,7 @@ import zlib
 import numpy as np
 import tensorflow as tf
 
+from zoo import sprites
 from zoo.data import sources
 from zoo.images import to_unit_interval
 from zoo.random import RowNoise, Stream
@@ -15,8 +16,8 @@ def load(name, split, *, data_dir=None, binarization="grey", seed=0):
     """The images of a split, in memory.
 
     Args:
-        name: "digits" (embedded), the TFDS name of an image data set, the path of an .npz file or of a folder of images, or the arrays
-            themselves: an array or a dict with "image". For what the files must hold see `zoo.data.sources`.
+        name: "digits" or "sprites" (embedded), the TFDS name of an image data set, the path of an .npz file or of a folder of images, or
+            the arrays themselves: an array or a dict with "image". For what the files must hold see `zoo.data.sources`.
         split: In TFDS's notation: "train", "test", "train[:50000]", "train[80%:]".
         data_dir: Where TFDS keeps its data; by default $ZOO_DATA_DIR, else TFDS's own default.
         binarization: "grey" or "dynamic" leave the images as they are (a model draws dynamic binarization inside its step); "static"
@@ -24,14 +25,16 @@ def load(name, split, *, data_dir=None, binarization="grey", seed=0):
         seed: Seed of the static binarization.
 
     Returns:
-        Dict of arrays: "image" uint8 [N, H, W, C], and "label" int32 [N] where the data have labels.
+        Dict of arrays: "image" uint8 [N, H, W, C], "label" int32 [N] where the data have labels, and "factors" int32 [N, K] where they
+        have ground-truth factors (sprites, and TFDS's dsprites and shapes3d). The images of "sprites" are `zoo.sprites.Sprites`, drawn
+        when they are looked at.
 
     Raises:
         ValueError: If the data cannot be found, or the split is not one of theirs.
     """
     base, start, stop = _parse_split(split)
     arrays = sources.find(name, data_dir)(base)
-    if binarization == "static":
+    if binarization == "static" and not isinstance(arrays["image"], sprites.Sprites):  # which are black and white
         arrays = {**arrays, "image": _binarize_once(arrays["image"], seed, base)}
     elif binarization not in ("grey", "dynamic"):
         raise ValueError(f"`binarization` must be 'dynamic', 'static' or 'grey'. Received: binarization={binarization!r}.")
@@ -45,10 +48,15 @@ def load(name, split, *, data_dir=None, binarization="grey", seed=0):
 def batches(name, split, *, batch_size, shuffle=False, seed=0, data_dir=None, binarization="grey"):
     """The same as a `tf.data.Dataset` of dicts, for use with any Keras model. Arguments as in `load`; a short last batch is kept."""
     arrays = load(name, split, data_dir=data_dir, binarization=binarization, seed=seed)
-    dataset = tf.data.Dataset.from_tensor_slices(arrays)
+    drawn = isinstance(arrays["image"], sprites.Sprites)
+    stored = {key: array for key, array in arrays.items() if key != "image"} if drawn else arrays
+    dataset = tf.data.Dataset.from_tensor_slices(stored)
     if shuffle:
         dataset = dataset.shuffle(len(arrays["image"]), seed=seed, reshuffle_each_iteration=True)
-    return dataset.batch(batch_size).prefetch(tf.data.AUTOTUNE)
+    dataset = dataset.batch(batch_size)
+    if drawn:
+        dataset = dataset.map(lambda batch: {**batch, "image": tf.cast(255.0 * sprites.render(batch["factors"]), tf.uint8)})
+    return dataset.prefetch(tf.data.AUTOTUNE)
 
 
 def _binarize_once(images, seed, split):

@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from zoo import sprites
+
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 OFFLINE_RECIPE = "vae_digits"
 
@@ -16,8 +18,8 @@ def find(name, data_dir=None):
     """The source of this name; what a name can be is told in `zoo.data.load`."""
     if not isinstance(name, (str, Path)):
         return lambda split: _from_arrays(name, split)
-    if name == "digits":
-        return _digits
+    if name in EMBEDDED:
+        return EMBEDDED[name]
     path = Path(name)
     if path.suffix == ".npz":
         return lambda split: _from_npz(path, split)
@@ -46,6 +48,15 @@ def _digits(split):
     parts = {"train": slice(0, 1500), "test": slice(1500, None)}
     part = parts[_known_split("digits", split, parts)]
     return {"image": images[part], "label": digits.target[part].astype(np.int32)}
+
+
+def _sprites(split):
+    """White shapes with the factors of dSprites, drawn when they are looked at; 10,000 of the 737,280, in a fixed random order, test."""
+    factors = sprites.split(_known_split("sprites", split, ("train", "test")))
+    return {"image": sprites.Sprites(factors), "factors": factors}
+
+
+EMBEDDED = {"digits": _digits, "sprites": _sprites}
 
 
 def _from_arrays(arrays, split):
@@ -110,13 +121,20 @@ def _from_tfds(name, split, data_dir):
     if "image" not in builder.info.features:
         raise ValueError(f"Data set {name!r} has no images. Its features are {sorted(builder.info.features)}.")
     # TFDS's order of the examples is its own, not that of the original files.
-    decoders = {key: tfds.decode.SkipDecoding() for key in builder.info.features if key not in ("image", "label")}
-    columns = {"image": [], "label": []} if "label" in builder.info.features else {"image": []}
+    features = list(builder.info.features)
+    factors = [key for key in features if key.startswith("label_")]  # of dsprites and shapes3d
+    wanted = [key for key in features if key in ("image", "label")] + factors
+    decoders = {key: tfds.decode.SkipDecoding() for key in features if key not in wanted}
+    columns = {key: [] for key in wanted}
     for batch in builder.as_dataset(split=split, batch_size=1000, decoders=decoders, shuffle_files=False).as_numpy_iterator():
         for key, column in columns.items():
             column.append(batch[key])
     arrays = {key: np.concatenate(column) for key, column in columns.items()}
     arrays = {key: array if key == "image" else array.astype(np.int32) for key, array in arrays.items()}
+    if factors:
+        arrays["factors"] = np.stack([arrays.pop(key) for key in factors], axis=-1)
+    if name == "dsprites":
+        arrays["image"] = arrays["image"] * np.uint8(255)  # its file holds 0 and 1
     for array in arrays.values():
         array.flags.writeable = False  # they are shared between calls
     return arrays

@@ -49,7 +49,7 @@ def importance_curve(model, examples, proposals=PROPOSALS, num_samples=(1, 10, 1
     if not counts or list(num_samples) != sorted(set(counts)):
         raise ValueError(f"`num_samples` must be increasing positive integers. Received: num_samples={num_samples!r}.")
     examples = model.standardize(examples)
-    num_rows = len(examples["image"])
+    num_rows = len(next(iter(examples.values())))
     batch_size = min(BATCH_SIZE, num_rows)
     extend = _compiled_extend(model, seed, chunk=max(1, HELD // batch_size))
 

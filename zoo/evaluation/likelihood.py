@@ -57,7 +57,7 @@ def evaluate(model, examples, *, num_samples=5000, seed=0, split="test", nll_nam
         raise ValueError(f"`num_samples` must be a positive integer. Received: num_samples={num_samples!r}.")
     labels = examples.get("label") if isinstance(examples, dict) else None
     examples = model.standardize(examples)
-    num_rows = len(examples["image"])
+    num_rows = len(next(iter(examples.values())))
     batch_size = min(BATCH_SIZE, num_rows)
     has_bound = hasattr(model, "importance_sums")
     classifies = hasattr(model, "classify") and labels is not None

@@ -7,6 +7,8 @@ import tensorflow as tf
 from zoo.compiled import CompiledModel
 from zoo.images import check_image_stream, check_images, to_unit_interval
 from zoo.random import Stream
+from zoo.sprites import IMAGE_SHAPE as SPRITE_SHAPE
+from zoo.sprites import Sprites, render
 
 PIXELS = ("binarize", "dequantize", "as_given")
 
@@ -65,8 +67,11 @@ class ImageModel(CompiledModel):
             raise ValueError("There are no images. Received: x=None.")
         x = x if isinstance(x, dict) else {"image": x}
         _assert_has_image(x)
-        data = {"image": check_images(x["image"], self.image_shape)}
-        return data | self.standardize_companions(x, len(data["image"]))
+        if isinstance(x["image"], Sprites) and self.image_shape == SPRITE_SHAPE:
+            data = {"sprites": x["image"].factors}  # drawn in `prepare`
+        else:
+            data = {"image": check_images(x["image"], self.image_shape)}
+        return data | self.standardize_companions(x, len(x["image"]))
 
     def standardize_companions(self, x, num_rows=None):
         """What the model takes from a dict of data beside the images: arrays [num_rows, ...], or a stream's tensors [B, ...]."""
@@ -92,7 +97,7 @@ class ImageModel(CompiledModel):
         return stream.map(to_dict, num_parallel_calls=tf.data.AUTOTUNE)
 
     def prepare(self, batch, noise):
-        image = to_unit_interval(batch["image"])
+        image = render(batch["sprites"]) if "sprites" in batch else to_unit_interval(batch["image"])
         if self.pixels == "binarize":
             image = tf.cast(noise.uniform(Stream.BINARIZE, self.image_shape) < image, tf.float32)
         elif self.pixels == "dequantize":

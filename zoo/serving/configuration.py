@@ -92,9 +92,11 @@ def problem(base):
     there = {model.name: versions(model) for model in models(base)}
     served = {model.name: set(model.model_version_policy.specific.versions) for model in config.model_config_list.config}
     for model in config.model_config_list.config:
-        absent = sorted((served[model.name] | set(model.version_labels.values())) - set(there.get(model.name, ())))
-        if absent or model.name not in there:
-            return f"{model.name!r} has no version {absent[0]}" if absent else f"there is no model {model.name!r}"
+        if model.name not in there:
+            return f"there is no model {model.name!r}"
+        absent = sorted((served[model.name] | set(model.version_labels.values())) - set(there[model.name]))
+        if absent:
+            return f"{model.name!r} has no version {absent[0]}"
         unserved = sorted(label for label, version in model.version_labels.items() if version not in served[model.name])
         if unserved:
             return f"the label {unserved[0]!r} of {model.name!r} stands at a version that is not served"
