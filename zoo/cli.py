@@ -137,6 +137,7 @@ def _evaluate(arguments):
         seed=arguments.seed,
         split=split,
         nll_name=recipe.nll_name,
+        metrics="all" if arguments.metrics == "all" else [word for word in arguments.metrics.split(",") if word],
         verbose=int(sys.stdout.isatty()),
     )
     print(f"{name} on {len(examples['image']):,} images, {recipe.dataset.name} {split}:")
@@ -342,6 +343,12 @@ def _parser():
     sub.add_argument("--split", default="test", help="train, validation, test, or a split of the data set (default: test)")
     sub.add_argument("--num-samples", type=int, metavar="S", help="importance samples per image (default: the recipe's, mostly 5000)")
     sub.add_argument("--seed", type=int, default=0, help="seed of binarization and latents (default: 0)")
+    sub.add_argument(
+        "--metrics",
+        default="",
+        metavar="NAME,...",
+        help="disentanglement scores, of data with factors: all, or some of beta_vae,factor_vae,mig,sap,dci,modularity",
+    )
     sub.add_argument("--json", metavar="FILE", help="write the numbers to FILE as well")
     add_data_dir(sub)
 

@@ -80,6 +80,7 @@ def push(run_directory, *other_runs, data_dir=None, num_samples=None, root=None,
     parts = {part: data.load(spec.dataset.name, getattr(spec.dataset, part), data_dir=data_dir) for part in ("train", "test")}
     examples = data.load(spec.dataset.name, spec.dataset.test, data_dir=data_dir, binarization=spec.dataset.binarization)
     options = {"num_samples": num_samples, "split": spec.dataset.test, "nll_name": spec.nll_name, "verbose": verbose}
+    options["metrics"] = "all" if "factors" in examples else ()
     model = run.load_model()
     numbers = [evaluate(model, examples, **options)] + [evaluate(each.load_model(), examples, **options) for each in runs[1:]]
     directory = Path(root or cards.roots()[0]) / record["recipe"]

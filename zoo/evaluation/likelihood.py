@@ -9,12 +9,15 @@ import tensorflow as tf
 from scipy import optimize
 from sklearn.metrics import confusion_matrix
 
+from zoo.evaluation.disentanglement import disentanglement
 from zoo.random import EVALUATION_STEP, RowNoise
 
 logger = logging.getLogger("zoo")
 
 # Var_x E_q[z] above which a latent dimension counts as active (Burda et al. 2016, section 5.2).
 ACTIVE_VARIANCE = 0.01
+# An importance-sampled mean whose weights are worth fewer samples than this hangs on a few draws.
+TRUSTED_SAMPLE_SIZE = 10
 # Redraws of binarization and latents that `stderr_sampling` is estimated from, and the samples of each.
 NUM_REDRAWS = 4
 REDRAW_SAMPLES = 64
@@ -22,13 +25,16 @@ REDRAW_SAMPLES = 64
 BATCH_SIZE = 100
 
 
-def evaluate(model, examples, *, num_samples=5000, seed=0, split="test", nll_name="nll", verbose=1):
+def evaluate(model, examples, *, num_samples=5000, seed=0, split="test", nll_name="nll", metrics=(), verbose=1):
     """The numbers of a model on a data set; what it does not have, such as a score for an autoencoder, is left out.
 
     - `nll`, importance-sampled -log p(x), with `elbo`, `log_likelihood`, `kl`, `active_units`; exact for a model without latents
     - `bits_per_dim` of 8-bit images, where the model is one of their 256 levels or of dequantized pixels
     - `accuracy`, where the model classifies and the examples have labels: of the most probable class. Where training saw no labels,
       classes are first assigned to labels, one to one, as fits best (Hungarian algorithm).
+    - the scores of `zoo.evaluation.disentanglement` that `metrics` asks for, of the posterior means beside the examples' "factors"
+
+    Where half of the images have an effective sample size below 10, a warning says that `nll` cannot be trusted.
 
     Examples are binarized as in validation, once, from `seed`. Every example counts once, whatever the batch size.
 
@@ -39,6 +45,7 @@ def evaluate(model, examples, *, num_samples=5000, seed=0, split="test", nll_nam
         seed: Seed of binarization and latents.
         split: Name of the split, for the record.
         nll_name: What to call -log p(x): "conditional_nll" where the model is of images given something.
+        metrics: Names of disentanglement scores, or "all".
         verbose: 1 shows a progress bar.
 
     Returns:
@@ -55,7 +62,10 @@ def evaluate(model, examples, *, num_samples=5000, seed=0, split="test", nll_nam
     """
     if not isinstance(num_samples, int) or num_samples < 1:
         raise ValueError(f"`num_samples` must be a positive integer. Received: num_samples={num_samples!r}.")
-    labels = examples.get("label") if isinstance(examples, dict) else None
+    labels, factors = (examples.get(name) if isinstance(examples, dict) else None for name in ("label", "factors"))
+    if metrics and (factors is None or not hasattr(model, "latent_means")):
+        lacking = "the examples have no ground-truth factors" if factors is None else f"{type(model).__name__} has no posterior"
+        raise ValueError(f"Disentanglement cannot be scored: {lacking}. Received: metrics={metrics!r}.")
     examples = model.standardize(examples)
     num_rows = len(next(iter(examples.values())))
     batch_size = min(BATCH_SIZE, num_rows)
@@ -108,6 +118,10 @@ def evaluate(model, examples, *, num_samples=5000, seed=0, split="test", nll_nam
         numbers = _bound_numbers(model, values, redrawn, num_samples)
     if classifies:
         numbers["accuracy"] = _accuracy(values["probs"], np.asarray(labels), model.classes_are_labels)
+    if metrics:
+        codes = np.concatenate([values[name] for name in sorted(values) if name.startswith("mean of ")], axis=-1)
+        scores = disentanglement(codes, factors, metrics, seed)
+        numbers |= {name: {"value": score, "unit": "score"} for name, score in scores.items()}
     return {nll_name if name == "nll" else name: {**number, **common} for name, number in numbers.items()}
 
 
@@ -123,6 +137,13 @@ def _bound_numbers(model, values, redrawn, num_samples):
         "log_likelihood": _mean(values["log_likelihood"]),
         "kl": _mean(values["kl"]) | {"estimator": "analytic" if model.has_analytic_kl else "monte carlo"},
     }
+    effective = numbers["nll"]["effective_sample_size"]
+    if effective < TRUSTED_SAMPLE_SIZE <= num_samples:
+        logger.warning(
+            "-log p(x) is an upper bound here and no estimate: of %d samples of an image, %.1f count (median; %d would be trusted). "
+            "More samples may lower it by nats.",
+            *(num_samples, effective, TRUSTED_SAMPLE_SIZE),
+        )
     numbers |= _bits_per_dim(model, -values["log_prob"])
     means = {name.removeprefix("mean of "): mean for name, mean in values.items() if name.startswith("mean of ")}
     active = {name: int((mean.var(axis=0) > ACTIVE_VARIANCE).sum()) for name, mean in means.items()}
@@ -169,12 +190,12 @@ def _mean(values):
 
 def table(numbers):
     """The numbers of `evaluate` as lines of text."""
-    lines = []
+    lines, width = [], max(15, *map(len, numbers))
     for name, number in numbers.items():
         value = f"{number['value']:9.3f}" if isinstance(number["value"], float) else f"{number['value']:5d} of {number['of']}"
         errors = f" +- {number['stderr_images']:.3f} over images" if "stderr_images" in number else ""
         if "stderr_sampling" in number:
             errors += f", +- {number['stderr_sampling']:.3f} over noise"
             errors += f" ({number['num_samples']} samples, effective {number['effective_sample_size']:.0f})"
-        lines.append(f"{name:>15} {value} {number['unit']}{errors}")
+        lines.append(f"{name:>{width}} {value} {number['unit']}{errors}")
     return "\n".join(lines)
