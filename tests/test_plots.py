@@ -2,9 +2,11 @@ import matplotlib.image
 import numpy as np
 import pytest
 from matplotlib import pyplot as plt
+from PIL import Image
 
 import zoo
 from zoo import layers, networks, plots
+from zoo.plots import latents
 from zoo.random import RowNoise
 
 
@@ -84,8 +86,8 @@ def test_pictures_suit_the_model(cvae, make_vae, images, tmp_path):
     likelihood = layers.Bernoulli((4, 4, 1))
     network = zoo.CompletionNetwork(networks.MLP((4,), 16), likelihood, visible=zoo.images.quadrants((4, 4), 1))
     expected = {
-        "cvae": (cvae, {"samples.png", "reconstructions.png", "transfers.png"}),
-        "two": (make_vae(latent_dim=2), {"samples.png", "reconstructions.png", "latent_map.png"}),
+        "cvae": (cvae, {"samples.png", "reconstructions.png", "transfers.png", "traversals.png"}),
+        "two": (make_vae(latent_dim=2), {"samples.png", "reconstructions.png", "latent_map.png", "traversals.png"}),
         "autoencoder": (zoo.Autoencoder(networks.MLP((4,), 3), networks.MLP((4,), 16), likelihood), {"reconstructions.png"}),
         "network": (network, {"completions.png"}),
     }
@@ -99,3 +101,73 @@ def test_pictures_suit_the_model(cvae, make_vae, images, tmp_path):
     sheet = pixels(plots.completions(network, examples, num_rows=2))
     assert sheet[1, 1] == pytest.approx(0.4) and sheet[3, 1] == pytest.approx(images[0, 2, 0, 0] / 255)
     plots.decoded_draws({"a": make_vae(), "b": make_vae()}, path=tmp_path / "draws.png")
+
+
+# -- The latent space
+
+
+@pytest.fixture(scope="module")
+def active(make_vae, images):
+    model = make_vae(model=zoo.BetaVAE, beta=0.02, latent_dim=4)
+    model.compile(zoo_adam(1e-2))
+    model.fit(images, batch_size=10, epochs=30, verbose=0)
+    return model
+
+
+def zoo_adam(rate):
+    import keras
+
+    return keras.optimizers.Adam(rate)
+
+
+def test_traversals_move_one_dimension_a_row_by_kl(active, images, tmp_path):
+    figure = plots.traversals(active, {"image": images}, row=3, num_dims=3, num_steps=5, reach=2.0)
+    sheet, labels = pixels(figure), [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    kl = np.array([float(label.split(": ")[1].split()[0]) for label in labels])
+    assert sheet.shape == (3 * 5 + 1, 5 * 5 + 1) and np.all(np.diff(kl) <= 0) and kl[0] > 0.1
+    code = active.encode(images[3:4]).mean().numpy()
+    dim = int(labels[1].split("{")[1].split("}")[0]) - 1
+    code[0, dim] = 2.0  # the last step of the second row
+    expected = active.decode(code).mean().numpy()[0, ..., 0]
+    np.testing.assert_allclose(sheet[6:10, 21:25], expected, rtol=1e-4, atol=1e-5)
+    plots.traversals(active, {"image": images}, path=tmp_path / "traversals.gif")
+    with Image.open(tmp_path / "traversals.gif") as gif:
+        assert gif.n_frames == 2 * 11 - 2 and gif.size == (2 * (4 * 5 + 6), 2 * (5 + 1))
+
+
+def test_interpolations_go_from_code_to_code(active, images):
+    sheet = pixels(plots.interpolations(active, {"image": images}, num_rows=2, num_steps=4))
+    assert sheet.shape == (2 * 5 + 1, 6 * 5 + 1)
+    np.testing.assert_allclose(sheet[6:10, 1:5], images[2, ..., 0] / 255, rtol=1e-6)  # the second pair's first image
+    np.testing.assert_allclose(sheet[6:10, 6:10], active.reconstruct(images[2:3])[0, ..., 0], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(sheet[6:10, 21:25], active.reconstruct(images[3:4])[0, ..., 0], rtol=1e-4, atol=1e-5)
+
+
+def test_slerp_keeps_to_the_circle():
+    a, b = np.array([2.0, 0.0, 0.0]), np.array([0.0, 0.0, 2.0])
+    between = latents.slerp(a, b, np.linspace(0, 1, 7)[:, None])
+    np.testing.assert_allclose(np.linalg.norm(between, axis=1), 2.0)
+    np.testing.assert_allclose(between[3], [np.sqrt(2), 0, np.sqrt(2)])
+    np.testing.assert_allclose(latents.slerp(a, 3 * a, 0.5), 2 * a)
+    np.testing.assert_allclose(latents.slerp(0 * a, a, 0.5), a / 2)
+
+
+def test_manifold_is_a_grid_of_equal_shares(make_vae):
+    model = make_vae(latent_dim=2)
+    sheet = pixels(plots.manifold(model, num_steps=4))
+    corner = model.decode(np.float32([[-1.1503494, 1.1503494]])).mean()[0, ..., 0]  # the normal's quantile 1/8, upper left
+    np.testing.assert_allclose(sheet[1:5, 1:5], corner, rtol=1e-5)
+    with pytest.raises(ValueError, match="A manifold is drawn of two dimensions and no condition. Received: {'z': "):
+        plots.manifold(make_vae(latent_dim=3))
+
+
+def test_aggregate_posterior_shows_the_most_active_dimensions(active, images):
+    figure = plots.aggregate_posterior(active, {"image": images}, num_dims=3)
+    titles = [axis.get_title() for axis in figure.axes if axis.get_title()]
+    assert len(titles) == 3 and all("nats" in title for title in titles)
+
+
+def test_models_without_one_diagonal_latent_are_refused(make_vae, images):
+    for model in (make_vae(posterior=layers.FullCovarianceNormal(3)),):
+        with pytest.raises(ValueError, match="A model with one latent vector of diagonal normals is needed. Received: VAE"):
+            plots.traversals(model, {"image": images})

@@ -1,0 +1,41 @@
+"""Pictures: each function returns a Matplotlib figure, and writes it where a path is given."""
+
+import matplotlib
+
+matplotlib.use("Agg")  # no display is needed; a notebook shows the returned figure all the same
+
+from zoo.plots.curves import curves as curves
+from zoo.plots.curves import importance_curve as importance_curve
+from zoo.plots.curves import rate_distortion as rate_distortion
+from zoo.plots.latents import aggregate_posterior as aggregate_posterior
+from zoo.plots.latents import interpolations as interpolations
+from zoo.plots.latents import latent_maps as latent_maps
+from zoo.plots.latents import manifold as manifold
+from zoo.plots.latents import traversals as traversals
+from zoo.plots.sheets import completions as completions
+from zoo.plots.sheets import decoded_draws as decoded_draws
+from zoo.plots.sheets import reconstructions as reconstructions
+from zoo.plots.sheets import samples as samples
+from zoo.plots.sheets import transfers as transfers
+
+
+def pictures(model, examples, directory):
+    """Writes the pictures that suit a model into a directory.
+
+    Args:
+        model: A trained model of the zoo.
+        examples: Dict with "image" [N, H, W, C], and "label" where there are labels.
+        directory: `pathlib.Path`.
+    """
+    if hasattr(model, "visible"):
+        completions(model, examples, path=directory / "completions.png")
+    else:
+        reconstructions(model, examples, path=directory / "reconstructions.png")
+        if hasattr(model, "generate"):
+            samples(model, path=directory / "samples.png")
+    if hasattr(model, "transfer"):
+        transfers(model, examples, path=directory / "transfers.png")
+    if list(model.latent_shapes.values()) == [(2,)] and "label" in examples:
+        latent_maps({"": model}, examples, path=directory / "latent_map.png")
+    if getattr(model, "has_kl_per_dim", False) and set(model.latent_shapes) == {"z"} and not hasattr(model, "visible"):
+        traversals(model, examples, path=directory / "traversals.png")

@@ -1,0 +1,191 @@
+"""What lies where in the latent space."""
+
+import numpy as np
+import tensorflow as tf
+from matplotlib import pyplot as plt
+from PIL import Image
+from scipy import stats
+
+from zoo.plots.sheets import finished, tiled
+from zoo.random import RowNoise
+
+
+def latent_maps(models, examples, num_images=5000, path=None):
+    """Two-dimensional codes (posterior means) of images, coloured by label, one panel a model on axes of its own.
+
+    Args:
+        models: Dict from title to a model with a latent of two dimensions.
+        examples: Dict with "image" and "label".
+    """
+    labels = examples["label"][:num_images]
+    figure, axes = plt.subplots(1, len(models), figsize=(5.2 * len(models) + 0.6, 4.8), squeeze=False, layout="constrained")
+    for axis, (title, model) in zip(axes[0], models.items(), strict=True):
+        parameters = model.latent_parameters(model.standardize({**examples, "image": examples["image"][:num_images]})["image"])
+        z = np.asarray(parameters["loc" if "loc" in parameters else "z"])
+        points = axis.scatter(*z.T, c=labels, cmap="tab10", s=3, linewidths=0, vmin=-0.5, vmax=9.5)
+        axis.add_patch(plt.Circle((0, 0), 2, fill=False, linestyle="--", linewidth=0.8, color="black"))
+        axis.set_aspect("equal", adjustable="datalim")
+        axis.set_title(title, fontsize=10)
+        axis.set_xlabel("$z_1$")
+        axis.set_ylabel("$z_2$")
+    figure.colorbar(points, ax=axes[0].tolist(), ticks=range(10), label="digit")
+    figure.suptitle("Codes of images; the dashed circle holds 86 % of N(0, I)", fontsize=9)
+    return finished(figure, path)
+
+
+def traversals(model, examples, row=0, num_dims=10, num_steps=11, reach=2.5, path=None):
+    """One image's code, and each dimension of it moved by itself: rows by their KL, the most active first.
+
+    Args:
+        model: A model with one latent vector.
+        examples: Dict with "image" (and "condition" or "label" where the model takes one).
+        row: Number of the example whose code the others keep.
+        num_dims: Rows at most.
+        num_steps: Values of a dimension, from -reach to reach.
+        reach: In standard deviations of the prior N(0, I).
+        path: A .png for a sheet; a .gif for one image a dimension, all moving together.
+    """
+    code, kl, condition = _code(model, examples, row)
+    dims = np.argsort(kl)[::-1][:num_dims]
+    values = np.linspace(-reach, reach, num_steps)
+    codes = np.tile(code, (len(dims), num_steps, 1))
+    for number, dim in enumerate(dims):
+        codes[number, :, dim] = values
+    images = _decoded(model, codes.reshape(-1, len(code)), condition)  # [rows * steps, H, W, C]
+    if str(path).endswith(".gif"):
+        _write_gif(images.reshape(len(dims), num_steps, *images.shape[1:]), path)
+        path = None
+    figure, axis = plt.subplots(figsize=(num_steps * 0.55 + 1.2, len(dims) * 0.55 + 0.6), layout="constrained")
+    sheet = tiled(images, len(dims), num_steps)
+    axis.imshow(sheet, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    height, width = sheet.shape[0] / len(dims), sheet.shape[1] / num_steps
+    axis.set_yticks((np.arange(len(dims)) + 0.5) * height, [f"$z_{{{dim + 1}}}$: {kl[dim]:.2f} nats" for dim in dims], fontsize=7)
+    axis.set_xticks((np.arange(num_steps) + 0.5) * width, [f"{value:+.1f}" for value in values], fontsize=7)
+    axis.tick_params(length=0)
+    axis.spines[:].set_visible(False)
+    axis.set_title("One dimension of a code moved at a time; rows by KL(q || p)", fontsize=9)
+    return finished(figure, path)
+
+
+def interpolations(model, examples, num_rows=6, num_steps=10, path=None):
+    """Between the codes of two images on the great circle (Shoemake's slerp), which keeps codes of N(0, I) at the length they have there.
+
+    White, "Sampling generative networks", 2016. https://arxiv.org/abs/1609.04468
+
+    Args:
+        model: A model with one latent vector and no condition.
+        examples: Dict with "image": pairs of neighbours are shown, with the images themselves at both ends.
+        num_rows: Pairs.
+        num_steps: Codes between and with the two ends.
+    """
+    images = np.asarray(examples["image"][: 2 * num_rows])
+    codes = _means(model, {"image": images})
+    steps = np.linspace(0.0, 1.0, num_steps)[:, None]
+    between = np.concatenate([slerp(a, b, steps) for a, b in zip(codes[::2], codes[1::2], strict=True)])
+    decoded = _decoded(model, between).reshape(len(codes) // 2, num_steps, *images.shape[1:])
+    originals = images / np.float32(255) if images.dtype == np.uint8 else images
+    rows = np.concatenate([originals[::2, None], decoded, originals[1::2, None]], axis=1)
+    figure, axis = plt.subplots(figsize=(rows.shape[1] * 0.55, len(rows) * 0.55 + 0.35), layout="constrained")
+    axis.imshow(tiled(rows.reshape(-1, *images.shape[1:]), *rows.shape[:2]), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axis.set_axis_off()
+    axis.set_title("From image to image (at the ends) on a great circle of the latent space", fontsize=9)
+    return finished(figure, path)
+
+
+def slerp(a, b, share):
+    """The code a `share` of the way from a to b along the great circle; on the straight line where none is between them."""
+    length = np.linalg.norm(a) * np.linalg.norm(b)
+    angle = np.arccos(np.clip(a @ b / length, -1.0, 1.0)) if length else 0.0
+    if np.sin(angle) < 1e-6:
+        return (1.0 - share) * a + share * b
+    return (np.sin((1.0 - share) * angle) * a + np.sin(share * angle) * b) / np.sin(angle)
+
+
+def manifold(model, num_steps=20, path=None):
+    """What a latent space of two dimensions decodes to, on a grid whose cells hold equal shares of N(0, I).
+
+    Kingma & Welling, "Auto-Encoding Variational Bayes", 2014, figure 4.
+
+    Raises:
+        ValueError: If the latent has other than two dimensions.
+    """
+    if list(model.latent_shapes.values()) != [(2,)] or model.condition_shape is not None:
+        raise ValueError(f"A manifold is drawn of two dimensions and no condition. Received: {dict(model.latent_shapes)}.")
+    edges = stats.norm.ppf((np.arange(num_steps) + 0.5) / num_steps)
+    codes = np.stack(np.meshgrid(edges, edges[::-1]), axis=-1).reshape(-1, 2)  # z2 grows upwards
+    sheet = tiled(_decoded(model, codes), num_steps, num_steps)
+    figure, axis = plt.subplots(figsize=(6.2, 6.4), layout="constrained")
+    axis.imshow(sheet, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    shown = np.linspace(0, num_steps - 1, 5).round().astype(int)
+    places = (shown + 0.5) * sheet.shape[0] / num_steps
+    axis.set_xticks(places, [f"{edges[i]:+.2f}" for i in shown], fontsize=8)
+    axis.set_yticks(places, [f"{edges[::-1][i]:+.2f}" for i in shown], fontsize=8)
+    axis.set_xlabel("$z_1$", fontsize=9)
+    axis.set_ylabel("$z_2$", fontsize=9)
+    axis.set_title("Mean of p(x|z); every cell holds the same share of N(0, I)", fontsize=9)
+    return finished(figure, path)
+
+
+def aggregate_posterior(model, examples, num_images=1000, num_dims=8, seed=0, path=None):
+    """Draws of q(z|x) over many images beside the prior's density, for the most active dimensions.
+
+    Args:
+        model: A model with one latent vector.
+        examples: As in `traversals`; the first `num_images` are drawn from.
+    """
+    _code(model, examples, 0)
+    z, kl = _drawn(model, examples, num_images, seed)
+    dims = np.argsort(kl)[::-1][:num_dims]
+    columns = min(4, len(dims))
+    shape = -(-len(dims) // columns), columns
+    figure, axes = plt.subplots(*shape, figsize=(2.4 * columns, 1.9 * shape[0] + 0.4), squeeze=False, layout="constrained", sharex=True)
+    line = np.linspace(-4, 4, 161)
+    for axis, dim in zip(axes.flat, dims, strict=False):
+        axis.hist(z[:, dim], bins=np.linspace(-4, 4, 41), density=True, color="0.7")
+        axis.plot(line, stats.norm.pdf(line), linewidth=1.2)
+        axis.set_title(f"$z_{{{dim + 1}}}$: KL {kl[dim]:.2f} nats", fontsize=8)
+        axis.set_yticks([])
+        axis.tick_params(labelsize=7)
+    for axis in axes.flat[len(dims) :]:
+        axis.set_axis_off()
+    figure.suptitle("Draws of q(z|x) over images (grey) and N(0, 1) (line)", fontsize=9)
+    return finished(figure, path)
+
+
+def _code(model, examples, row):
+    """The posterior mean of one example [D], the KL of every dimension [D], and the example's condition or None."""
+    if set(model.latent_shapes) != {"z"} or not getattr(model, "has_kl_per_dim", False):
+        raise ValueError(f"A model with one latent vector of diagonal normals is needed. Received: {type(model).__name__}.")
+    one = {name: array[row : row + 1] for name, array in examples.items()}
+    condition = None if model.condition_shape is None else one.get("condition", one.get("label"))
+    return _means(model, one)[0], _drawn(model, examples)[1], condition
+
+
+def _drawn(model, examples, num_images=300, seed=0):
+    """Draws of q(z|x) [N, D] of the first images, as training sees them, and the KL of every dimension [D]."""
+    data = model.standardize({name: array[:num_images] for name, array in examples.items()})
+    noise = RowNoise.of_seed(seed, len(next(iter(data.values()))))
+    out = model(model.prepare({name: tf.convert_to_tensor(array) for name, array in data.items()}, noise), noise=noise)
+    return out.z[0].numpy(), np.mean(model.kl_per_dim(out), axis=0)
+
+
+def _means(model, examples):
+    """Posterior means of images as they are given: [N, D]."""
+    condition = None if model.condition_shape is None else examples.get("condition", examples.get("label"))
+    parameters = model.latent_parameters(np.asarray(examples["image"]), condition)
+    return np.asarray(parameters["loc" if "loc" in parameters else "z"])
+
+
+def _decoded(model, codes, condition=None):
+    """Means of p(x|z) [N, H, W, C] of codes [N, D], all of them under one condition."""
+    codes = np.asarray(codes, np.float32)
+    given = [] if condition is None else [np.repeat(np.asarray(condition), len(codes), axis=0)]
+    return np.asarray(model.decode(codes, *given).mean())
+
+
+def _write_gif(rows, path, zoom=2, milliseconds=80):
+    """[rows, steps, H, W, C] -> an animation that goes through the steps and back, all rows side by side."""
+    order = [*range(rows.shape[1]), *range(rows.shape[1] - 2, 0, -1)]
+    frames = [(255 * tiled(rows[:, step], -(-len(rows) // 5), 5)).astype(np.uint8) for step in order]
+    frames = [Image.fromarray(np.kron(frame, np.ones((zoom, zoom, *[1] * (frame.ndim - 2)), np.uint8))) for frame in frames]
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=milliseconds, loop=0)
