@@ -19,7 +19,7 @@ setup(
     packages=[*find_packages(include=["zoo", "zoo.*", "recipes"]), "zoo.saved_models"],
     # The stored models lie at the top of the checkout, and inside the package once installed.
     package_dir={"zoo.saved_models": "saved_models"},
-    package_data={"zoo.saved_models": ["**/*"]},
+    package_data={"zoo.saved_models": ["**/*"], "zoo.report": ["page.html", "explorer.js"]},
     install_requires=[
         "tensorflow>=2.21,<2.22",
         "keras>=3.15,<3.16",
@@ -47,7 +47,7 @@ setup(
         "litert": LITERT,
         "onnx": ONNX,
         "bench": ["torch>=2.6", "jax>=0.5", "optax", "pythae>=0.1.2"],
-        "dev": ["pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6", "ruff>=0.14,<0.15", "build", "pyyaml", *LITERT, *ONNX],
+        "dev": ["pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6", "ruff>=0.14,<0.15", "build", "pyyaml", "selenium", *LITERT, *ONNX],
     },
     entry_points={"console_scripts": ["zoo = zoo.cli:main"]},
 )

@@ -40,8 +40,9 @@ ALLOWED = {
     "evaluation": {"objectives"},
     "serving": {"cards"},
     "pretrained": {"cards", "data", "plots", "registry", "evaluation", "serving", "training"},
+    "report": {"cards", "data", "evaluation", "networks", "plots", "pretrained", "training"},
     "sweep": {"data", "evaluation", "plots", "registry", "training"},
-    "cli": {"cards", "data", "evaluation", "plots", "pretrained", "registry", "replicas", "serving", "sweep", "training"},
+    "cli": {"cards", "data", "evaluation", "plots", "pretrained", "registry", "replicas", "report", "serving", "sweep", "training"},
 }
 STANDARD_LIBRARY_ONLY = ("recipe", "registry", "cards", "files", "__init__")
 

@@ -167,6 +167,14 @@ def _reconstruct(arguments):
     print(f"Reconstructions: {path}")
 
 
+def _report(arguments):
+    _start_tensorflow()
+    from zoo.report import report
+
+    out = arguments.out or "report.html"
+    print(f"Report: {report(*arguments.targets, path=out, data_dir=arguments.data_dir)}")
+
+
 def _export(arguments):
     if bool(arguments.target) == arguments.all:
         raise ValueError("Name a run or a recipe, or pass --all for every recipe with stored weights.")
@@ -363,6 +371,15 @@ def _parser():
     sub = command("reconstruct", _reconstruct, "encode and decode test images into a PNG")
     add_target(sub)
     sub.add_argument("--out", metavar="PNG", help="default: RECIPE_reconstructions.png")
+    add_data_dir(sub)
+
+    sub = command(
+        "report", _report, "write one HTML page about a model, or two side by side: numbers, pictures, and a decoder to play with"
+    )
+    sub.add_argument(
+        "targets", nargs="+", metavar="RUN_OR_RECIPE", help="one or two: run directory, or name of a recipe with stored weights"
+    )
+    sub.add_argument("--out", metavar="HTML", help="default: report.html")
     add_data_dir(sub)
 
     sub = command("export", _export, "write a SavedModel that TF Serving takes")

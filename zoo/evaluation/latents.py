@@ -14,6 +14,7 @@ logger = logging.getLogger("zoo")
 
 # A posterior that costs fewer nats than this says nothing about the image.
 COLLAPSED_KL = 0.1
+LOGGED = ("active_units", "kl", "mutual_information", "marginal_kl", "prior_distance")
 CHUNK = 100  # rows of the N x N table of densities that are held at once
 
 
@@ -67,8 +68,8 @@ class LatentReader:
 
         Returns:
             Dict of `active_units` (latent dimensions with Var_x E[z] > 0.01) out of `latent_dim`; in nats the mean `kl`, and where the
-            posterior is diagonal `kl_per_dim` [D]; its two parts, `mutual_information` I(x; z), of which N images can show log N at most,
-            and `marginal_kl` = KL(q(z) || p(z)) (for a prior that depends on a condition: on average over it); and `prior_distance`, the
+            posterior is diagonal `kl_per_dim` [D]; its two parts, `mutual_information` I(x; z), of which `num_images` N can show log N at
+            most, and `marginal_kl` = KL(q(z) || p(z)), the rest (for a prior that depends on a condition: on average over it); and `prior_distance`, the
             sliced Wasserstein distance between draws of q(z) and of p(z).
 
         Reference:
@@ -79,6 +80,7 @@ class LatentReader:
         numbers = {
             "active_units": int((values["mean"].var(axis=0) > ACTIVE_VARIANCE).sum()),
             "latent_dim": values["mean"].shape[1],
+            "num_images": self.num_rows,
             "kl": float(kl),
             "mutual_information": float(information),
             "marginal_kl": float(kl - information),
@@ -122,11 +124,18 @@ class LatentMonitor(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         self.numbers = self._reader()
         if logs is not None:
-            logs |= {f"latent_{name}": value for name, value in self.numbers.items() if name not in ("latent_dim", "kl_per_dim")}
+            logs |= {
+                f"latent_{name}": value for name, value in self.numbers.items() if name not in ("latent_dim", "num_images", "kl_per_dim")
+            }
         message = collapse(self.numbers)
         if message and not self._told:
             logger.warning(message)
         self._told = message is not None
+
+
+def most_information(numbers):
+    """What bounds the estimate of I(x; z), in words."""
+    return f"{numbers['num_images']:,} images can show {np.log(numbers['num_images']):.2f} at most"
 
 
 def table(numbers):
@@ -134,7 +143,7 @@ def table(numbers):
     lines = [
         f"{numbers['active_units']:>9} of {numbers['latent_dim']} latent dimensions are active",
         f"{numbers['kl']:>9.3f} nats KL(q(z|x) || p(z)), which are",
-        f"{numbers['mutual_information']:>9.3f} nats of information about the image and",
+        f"{numbers['mutual_information']:>9.3f} nats of information about the image ({most_information(numbers)}) and",
         f"{numbers['marginal_kl']:>9.3f} nats KL(q(z) || p(z)), between the aggregate posterior and the prior",
         f"{numbers['prior_distance']:>9.3f} sliced Wasserstein distance between their draws",
     ]

@@ -1,0 +1,196 @@
+"""One self-contained page about a model, or about two side by side: its record, its numbers, its pictures, and a decoder to play with."""
+
+import base64
+import csv
+import html
+import importlib.resources
+import io
+import json
+from pathlib import Path
+from string import Template
+
+import numpy as np
+from matplotlib import pyplot as plt
+
+from zoo import cards, data, plots, pretrained
+from zoo.evaluation.latents import LatentReader, most_information
+from zoo.files import write_atomically
+from zoo.report import explorer
+from zoo.training import Run
+
+NUM_EXAMPLES = 1000
+
+
+def report(*targets, path, data_dir=None):
+    """Writes the page.
+
+    Args:
+        targets: One or two run directories, or names of recipes with stored weights.
+        path: The .html file. It needs nothing beside it and no network.
+        data_dir: As in `zoo.data.load`; where the data are not at hand, the pictures that need them are left out, and the page says so.
+
+    Returns:
+        `path`, as a `Path`.
+
+    Raises:
+        ValueError: If there are none or more than two targets, or one cannot be opened.
+    """
+    if len(targets) not in (1, 2):
+        raise ValueError(f"A report is about one model, or two side by side. Received: {len(targets)}.")
+    sections = [_section(target, data_dir, named=len(targets) > 1) for target in targets]
+    page = Template(_file("page.html")).substitute(
+        title=" and ".join(name for name, _ in sections),
+        subtitle="Variational autoencoders of the zoo. Nats per image; the decoders on this page run in it.",
+        columns=len(sections),
+        models="\n".join(text for _, text in sections),
+        script=_file("explorer.js"),
+    )
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, page.encode())
+    return path
+
+
+def _file(name):
+    return (importlib.resources.files(__name__) / name).read_text(encoding="utf-8")
+
+
+def _section(target, data_dir, named):
+    """(name, HTML) of one model."""
+    model, recipe_name, recipe = pretrained.open_model(target)
+    run = Run.open(target) if Path(target).is_dir() else None
+    record = cards.find_card(recipe_name) if run is None else run.record
+    examples, absent = _examples(recipe, data_dir)
+    latents = _latents(model, examples)
+    order = None if latents is None or "kl_per_dim" not in latents else np.argsort(latents["kl_per_dim"])[::-1]
+    history = _history(run)
+    parts = [
+        *([f"<h2>{_text(recipe_name)}</h2>"] if named else []),
+        _headline(record, recipe),
+        _explorer(model, order),
+        "<h2>Numbers</h2>",
+        _numbers(record, latents),
+        "<h2>Pictures</h2>",
+        *([f'<p class="faint">{_text(absent)}</p>'] if absent else []),
+        *_pictures(model, examples),
+        *([_figure(plots.curves(history), "Training curves: bound, distortion and rate by epoch")] if history else []),
+        "<h2>Record</h2>",
+        _record(record, recipe),
+    ]
+    return recipe_name, "<section>\n" + "\n".join(parts) + "\n</section>"
+
+
+def _examples(recipe, data_dir):
+    """The first test examples, or None and why there are none."""
+    dataset = recipe.dataset
+    try:
+        examples = data.load(dataset.name, dataset.test, data_dir=data_dir, binarization=dataset.binarization)
+    except ValueError as error:
+        return None, f"Pictures and numbers that need images are left out: {error}"
+    return {name: array[:NUM_EXAMPLES] for name, array in examples.items()}, None
+
+
+def _latents(model, examples):
+    try:
+        return None if examples is None else LatentReader(model, examples, NUM_EXAMPLES)()
+    except ValueError:  # several latents, or none
+        return None
+
+
+def _history(run):
+    if run is None or not (run.path / "history.csv").is_file():
+        return []
+    with (run.path / "history.csv").open(newline="", encoding="utf-8") as file:
+        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+
+
+# -- Parts of a section
+
+
+def _headline(record, recipe):
+    if "recipe" in record and "evaluation" in record:
+        return f'<p class="headline">{_text(cards.headline(record, recipe.headline))}</p>'
+    return '<p class="headline">not yet measured on the test split</p>'
+
+
+def _explorer(model, order):
+    try:
+        program = explorer.program(model, order)
+    except ValueError as error:
+        return f'<p class="faint">No explorer: {_text(error)}</p>'
+    content = json.dumps(program).replace("</", "<\\/")
+    return f"""<div class="explorer">
+<div><canvas></canvas><p class="note"></p></div>
+<div><p class="faint">Move a latent, the most active first: the decoder's mean of p(x|z).</p>
+<div class="sliders"></div>
+<div class="buttons"><select aria-label="class"></select>
+<button class="random">z ~ N(0, I)</button><button class="reset">z = 0</button></div></div>
+<script type="application/json">{content}</script>
+</div>"""
+
+
+def _numbers(record, latents):
+    rows = [_row(name, number) for name, number in record.get("numbers", {}).items()]
+    if latents is not None:
+        rows += [
+            ("mutual_information", f"{latents['mutual_information']:.3f}", f"nats, I(x; z): {most_information(latents)}"),
+            ("marginal_kl", f"{latents['marginal_kl']:.3f}", "nats, KL(q(z) || p(z)): what the KL holds beside"),
+            ("prior_distance", f"{latents['prior_distance']:.3f}", "sliced Wasserstein distance of q(z) and p(z)"),
+        ]
+    lines = [f'<tr><td>{_text(name)}</td><td class="number">{value}</td><td>{_text(unit)}</td></tr>' for name, value, unit in rows]
+    return f"<table>{''.join(lines)}</table>"
+
+
+def _row(name, number):
+    if not isinstance(number, dict):  # a run's, of its validation images
+        return name.replace("val_", "validation: "), f"{number:.3f}", "nats"
+    value = f"{number['value']:.3f}" if isinstance(number["value"], float) else f"{number['value']} of {number['of']}"
+    errors = {"stderr_images": "images", "stderr_sampling": "noise", "stderr_runs": f"{len(number.get('values', ()))} runs"}
+    return name, value, ", ".join([number["unit"], *(f"± {number[key]:.3f} over {what}" for key, what in errors.items() if key in number)])
+
+
+def _pictures(model, examples):
+    completes = hasattr(model, "visible")
+    draws = [(plots.samples, "Samples: means of p(x|z), z ~ p(z)", {})] if hasattr(model, "generate") and not completes else []
+    if list(model.latent_shapes.values()) == [(2,)] and model.condition_shape is None:
+        draws.append((plots.manifold, "The latent plane, decoded", {}))
+    if examples is not None:
+        with_images = [(plots.completions, "What is seen, completions, and the image")] if completes else []
+        with_images += [] if completes else [(plots.reconstructions, "Images and their reconstructions")]
+        if getattr(model, "has_kl_per_dim", False) and set(model.latent_shapes) == {"z"} and not completes:
+            with_images.append((plots.traversals, "One dimension of a code moved at a time"))
+            with_images.append((plots.aggregate_posterior, "Aggregate posterior and prior"))
+            if model.condition_shape is None:
+                with_images.append((plots.interpolations, "Between the codes of two images"))
+        draws += [(function, caption, {"examples": examples}) for function, caption in with_images]
+    return [_figure(function(model, **arguments), caption) for function, caption, arguments in draws]
+
+
+def _figure(figure, caption):
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    plt.close(figure)
+    source = base64.b64encode(buffer.getvalue()).decode()
+    return f'<figure><img alt="{_text(caption)}" src="data:image/png;base64,{source}"></figure>'
+
+
+def _record(record, recipe):
+    training, dataset = record.get("training", record), recipe.dataset
+    rows = {
+        "model": recipe.family,
+        "data": f"{dataset.name}: {dataset.train}, {dataset.validation}, {dataset.test} ({dataset.binarization})",
+        "arguments": ", ".join(f"{name}={value!r}" for name, value in record["arguments"].items()),
+        "seed": record.get("seed"),
+        "epochs": training.get("epochs"),
+        "time": f"{training['seconds'] / 60:.1f} minutes" if "seconds" in training else None,
+        "machine": training.get("machine"),
+        "how": training.get("mode"),
+        "versions": ", ".join(f"{name} {version}" for name, version in record.get("versions", {}).items()),
+        "revision": record.get("git"),
+    }
+    lines = [f"<tr><th>{name}</th><td>{_text(value)}</td></tr>" for name, value in rows.items() if value is not None]
+    return f"<table>{''.join(lines)}</table>"
+
+
+def _text(value):
+    return html.escape(str(value))
