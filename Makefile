@@ -24,7 +24,9 @@ demo: install
 	$(BIN)/zoo export $(DEMO)/run --out $(DEMO)/export
 	@echo "Asking the SavedModel, in a process that has TensorFlow alone:"
 	@$(BIN)/python -I zoo/serving/probe.py $(DEMO)/export/vae_digits/1 $(DEMO)/served_samples.png
+	$(BIN)/zoo report $(DEMO)/run --out $(DEMO)/report.html
 	@echo "Everything is in $(DEMO): run/samples.png, run/reconstructions.png, run/curves.png, served_samples.png, export/vae_digits/1."
+	@echo "Open $(DEMO)/report.html in a browser: its numbers and pictures, and the decoder under sliders."
 
 # Quick: most of its time would go into LLVM's optimizations of programs that run once. `make test-all` compiles as a user's run does.
 test: lint

@@ -51,5 +51,5 @@ def recipe(
         epochs=epochs,
         batch_size=batch_size,
         seed=seed,
-        evaluation_samples=100,
+        evaluation_samples=20,
     )

@@ -69,8 +69,8 @@ class LatentReader:
         Returns:
             Dict of `active_units` (latent dimensions with Var_x E[z] > 0.01) out of `latent_dim`; in nats the mean `kl`, and where the
             posterior is diagonal `kl_per_dim` [D]; its two parts, `mutual_information` I(x; z), of which `num_images` N can show log N at
-            most, and `marginal_kl` = KL(q(z) || p(z)), the rest (for a prior that depends on a condition: on average over it); and `prior_distance`, the
-            sliced Wasserstein distance between draws of q(z) and of p(z).
+            most, and the rest, `marginal_kl` = KL(q(z) || p(z)) (for a prior that depends on a condition: on average over it); and
+            `prior_distance`, the sliced Wasserstein distance between draws of q(z) and of p(z).
 
         Reference:
             Hoffman & Johnson, "ELBO surgery", NIPS workshop on advances in approximate Bayesian inference, 2016.

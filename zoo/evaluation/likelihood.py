@@ -18,7 +18,7 @@ logger = logging.getLogger("zoo")
 ACTIVE_VARIANCE = 0.01
 # An importance-sampled mean whose weights are worth fewer samples than this hangs on a few draws.
 TRUSTED_SAMPLE_SIZE = 10
-# Redraws of binarization and latents that `stderr_sampling` is estimated from, and the samples of each.
+# Redraws of binarization and latents that `stderr_sampling` is estimated from, and the samples of each (fewer where `nll` has fewer).
 NUM_REDRAWS = 4
 REDRAW_SAMPLES = 64
 # Examples and importance samples held at once: 100 x 32 images of 28x28 are 10 MB of decoder output.
@@ -69,6 +69,7 @@ def evaluate(model, examples, *, num_samples=5000, seed=0, split="test", nll_nam
     examples = model.standardize(examples)
     num_rows = len(next(iter(examples.values())))
     batch_size = min(BATCH_SIZE, num_rows)
+    redraw_samples = min(REDRAW_SAMPLES, num_samples)
     has_bound = hasattr(model, "importance_sums")
     classifies = hasattr(model, "classify") and labels is not None
 
@@ -96,7 +97,7 @@ def evaluate(model, examples, *, num_samples=5000, seed=0, split="test", nll_nam
     def redraw(batch, rows, step):
         noise = RowNoise(seed, step, rows)
         batch = model.prepare(batch, noise)
-        return model.importance_sums(batch, noise, REDRAW_SAMPLES)[0].log_mean(REDRAW_SAMPLES)
+        return model.importance_sums(batch, noise, redraw_samples)[0].log_mean(redraw_samples)
 
     bar = keras.utils.Progbar(num_rows, verbose=verbose, unit_name="example")
     measured, redrawn = [], []
