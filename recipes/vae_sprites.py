@@ -7,7 +7,7 @@ Not yet measured.
 Kingma & Welling, "Auto-Encoding Variational Bayes", ICLR 2014 (https://arxiv.org/abs/1312.6114), in the convolutional architecture of
 Burgess et al., "Understanding disentangling in beta-VAE", 2018 (https://arxiv.org/abs/1804.03599): 10 latents, batches of 64. Sprites are
 this package's own rendering of the factors of dSprites and not DeepMind's file, drawn inside the training step. Two passes over the images,
-22,572 steps, with a learning rate of 1e-3 that falls to 0 along a cosine.
+22,572 steps, with a learning rate of 1e-3 that falls to 0 along a cosine, and a decoder that starts at the mean image.
 """
 
 import zoo
@@ -48,5 +48,6 @@ def recipe(
         epochs=epochs,
         batch_size=batch_size,
         seed=seed,
+        initialize=lambda model, examples: model.start_at_mean(examples["image"][::100]),
         evaluation_samples=20,
     )

@@ -18,7 +18,7 @@ LINEAR = ("beta_vae", "factor_vae", "mig", "modularity")  # the quick ones
 
 
 def scores(codes, names=LINEAR):
-    return metrics.disentanglement(codes, FACTOR_VALUES, names)
+    return metrics.scores(codes, FACTOR_VALUES, names)
 
 
 PERFECT = np.concatenate([SCALED, 0.01 * NOISE[:, :2]], axis=1)  # two latents are switched off
@@ -106,12 +106,12 @@ def test_rows_of_a_group_share_the_factor():
 )
 def test_what_cannot_be_scored_is_refused(codes, factors, names, message):
     with pytest.raises(ValueError, match=message):
-        metrics.disentanglement(codes, factors, names)
+        metrics.scores(codes, factors, names)
 
 
 @pytest.mark.slow
 def test_all_scores_of_ten_thousand_sprites_end(capsys):
     factors = np.stack([GENERATOR.integers(size, size=10_000) for size in FACTORS.values()], axis=1)
     codes = np.concatenate([factors / factors.std(axis=0), GENERATOR.normal(size=(10_000, 5))], axis=1)
-    received = metrics.disentanglement(codes, factors)
+    received = metrics.scores(codes, factors)
     assert received["factor_vae"] > 0.95 and received["dci_disentanglement"] > 0.8

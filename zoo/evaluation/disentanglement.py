@@ -25,7 +25,7 @@ ACTIVE_VARIANCE = 0.05
 MIN_ROWS = 200
 
 
-def disentanglement(codes, factors, metrics="all", seed=0):
+def scores(codes, factors, metrics="all", seed=0):
     """Scores by name.
 
     Args:
@@ -46,11 +46,11 @@ def disentanglement(codes, factors, metrics="all", seed=0):
     if unknown or not names:
         raise ValueError(f"`metrics` must be 'all' or some of {', '.join(METRICS)}. Received: {', '.join(unknown) or 'none'}.")
     codes, factors = _checked(codes, factors)
-    scores = {}
+    found = {}
     for name in names:
         score = METRICS[name](codes, factors, seed)
-        scores |= score if isinstance(score, dict) else {name: score}
-    return {name: float(score) for name, score in scores.items()}
+        found |= score if isinstance(score, dict) else {name: score}
+    return {name: float(score) for name, score in found.items()}
 
 
 def beta_vae(codes, factors, seed=0):

@@ -9,7 +9,7 @@ import tensorflow as tf
 from scipy import optimize
 from sklearn.metrics import confusion_matrix
 
-from zoo.evaluation.disentanglement import disentanglement
+from zoo.evaluation import disentanglement
 from zoo.random import EVALUATION_STEP, RowNoise
 
 logger = logging.getLogger("zoo")
@@ -121,7 +121,7 @@ def evaluate(model, examples, *, num_samples=5000, seed=0, split="test", nll_nam
         numbers["accuracy"] = _accuracy(values["probs"], np.asarray(labels), model.classes_are_labels)
     if metrics:
         codes = np.concatenate([values[name] for name in sorted(values) if name.startswith("mean of ")], axis=-1)
-        scores = disentanglement(codes, factors, metrics, seed)
+        scores = disentanglement.scores(codes, factors, metrics, seed)
         numbers |= {name: {"value": score, "unit": "score"} for name, score in scores.items()}
     return {nll_name if name == "nll" else name: {**number, **common} for name, number in numbers.items()}
 
