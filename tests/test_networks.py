@@ -55,3 +55,14 @@ def test_wrong_arguments_are_told():
         networks.ConvDecoder((4, 4, 1), 17)
     with pytest.raises(ValueError, match=r"`hidden_units` must hold positive integers. Received: hidden_units=\(8, -1\)"):
         networks.MLP((8, -1), 2)
+
+
+def test_a_convolutional_decoder_starts_at_the_mean_of_its_pixels():
+    decoder = networks.ConvDecoder((6, 5, 2), 6 * 5 * 4, filters=(4, 3), hidden_units=7)
+    decoder.build((None, 3))
+    values = np.random.default_rng(0).normal(size=6 * 5 * 4).astype(np.float32)
+    for layer in (*decoder.stem.stack, *decoder.convolutions):
+        layer.kernel.assign(0.0 * layer.kernel)
+    decoder.set_output_bias(values)
+    expected = np.broadcast_to(values.reshape(30, 4).mean(axis=0), (30, 4)).ravel()
+    np.testing.assert_allclose(decoder(np.ones((1, 3), np.float32))[0], expected, rtol=1e-5, atol=1e-6)

@@ -212,3 +212,7 @@ class ConvDecoder(_Network):
             h = layer(h)
         height, width = self.image_shape[:2]
         return ops.reshape(h[:, :height, :width], (-1, self.output_size))  # a pixel's parameters lie side by side
+
+    def set_output_bias(self, values):
+        """Sets what the network gives before it has learned anything, [output_size]: their mean over pixels, as a map has one bias."""
+        self.convolutions[-1].bias.assign(ops.mean(ops.reshape(values, (-1, self.convolutions[-1].filters)), axis=0))
