@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import linalg, stats
 
+import zoo
 from zoo import data
 from zoo.evaluation import generation
 from zoo.evaluation.classifier import Reader, transfer_accuracy
@@ -83,3 +84,52 @@ def test_both_kinds_of_model_are_compared_on_the_same_terms():
     assert numbers[0].keys() == numbers[1].keys()
     assert all(0 <= number["precision"] <= 1 for number in numbers)
     assert all(number["recall"] < 0.2 for number in numbers)  # an untrained decoder leaves the data out
+
+
+# -- Sample quality
+
+
+def test_frechet_distance_is_that_of_the_definition():
+    generator = np.random.default_rng(0)
+    a = generator.normal(size=(500, 4)) @ generator.normal(size=(4, 4)) + 1.0
+    b = generator.normal(size=(700, 4)) @ generator.normal(size=(4, 4))
+    covariances = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
+    root = linalg.sqrtm(covariances[0] @ covariances[1]).real
+    expected = np.sum((a.mean(0) - b.mean(0)) ** 2) + np.trace(covariances[0] + covariances[1] - 2 * root)
+    assert generation.frechet_distance(a, b) == pytest.approx(expected, rel=1e-6)
+    assert generation.frechet_distance(a, a) == pytest.approx(0.0, abs=1e-6)
+    moved = generation.frechet_distance(a, a + np.array([3.0, 0, 0, 4.0]))
+    assert moved == pytest.approx(25.0, rel=1e-6)
+    assert generation.frechet_distance(np.ones((9, 2)), np.ones((9, 2))) == 0.0  # nothing varies
+    for wrong, message in ((a[:3], "More images than features are needed"), (np.where(a > 2, np.nan, a), "Features must be finite")):
+        with pytest.raises(ValueError, match=message):
+            generation.frechet_distance(wrong, b)
+
+
+@pytest.mark.parametrize("name", ["digits", "mnist"])
+def test_stored_classifiers_read_as_their_cards_say(name, request):
+    data_dir = request.getfixturevalue("mnist_dir") if name == "mnist" else None
+    test = data.load(name, "test", data_dir=data_dir)
+    reader = Reader.stored(test["image"].shape[1:])
+    assert reader.card["data"] == name and reader.accuracy(test) == pytest.approx(reader.card["accuracy"], abs=1e-9)
+    assert reader.features(test["image"][:5] / 255).shape == (5, reader.card["num_features"])
+
+
+def test_quality_of_a_trained_model_is_better_than_of_an_untrained_one():
+    examples = data.load("digits", "test")
+    reader = Reader.stored((8, 8, 1))
+    posterior, likelihood = zoo.layers.DiagonalNormal(8), zoo.layers.Bernoulli((8, 8, 1))
+    untrained = zoo.VAE(zoo.networks.MLP((8,), posterior.num_params), zoo.networks.MLP((8,), likelihood.num_params), posterior, likelihood)
+    good, bad = (generation.quality(model, examples, reader) for model in (zoo.load("vae_digits"), untrained))
+    assert good["fid"]["value"] < 0.5 * bad["fid"]["value"]
+    assert good["precision"]["value"] > bad["precision"]["value"] and good["recall"]["value"] > 0.1
+    assert good["fid"]["num_examples"] == 297 and "of the digits classifier (0.9" in good["fid"]["features"]
+
+
+def test_what_has_no_quality_is_refused(make_vae):
+    with pytest.raises(ValueError, match=r"No classifier comes with the package for images of shape \(4, 4, 1\): there are \(8, 8, 1\)"):
+        Reader.stored((4, 4, 1))
+    reader = Reader.stored((8, 8, 1))
+    for model in (make_vae(condition_shape=(2,)), zoo.load("nn_mnist_quadrants")):
+        with pytest.raises(ValueError, match="draws no images by itself"):
+            generation.quality(model, {"image": np.zeros([100, 4, 4, 1])}, reader)

@@ -140,6 +140,11 @@ def _evaluate(arguments):
         metrics="all" if arguments.metrics == "all" else [word for word in arguments.metrics.split(",") if word],
         verbose=int(sys.stdout.isatty()),
     )
+    if arguments.quality:
+        from zoo.evaluation.classifier import Reader
+        from zoo.evaluation.generation import quality
+
+        numbers |= quality(model, examples, Reader.stored(model.image_shape), seed=arguments.seed)
     print(f"{name} on {len(examples['image']):,} images, {recipe.dataset.name} {split}:")
     print(table(numbers))
     if arguments.json:
@@ -357,6 +362,7 @@ def _parser():
         metavar="NAME,...",
         help="disentanglement scores, of data with factors: all, or some of beta_vae,factor_vae,mig,sap,dci,modularity",
     )
+    sub.add_argument("--quality", action="store_true", help="FID, precision and recall of samples, in features of a stored classifier")
     sub.add_argument("--json", metavar="FILE", help="write the numbers to FILE as well")
     add_data_dir(sub)
 

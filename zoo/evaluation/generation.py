@@ -6,6 +6,9 @@ One definition each that fits a VAE and a deterministic autoencoder alike, so th
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
+from zoo.images import to_unit_interval
+from zoo.random import RowNoise
+
 
 def sliced_wasserstein(codes, draws, num_directions=500, seed=0):
     """Sliced 2-Wasserstein distance between two samples of equal size, in units of the latent space.
@@ -89,6 +92,73 @@ def precision(generated, real, num_neighbours=3):
         squared = (part**2).sum(1)[:, None] + (real**2).sum(1)[None] - 2 * part @ real.T
         inside[first : first + 500] = np.any(squared <= radii[None] ** 2 + 1e-12, axis=1)
     return float(inside.mean())
+
+
+def frechet_distance(generated, real):
+    """|m - m'|^2 + tr(C + C' - 2 (C C')^(1/2)) between normal distributions of the two means and covariances: FID, of any features.
+
+    Args:
+        generated, real: Features [M, F] and [N, F].
+
+    Returns:
+        The distance, in squared units of the features: it means nothing beside one of other features.
+
+    Raises:
+        ValueError: If there are fewer images than features, or one is not finite.
+
+    Reference:
+        Heusel et al., "GANs trained by a two time-scale update rule converge to a local Nash equilibrium", NeurIPS 2017, eq. 6.
+        https://arxiv.org/abs/1706.08500
+    """
+    generated, real = np.asarray(generated, np.float64), np.asarray(real, np.float64)
+    if generated.ndim != 2 or generated.shape[1:] != real.shape[1:] or min(len(generated), len(real)) <= real.shape[1]:
+        raise ValueError(f"More images than features are needed, [M, F] and [N, F]. Received: {generated.shape} and {real.shape}.")
+    if not (np.isfinite(generated).all() and np.isfinite(real).all()):
+        raise ValueError("Features must be finite. Received: NaN or infinity.")
+    difference = generated.mean(axis=0) - real.mean(axis=0)
+    covariances = [np.atleast_2d(np.cov(features, rowvar=False)) for features in (generated, real)]
+    # tr (C C')^(1/2) = sum of the roots of the eigenvalues of C C', which are real and not negative up to rounding.
+    roots = np.sqrt(np.maximum(np.linalg.eigvals(covariances[0] @ covariances[1]).real, 0.0))
+    return float(difference @ difference + np.trace(covariances[0]) + np.trace(covariances[1]) - 2.0 * roots.sum())
+
+
+def quality(model, examples, reader, num_images=5000, seed=0):
+    """How samples look beside images, in the features of a classifier: Frechet distance, precision and recall.
+
+    Samples are means of p(x|z) at z ~ p(z), of random classes where the model is conditional on one; images are those of the examples in
+    grey.
+
+    Args:
+        model: A model that generates.
+        examples: Dict with "image", of the test split.
+        reader: A `zoo.evaluation.classifier.Reader`.
+        num_images: Images and samples that are used.
+        seed: Of the samples.
+
+    Returns:
+        Dict of numbers `fid`, `precision` and `recall`, each a dict of `value`, `unit`, `num_examples` and `features`.
+
+    Raises:
+        ValueError: If the model does not generate by itself.
+    """
+    num_classes = getattr(model, "num_classes", None)
+    if not hasattr(model, "generate") or (model.condition_shape is not None and model.condition_shape != (num_classes,)):
+        raise ValueError(f"{type(model).__name__} draws no images by itself, so that there is nothing to judge.")
+    images = np.asarray(to_unit_interval(np.asarray(examples["image"][:num_images])))
+    samples = []
+    for first in range(0, len(images), 1000):
+        rows = np.arange(first, min(first + 1000, len(images)), dtype=np.int32)
+        given = [] if model.condition_shape is None else [np.random.default_rng((seed, first)).integers(0, num_classes, len(rows))]
+        samples.append(np.asarray(model.generate(RowNoise(seed, 0, rows), *given)["reconstruction"]))
+    generated, real = reader.features(np.concatenate(samples)), reader.features(images)
+    card = reader.card
+    features = f"{card['num_features']} of the {card['data']} classifier ({card['accuracy']:.4f} accurate)" if card else "of a classifier"
+    scores = {
+        "fid": {"value": frechet_distance(generated, real), "unit": "squared features"},
+        "precision": {"value": precision(generated, real), "unit": "share"},
+        "recall": {"value": precision(real, generated), "unit": "share"},
+    }
+    return {name: {**score, "num_examples": len(images), "features": features} for name, score in scores.items()}
 
 
 def compare(model, examples, reader, num_images=5000, seed=0):

@@ -198,5 +198,7 @@ def table(numbers):
         if "stderr_sampling" in number:
             errors += f", +- {number['stderr_sampling']:.3f} over noise"
             errors += f" ({number['num_samples']} samples, effective {number['effective_sample_size']:.0f})"
+        if "features" in number:
+            errors += f", in features {number['features']}"
         lines.append(f"{name:>{width}} {value} {number['unit']}{errors}")
     return "\n".join(lines)
