@@ -66,12 +66,10 @@ def test_transfers_are_counted_by_the_class_that_was_asked_for():
 
 
 def test_both_kinds_of_model_are_compared_on_the_same_terms():
-    import zoo
     from zoo import layers, networks
 
     examples = data.load("digits", "train")
-    reader = Reader(examples, epochs=12)
-    assert reader.accuracy(data.load("digits", "test")) > 0.8
+    reader = Reader.stored((8, 8, 1))
     likelihood = layers.Bernoulli((8, 8, 1))
     posterior = layers.DiagonalNormal(2)
     autoencoder = zoo.Autoencoder(networks.MLP((8,), 2), networks.MLP((8,), 64), likelihood)
@@ -87,6 +85,11 @@ def test_both_kinds_of_model_are_compared_on_the_same_terms():
 
 
 # -- Sample quality
+
+
+def test_a_reader_learns_to_read():
+    train, test = data.load("digits", "train"), data.load("digits", "test")
+    assert Reader(train, epochs=12, hidden_units=64).accuracy(test) > 0.75
 
 
 def test_frechet_distance_is_that_of_the_definition():
@@ -122,7 +125,7 @@ def test_quality_of_a_trained_model_is_better_than_of_an_untrained_one():
     untrained = zoo.VAE(zoo.networks.MLP((8,), posterior.num_params), zoo.networks.MLP((8,), likelihood.num_params), posterior, likelihood)
     good, bad = (generation.quality(model, examples, reader) for model in (zoo.load("vae_digits"), untrained))
     assert good["fid"]["value"] < 0.5 * bad["fid"]["value"]
-    assert good["precision"]["value"] > bad["precision"]["value"] and good["recall"]["value"] > 0.1
+    assert good["recall"]["value"] > bad["recall"]["value"] and good["precision"]["value"] > 0.3
     assert good["fid"]["num_examples"] == 297 and "of the digits classifier (0.9" in good["fid"]["features"]
 
 

@@ -62,7 +62,7 @@ def program_that(directory, text):
 
 
 @pytest.fixture(scope="module", params=["stand-in", "tensorflow_model_server"])
-def running(request, base, tmp_path_factory):
+def running(request, tmp_path_factory):
     """`zoo serve`: what it printed until the models were ready, and its two ports."""
     path = os.environ["PATH"]
     if request.param == "stand-in":
@@ -72,6 +72,7 @@ def running(request, base, tmp_path_factory):
         path = program_that(tmp_path_factory.mktemp("bin") / "bin", stand_in)
     elif shutil.which(server.PROGRAM) is None:
         pytest.skip(f"needs {server.PROGRAM} on the path")
+    base = request.getfixturevalue("base")  # not before it is known that there is a server
     rest, grpc = free_ports()
     command = [sys.executable, "-m", "zoo.cli", "serve", str(base), "--rest-port", str(rest), "--grpc-port", str(grpc)]
     process = subprocess.Popen(command, env={**os.environ, "PATH": path}, stdout=subprocess.PIPE, text=True, cwd=ROOT)

@@ -86,8 +86,8 @@ def _findings(directory):
     yield "a warm-up request for every signature, and an answer", problem or _refusal(answers, warm)
     try:
         expected, model_problem = _python_answers(directory, inputs), None
-    except ValueError as error:
-        expected, model_problem = {}, str(error)
+    except Exception as error:  # the model may be anyone's
+        expected, model_problem = {}, f"{error} ({type(error).__name__})"
     for name in inputs:
         cases = [f"{rows}/{name}" for rows in BATCHES]
         refusal = _refusal(answers, cases)
@@ -134,10 +134,14 @@ def _ask(directory, questions):
         asked, answered = Path(scratch) / "questions.npz", Path(scratch) / "answers.npz"
         np.savez(asked, **{f"{case}/{name}": array for case, inputs in questions.items() for name, array in inputs.items()})
         command = [sys.executable, "-I", runtime.__file__, str(directory), str(asked), str(answered)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
-        if done.returncode or not answered.is_file():
-            last = done.stderr.strip().splitlines()[-1:] or [f"it ended with status {done.returncode}"]
-            raise ValueError(last[0])
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
+        except subprocess.TimeoutExpired:
+            raise ValueError(f"its process did not end within {SECONDS} seconds") from None
+        if done.returncode == 1:  # its own words
+            raise ValueError(done.stderr.strip().splitlines()[-1])
+        if done.returncode:
+            raise ValueError(f"its process ended with status {done.returncode}")
         answers = {}
         with np.load(answered) as archive:
             for key in set(archive.files) - {"modules"}:

@@ -9,6 +9,7 @@ import time
 import urllib.request
 from pathlib import Path
 
+from zoo.files import write_atomically
 from zoo.serving import configuration
 
 PROGRAM = "tensorflow_model_server"
@@ -45,7 +46,7 @@ def serve(base, *, rest_port=configuration.REST_PORT, grpc_port=configuration.GR
     with tempfile.TemporaryDirectory() as scratch:
         # A server wants absolute paths, and those in the file are the image's.
         relocated = Path(scratch) / configuration.MODELS
-        relocated.write_text(configuration.relocated(base), encoding="utf-8")
+        write_atomically(relocated, configuration.relocated(base).encode())
         process = subprocess.Popen(command(base, relocated, rest_port, grpc_port))
         try:
             _wait_until_ready(process, base, rest_port)
@@ -53,7 +54,8 @@ def serve(base, *, rest_port=configuration.REST_PORT, grpc_port=configuration.GR
             while process.poll() is None:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(POLL_SECONDS)
-                relocated.write_text(configuration.relocated(base), encoding="utf-8")  # a new version, a moved label
+                with contextlib.suppress(ValueError):  # half a file, which someone edits: it stays as it was
+                    write_atomically(relocated, configuration.relocated(base).encode())  # a new version, a moved label
         finally:
             process.terminate()
             process.wait()
