@@ -38,7 +38,7 @@ ALLOWED = {
     "checkpoints": set(),
     "training": {"checkpoints", "data", "registry", "replicas", "plots"},
     "evaluation": {"data", "objectives"},
-    "serving": {"cards"},
+    "serving": {"cards", "models"},
     "pretrained": {"cards", "data", "plots", "registry", "evaluation", "serving", "training"},
     "report": {"cards", "data", "evaluation", "networks", "plots", "pretrained", "training"},
     "sweep": {"data", "evaluation", "plots", "registry", "training"},

@@ -11,6 +11,7 @@ graph holds neither compiled functions nor stateful draws.
         assets.extra/card.json                          what is known of the model, and the sha256 of every other file
 """
 
+import importlib
 import importlib.metadata
 import json
 from pathlib import Path
@@ -78,6 +79,8 @@ def read_model(version_directory):
     Raises:
         ValueError: If the export holds no configuration, or one that cannot be built here, or the weights do not fit.
     """
+
+    importlib.import_module("zoo.models")  # what a configuration names has to be registered
     path = Path(version_directory) / CONFIGURATION
     try:
         model = keras.saving.deserialize_keras_object(json.loads(path.read_text(encoding="utf-8")))
