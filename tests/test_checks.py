@@ -194,17 +194,21 @@ def test_a_card_of_another_version_and_missing_warm_up_requests_are_named(base, 
     assert failures(tmp_path / "model") == expected
 
 
-def test_models_without_a_configuration_serve_and_say_so(make_vae, tmp_path, two_signatures):
+@pytest.mark.parametrize("activation", [None, lambda x: x], ids=["unregistered", "without configuration"])
+def test_models_that_cannot_be_built_again_serve_and_say_so(activation, tmp_path, two_signatures, caplog):
     class Unnamed(keras.layers.Layer):
-        def __init__(self, units):
+        def __init__(self, units, activation):
             super().__init__()
-            self.dense = keras.layers.Dense(units)
+            self.dense = keras.layers.Dense(units, activation)
 
         def call(self, x, condition=None):
             return self.dense(keras.ops.reshape(x, (-1, x.shape[-1] if x.shape.rank == 2 else 16)))
 
-    model = zoo.VAE(Unnamed(6), Unnamed(16), zoo.layers.DiagonalNormal(3), zoo.layers.Bernoulli(IMAGE_SHAPE))
-    found = failures(export(model, tmp_path / "model"))
+    parts = (Unnamed(6, activation), Unnamed(16, activation))
+    directory = export(zoo.VAE(*parts, zoo.layers.DiagonalNormal(3), zoo.layers.Bernoulli(IMAGE_SHAPE)), tmp_path / "model")
+    assert (directory / saved_model.CONFIGURATION).exists() == (activation is None)
+    assert ("The export holds no configuration of its Python model" in caplog.text) == (activation is not None)
+    found = failures(directory)
     assert found.keys() == {f"{signature}: equal to the Python model" for signature in ("reconstruct", "encode", "serving_default")}
     assert all("No Python model can be built from" in problem for problem in found.values())
 

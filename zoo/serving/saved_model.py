@@ -14,6 +14,7 @@ graph holds neither compiled functions nor stateful draws.
 import importlib
 import importlib.metadata
 import json
+import logging
 from pathlib import Path
 
 import keras
@@ -24,6 +25,8 @@ from zoo.cards import file_hashes
 from zoo.files import whole_directory
 from zoo.serving import graph, warmup
 from zoo.serving.signatures import DEFAULT_SIGNATURE, made_up_rows, signatures
+
+logger = logging.getLogger("zoo")
 
 CARD = Path("assets.extra") / "card.json"
 CONFIGURATION = Path("assets.extra") / "model.json"
@@ -121,10 +124,11 @@ def _write(model, functions, directory):
 
 
 def _write_configuration(model, directory):
-    """Left out where a part of the user's own has no configuration: such a model serves, and cannot be built again from its files."""
+    """Left out, with a warning, where a part of the user's own has no `get_config`: such an export serves, and nothing more."""
     try:
         configuration = json.dumps(keras.saving.serialize_keras_object(model), indent=1)
-    except NotImplementedError:  # how Keras says that a layer lacks `get_config`
+    except NotImplementedError as error:  # how Keras says so
+        logger.warning("The export holds no configuration of its Python model, so that `zoo check` cannot compare the two: %s", error)
         return
     (directory / CONFIGURATION).write_text(configuration + "\n", encoding="utf-8")
 
