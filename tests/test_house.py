@@ -36,7 +36,7 @@ ALLOWED = {
     "data": set(),
     "plots": set(),
     "checkpoints": set(),
-    "training": {"checkpoints", "data", "registry", "replicas", "plots"},
+    "training": {"checkpoints", "data", "evaluation", "registry", "replicas", "plots"},
     "evaluation": {"data", "objectives"},
     "serving": {"cards", "models"},
     "pretrained": {"cards", "data", "plots", "registry", "evaluation", "serving", "training"},

@@ -48,6 +48,7 @@ def test_a_posterior_that_is_the_prior_holds_nothing(make_vae, images):
     assert "Posterior collapse: 0 of 3 latent dimensions are active" in message and "KL(q || p) is 0.000 nats" in message
     assert "zoo.objectives.FreeBits" in message and "zoo.schedules.Linear" in message
     assert "0 of 3 latent dimensions are active" in latents.table(numbers)
+    assert latents.collapse_of(model, images) == message
 
 
 def test_monitor_logs_every_epoch_and_names_a_collapse_once(make_vae, images, caplog):
@@ -63,7 +64,7 @@ def test_monitor_logs_every_epoch_and_names_a_collapse_once(make_vae, images, ca
 
 def test_a_healthy_model_is_left_alone(model, images):
     numbers = latents.LatentReader(model, images)()
-    assert latents.collapse(numbers) is None
+    assert latents.collapse(numbers) is None and latents.collapse_of(model, images) is None
     assert "KL by dimension, nats:" in latents.table(numbers)
 
 

@@ -167,7 +167,26 @@ def test_aggregate_posterior_shows_the_most_active_dimensions(active, images):
     assert len(titles) == 3 and all("nats" in title for title in titles)
 
 
+def test_factor_maps_show_the_dimensions_that_tell_most(make_vae, monkeypatch):
+    generator = np.random.default_rng(0)
+    factors = np.stack([generator.integers(0, 3, 60), generator.integers(0, 4, 60)], axis=1)
+    codes = generator.normal(size=(60, 4))
+    codes[:, 2] = factors[:, 0] + 0.01 * codes[:, 2]  # z3 is the first factor, z1 nearly
+    codes[:, 0] = factors[:, 0] + 0.3 * codes[:, 0]
+    codes[:, 3] = 1.0  # and z4 nothing
+    monkeypatch.setattr(plots.codes, "means", lambda model, examples: codes)
+    examples = {"image": np.zeros((60, 5, 5, 1), np.uint8), "factors": factors}
+    figure = plots.factor_maps(make_vae(), examples, names=("shape", "scale"))
+    first = next(axis for axis in figure.axes if axis.get_title() == "shape")
+    assert first.get_xlabel() == "$z_{3}$: 100 % explained" and first.get_ylabel().startswith("$z_{1}$")
+    with pytest.raises(ValueError, match="There are 2 factors"):
+        plots.factor_maps(make_vae(), examples, names=("shape",))
+    with pytest.raises(ValueError, match="needs 'factors' beside the images"):
+        plots.factor_maps(make_vae(), {"image": examples["image"]})
+
+
 def test_models_without_one_diagonal_latent_are_refused(make_vae, images):
-    for model in (make_vae(posterior=layers.FullCovarianceNormal(3)),):
+    model = make_vae(posterior=layers.FullCovarianceNormal(3))
+    for plot in (plots.traversals, plots.aggregate_posterior):
         with pytest.raises(ValueError, match="A model with one latent vector of diagonal normals is needed. Received: VAE"):
-            plots.traversals(model, {"image": images})
+            plot(model, {"image": images})

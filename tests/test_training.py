@@ -1,6 +1,7 @@
 import csv
 import dataclasses
 import json
+import logging
 import signal
 import subprocess
 import sys
@@ -251,3 +252,13 @@ def test_the_best_epoch_is_kept_where_the_recipe_says_so(tmp_path):
     assert received == pytest.approx(min(losses), rel=1e-5) and received < losses[-1]
     with pytest.raises(ValueError, match="`keep` must be 'last' or 'best'. Received: keep='first'"):
         dataclasses.replace(run.spec, keep="first")
+
+
+def test_a_run_that_collapsed_says_so(tmp_path, caplog):
+    recipe = tmp_path / "collapsing_digits.py"
+    recipe.write_text(registry.find("vae_digits").path.read_text().replace("zoo.VAE(", "zoo.BetaVAE(\n            beta=1000.0,"))
+    arguments = {"epochs": 20, "hidden_units": (8,), "learning_rate": 3e-2}
+    with caplog.at_level(logging.WARNING, "zoo"):
+        run = Run.open(training.train(recipe, arguments, out=tmp_path / "run", verbose=0))
+    assert "Posterior collapse: 0 of" in run.record["warning"]
+    assert run.record["warning"] in [record.message for record in caplog.records]

@@ -42,6 +42,7 @@ class Sprites:
 
     dtype = np.dtype(np.uint8)
     ndim = 4
+    factor_names = tuple(FACTORS)
     _CHUNK = 5000  # drawn at once: 80 MB of floats for each step of the arithmetic
 
     def __init__(self, factors):

@@ -13,6 +13,7 @@ A run directory holds
 import contextlib
 import importlib.metadata
 import json
+import logging
 import math
 import os
 import platform
@@ -25,6 +26,8 @@ import tensorflow as tf
 from zoo import data, registry, replicas
 from zoo.checkpoints import Checkpoint
 from zoo.files import remove_half_written, write_atomically
+
+logger = logging.getLogger("zoo")
 
 PACKAGES = ("tensorflow", "keras", "tensorflow-probability", "tensorflow-datasets", "numpy")
 
@@ -226,6 +229,7 @@ class Run:
 
     def finish(self, model, checkpoint, validation):
         from zoo import plots
+        from zoo.evaluation import latents
 
         kept = checkpoint.restore_kept(model)
         model.save_weights(self.weights_path)
@@ -234,6 +238,9 @@ class Run:
         numbers = {name: value for name, value in kept.items() if name.startswith("val_")}
         self.record |= {"status": "finished", "epochs": len(checkpoint.history), "kept_epoch": kept["epoch"]}
         self.record |= {"seconds": round(checkpoint.seconds, 1), "numbers": numbers}
+        if message := latents.collapse_of(model, validation):
+            self.record["warning"] = message
+            logger.warning(message)
         self._write_record()
 
     @property

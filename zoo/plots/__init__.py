@@ -4,12 +4,13 @@ import matplotlib
 
 matplotlib.use("Agg")  # no display is needed; a notebook shows the returned figure all the same
 
+from zoo.plots.codes import aggregate_posterior as aggregate_posterior
+from zoo.plots.codes import factor_maps as factor_maps
+from zoo.plots.codes import latent_maps as latent_maps
 from zoo.plots.curves import curves as curves
 from zoo.plots.curves import importance_curve as importance_curve
 from zoo.plots.curves import rate_distortion as rate_distortion
-from zoo.plots.latents import aggregate_posterior as aggregate_posterior
 from zoo.plots.latents import interpolations as interpolations
-from zoo.plots.latents import latent_maps as latent_maps
 from zoo.plots.latents import manifold as manifold
 from zoo.plots.latents import traversals as traversals
 from zoo.plots.sheets import completions as completions
@@ -37,5 +38,7 @@ def pictures(model, examples, directory):
         transfers(model, examples, path=directory / "transfers.png")
     if list(model.latent_shapes.values()) == [(2,)] and "label" in examples:
         latent_maps({"": model}, examples, path=directory / "latent_map.png")
+    if "factors" in examples and set(model.latent_shapes) == {"z"} and model.latent_shapes["z"] != (1,):
+        factor_maps(model, examples, path=directory / "factor_maps.png")
     if getattr(model, "has_kl_per_dim", False) and set(model.latent_shapes) == {"z"} and not hasattr(model, "visible"):
         traversals(model, examples, path=directory / "traversals.png")

@@ -1,36 +1,12 @@
-"""What lies where in the latent space."""
+"""What codes decode to: one dimension moved, the way between two codes, a whole plane."""
 
 import numpy as np
-import tensorflow as tf
 from matplotlib import pyplot as plt
 from PIL import Image
 from scipy import stats
 
+from zoo.plots.codes import drawn, means
 from zoo.plots.sheets import finished, tiled
-from zoo.random import RowNoise
-
-
-def latent_maps(models, examples, num_images=5000, path=None):
-    """Two-dimensional codes (posterior means) of images, coloured by label, one panel a model on axes of its own.
-
-    Args:
-        models: Dict from title to a model with a latent of two dimensions.
-        examples: Dict with "image" and "label".
-    """
-    labels = examples["label"][:num_images]
-    figure, axes = plt.subplots(1, len(models), figsize=(5.2 * len(models) + 0.6, 4.8), squeeze=False, layout="constrained")
-    for axis, (title, model) in zip(axes[0], models.items(), strict=True):
-        parameters = model.latent_parameters(model.standardize({**examples, "image": examples["image"][:num_images]})["image"])
-        z = np.asarray(parameters["loc" if "loc" in parameters else "z"])
-        points = axis.scatter(*z.T, c=labels, cmap="tab10", s=3, linewidths=0, vmin=-0.5, vmax=9.5)
-        axis.add_patch(plt.Circle((0, 0), 2, fill=False, linestyle="--", linewidth=0.8, color="black"))
-        axis.set_aspect("equal", adjustable="datalim")
-        axis.set_title(title, fontsize=10)
-        axis.set_xlabel("$z_1$")
-        axis.set_ylabel("$z_2$")
-    figure.colorbar(points, ax=axes[0].tolist(), ticks=range(10), label="digit")
-    figure.suptitle("Codes of images; the dashed circle holds 86 % of N(0, I)", fontsize=9)
-    return finished(figure, path)
 
 
 def traversals(model, examples, row=0, num_dims=10, num_steps=11, reach=2.5, path=None):
@@ -79,7 +55,7 @@ def interpolations(model, examples, num_rows=6, num_steps=10, path=None):
         num_steps: Codes between and with the two ends.
     """
     images = np.asarray(examples["image"][: 2 * num_rows])
-    codes = _means(model, {"image": images})
+    codes = means(model, {"image": images})
     steps = np.linspace(0.0, 1.0, num_steps)[:, None]
     between = np.concatenate([slerp(a, b, steps) for a, b in zip(codes[::2], codes[1::2], strict=True)])
     decoded = _decoded(model, between).reshape(len(codes) // 2, num_steps, *images.shape[1:])
@@ -126,54 +102,12 @@ def manifold(model, num_steps=20, path=None):
     return finished(figure, path)
 
 
-def aggregate_posterior(model, examples, num_images=1000, num_dims=8, seed=0, path=None):
-    """Draws of q(z|x) over many images beside the prior's density, for the most active dimensions.
-
-    Args:
-        model: A model with one latent vector.
-        examples: As in `traversals`; the first `num_images` are drawn from.
-    """
-    _code(model, examples, 0)
-    z, kl = _drawn(model, examples, num_images, seed)
-    dims = np.argsort(kl)[::-1][:num_dims]
-    columns = min(4, len(dims))
-    shape = -(-len(dims) // columns), columns
-    figure, axes = plt.subplots(*shape, figsize=(2.4 * columns, 1.9 * shape[0] + 0.4), squeeze=False, layout="constrained", sharex=True)
-    line = np.linspace(-4, 4, 161)
-    for axis, dim in zip(axes.flat, dims, strict=False):
-        axis.hist(z[:, dim], bins=np.linspace(-4, 4, 41), density=True, color="0.7")
-        axis.plot(line, stats.norm.pdf(line), linewidth=1.2)
-        axis.set_title(f"$z_{{{dim + 1}}}$: KL {kl[dim]:.2f} nats", fontsize=8)
-        axis.set_yticks([])
-        axis.tick_params(labelsize=7)
-    for axis in axes.flat[len(dims) :]:
-        axis.set_axis_off()
-    figure.suptitle("Draws of q(z|x) over images (grey) and N(0, 1) (line)", fontsize=9)
-    return finished(figure, path)
-
-
 def _code(model, examples, row):
     """The posterior mean of one example [D], the KL of every dimension [D], and the example's condition or None."""
-    if set(model.latent_shapes) != {"z"} or not getattr(model, "has_kl_per_dim", False):
-        raise ValueError(f"A model with one latent vector of diagonal normals is needed. Received: {type(model).__name__}.")
+    kl = drawn(model, examples)[1]
     one = {name: array[row : row + 1] for name, array in examples.items()}
     condition = None if model.condition_shape is None else one.get("condition", one.get("label"))
-    return _means(model, one)[0], _drawn(model, examples)[1], condition
-
-
-def _drawn(model, examples, num_images=300, seed=0):
-    """Draws of q(z|x) [N, D] of the first images, as training sees them, and the KL of every dimension [D]."""
-    data = model.standardize({name: array[:num_images] for name, array in examples.items()})
-    noise = RowNoise.of_seed(seed, len(next(iter(data.values()))))
-    out = model(model.prepare({name: tf.convert_to_tensor(array) for name, array in data.items()}, noise), noise=noise)
-    return out.z[0].numpy(), np.mean(model.kl_per_dim(out), axis=0)
-
-
-def _means(model, examples):
-    """Posterior means of images as they are given: [N, D]."""
-    condition = None if model.condition_shape is None else examples.get("condition", examples.get("label"))
-    parameters = model.latent_parameters(np.asarray(examples["image"]), condition)
-    return np.asarray(parameters["loc" if "loc" in parameters else "z"])
+    return means(model, one)[0], kl, condition
 
 
 def _decoded(model, codes, condition=None):

@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 
 from zoo import cards, data, plots, pretrained
-from zoo.evaluation.latents import LatentReader, most_information
+from zoo.evaluation.latents import LatentReader, is_readable, most_information
 from zoo.files import write_atomically
 from zoo.report import explorer
 from zoo.training import Run
@@ -91,10 +91,7 @@ def _examples(recipe, data_dir):
 
 
 def _latents(model, examples):
-    try:
-        return None if examples is None else LatentReader(model, examples, NUM_EXAMPLES)()
-    except ValueError:  # several latents, or none
-        return None
+    return LatentReader(model, examples, NUM_EXAMPLES)() if examples is not None and is_readable(model) else None
 
 
 def _history(run):
@@ -160,6 +157,8 @@ def _pictures(model, examples):
         if getattr(model, "has_kl_per_dim", False) and set(model.latent_shapes) == {"z"} and not completes:
             with_images.append((plots.traversals, "One dimension of a code moved at a time"))
             with_images.append((plots.aggregate_posterior, "Aggregate posterior and prior"))
+            if "factors" in examples and model.latent_shapes["z"] != (1,):
+                with_images.append((plots.factor_maps, "Codes coloured by factor"))
             if model.condition_shape is None:
                 with_images.append((plots.interpolations, "Between the codes of two images"))
         draws += [(function, caption, {"examples": examples}) for function, caption in with_images]

@@ -1,0 +1,118 @@
+"""Where the codes of images lie in the latent space."""
+
+import numpy as np
+import tensorflow as tf
+from matplotlib import pyplot as plt
+from scipy import stats
+
+from zoo.plots.sheets import finished
+from zoo.random import RowNoise
+
+
+def latent_maps(models, examples, num_images=5000, path=None):
+    """Two-dimensional codes (posterior means) of images, coloured by label, one panel a model on axes of its own.
+
+    Args:
+        models: Dict from title to a model with a latent of two dimensions.
+        examples: Dict with "image" and "label".
+    """
+    labels = examples["label"][:num_images]
+    figure, axes = plt.subplots(1, len(models), figsize=(5.2 * len(models) + 0.6, 4.8), squeeze=False, layout="constrained")
+    for axis, (title, model) in zip(axes[0], models.items(), strict=True):
+        z = means(model, {"image": examples["image"][:num_images]})
+        points = axis.scatter(*z.T, c=labels, cmap="tab10", s=3, linewidths=0, vmin=-0.5, vmax=9.5)
+        axis.add_patch(plt.Circle((0, 0), 2, fill=False, linestyle="--", linewidth=0.8, color="black"))
+        axis.set_aspect("equal", adjustable="datalim")
+        axis.set_title(title, fontsize=10)
+        axis.set_xlabel("$z_1$")
+        axis.set_ylabel("$z_2$")
+    figure.colorbar(points, ax=axes[0].tolist(), ticks=range(10), label="digit")
+    figure.suptitle("Codes of images; the dashed circle holds 86 % of N(0, I)", fontsize=9)
+    return finished(figure, path)
+
+
+def factor_maps(model, examples, names=None, num_images=5000, path=None):
+    """Codes (posterior means) of images coloured by the ground-truth factors, a panel each, on the two dimensions that tell most of it.
+
+    What a dimension tells of a factor is the share of its variance that the factor explains: Var(E[z | factor]) / Var(z).
+
+    Args:
+        model: A model with one latent vector of two dimensions or more.
+        examples: Dict with "image" and "factors" [N, K].
+        names: Of the factors, in the order of their columns; by default those that the images know.
+
+    Raises:
+        ValueError: If the examples have no factors, the names are not one a factor, or the latent has one dimension.
+    """
+    if "factors" not in examples:
+        raise ValueError(f"A map of factors needs 'factors' beside the images. Received: {sorted(examples)}.")
+    factors = np.asarray(examples["factors"][:num_images])
+    names = list(names or getattr(examples["image"], "factor_names", [f"factor {i + 1}" for i in range(factors.shape[1])]))
+    if len(names) != factors.shape[1]:
+        raise ValueError(f"There are {factors.shape[1]} factors. Received: names={names}.")
+    codes = means(model, {name: array[:num_images] for name, array in examples.items()})
+    if codes.shape[1] < 2:
+        raise ValueError("A map needs a latent of two dimensions or more. Received: one.")
+    figure, axes = plt.subplots(1, len(names), figsize=(3.1 * len(names), 2.9), squeeze=False, layout="constrained")
+    for axis, name, values in zip(axes[0], names, factors.T, strict=True):
+        told = _variance_explained(codes, values)
+        dims = np.argsort(told)[::-1][:2]
+        points = axis.scatter(*codes[:, dims].T, c=values, cmap="viridis", s=2, linewidths=0)
+        figure.colorbar(points, ax=axis, shrink=0.8, label=f"{name} (number of its value)").ax.tick_params(labelsize=7)
+        axis.set_xlabel(f"$z_{{{dims[0] + 1}}}$: {100 * told[dims[0]]:.0f} % explained", fontsize=8)
+        axis.set_ylabel(f"$z_{{{dims[1] + 1}}}$: {100 * told[dims[1]]:.0f} % explained", fontsize=8)
+        axis.set_title(name, fontsize=9)
+        axis.tick_params(labelsize=7)
+    figure.suptitle("Codes coloured by factor, on the two dimensions whose variance the factor explains best", fontsize=9)
+    return finished(figure, path)
+
+
+def _variance_explained(codes, values):
+    """Share of each code's variance [D] that knowing the factor's value [N] explains; 0 of a code that is constant."""
+    variance = codes.var(axis=0)
+    _, groups, counts = np.unique(values, return_inverse=True, return_counts=True)
+    group_means = np.stack([np.bincount(groups, weights=code) / counts for code in codes.T], axis=1)  # [values, D]
+    between = np.average((group_means - codes.mean(axis=0)) ** 2, axis=0, weights=counts)
+    return np.divide(between, variance, out=np.zeros_like(between), where=variance > 0)
+
+
+def aggregate_posterior(model, examples, num_images=1000, num_dims=8, seed=0, path=None):
+    """Draws of q(z|x) over many images beside the prior's density, for the most active dimensions.
+
+    Args:
+        model: A model with one latent vector.
+        examples: As in `traversals`; the first `num_images` are drawn from.
+    """
+    z, kl = drawn(model, examples, num_images, seed)
+    dims = np.argsort(kl)[::-1][:num_dims]
+    columns = min(4, len(dims))
+    shape = -(-len(dims) // columns), columns
+    figure, axes = plt.subplots(*shape, figsize=(2.4 * columns, 1.9 * shape[0] + 0.4), squeeze=False, layout="constrained", sharex=True)
+    line = np.linspace(-4, 4, 161)
+    for axis, dim in zip(axes.flat, dims, strict=False):
+        axis.hist(z[:, dim], bins=np.linspace(-4, 4, 41), density=True, color="0.7")
+        axis.plot(line, stats.norm.pdf(line), linewidth=1.2)
+        axis.set_title(f"$z_{{{dim + 1}}}$: KL {kl[dim]:.2f} nats", fontsize=8)
+        axis.set_yticks([])
+        axis.tick_params(labelsize=7)
+    for axis in axes.flat[len(dims) :]:
+        axis.set_axis_off()
+    figure.suptitle("Draws of q(z|x) over images (grey) and N(0, 1) (line)", fontsize=9)
+    return finished(figure, path)
+
+
+def drawn(model, examples, num_images=300, seed=0):
+    """Draws of q(z|x) [N, D] of the first images, as training sees them, and the KL of every dimension [D]."""
+    if set(model.latent_shapes) != {"z"} or not getattr(model, "has_kl_per_dim", False):
+        raise ValueError(f"A model with one latent vector of diagonal normals is needed. Received: {type(model).__name__}.")
+    data = model.standardize({name: array[:num_images] for name, array in examples.items()})
+    noise = RowNoise.of_seed(seed, len(next(iter(data.values()))))
+    out = model(model.prepare({name: tf.convert_to_tensor(array) for name, array in data.items()}, noise), noise=noise)
+    return out.z[0].numpy(), np.mean(model.kl_per_dim(out), axis=0)
+
+
+def means(model, examples):
+    """Posterior means of images as they are given: [N, D]."""
+    condition = None if model.condition_shape is None else examples.get("condition", examples.get("label"))
+    parameters = model.latent_parameters(np.asarray(examples["image"]), condition)
+    return np.asarray(parameters["loc" if "loc" in parameters else "z"])
