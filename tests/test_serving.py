@@ -179,8 +179,8 @@ def test_answers_that_differ_are_not_written(make_vae, tmp_path, monkeypatch):
     model = make_vae()
     write = saved_model._write
 
-    def write_and_change(model, functions, directory):
-        write(model, functions, directory)
+    def write_and_change(model, functions, directory, packed):
+        write(model, functions, directory, packed)
         bias = model.decoder.stack[-1].bias
         bias.assign(bias + 1.0)
 

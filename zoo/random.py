@@ -47,9 +47,19 @@ def threefry(key, counter):
     Returns:
         Pair of uint32 tensors of the broadcast shape.
     """
-    k0, k1 = key
+    words = [tf.convert_to_tensor(word) for word in (*key, *counter)]
+    shape = functools.reduce(tf.broadcast_static_shape, [word.shape for word in words])
+    results = _twenty_rounds(*words)
+    for result in results:
+        result.set_shape(shape)
+    return results
+
+
+# One function of a graph, however often it is called and whatever the shapes: its 300 nodes would be most of an exported file.
+@functools.partial(tf.function, input_signature=[tf.TensorSpec(None, tf.uint32)] * 4, autograph=False)
+def _twenty_rounds(k0, k1, x0, x1):
     keys = (k0, k1, k0 ^ k1 ^ tf.constant(0x1BD11BDA, tf.uint32))
-    x0, x1 = counter[0] + k0, counter[1] + k1
+    x0, x1 = x0 + k0, x1 + k1
     for group in range(5):
         for distance in ((13, 15, 26, 6), (17, 29, 16, 24))[group % 2]:
             x0 = x0 + x1

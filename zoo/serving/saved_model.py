@@ -24,6 +24,8 @@ import tensorflow as tf
 from zoo.cards import file_hashes
 from zoo.files import whole_directory
 from zoo.serving import graph, warmup
+from zoo.serving.compact import compact
+from zoo.serving.packed import PackedWeights, unpack
 from zoo.serving.signatures import DEFAULT_SIGNATURE, made_up_rows, signatures
 
 logger = logging.getLogger("zoo")
@@ -31,15 +33,18 @@ logger = logging.getLogger("zoo")
 CARD = Path("assets.extra") / "card.json"
 CONFIGURATION = Path("assets.extra") / "model.json"
 CHECK_ROWS = 3
+PACKED = "weights/packed/.ATTRIBUTES/VARIABLE_VALUE"
 
 
-def export(model, directory, *, version=None, card=None):
+def export(model, directory, *, version=None, card=None, packed=False):
     """Writes `<directory>/<version>/`, beside its place at first and renamed when it was checked.
 
     Args:
         model: A model of the zoo.
         directory: The model's directory, as in TF Serving's `base_path`; its name is the name under which the model is served.
         version: Positive integer; by default the next one.
+        packed: Whether the weights lie packed in the file, in a quarter of the space; they have to be rounded already
+            (`zoo.serving.packed.round_weights`).
         card: Dict of what is known of the model, kept in `assets.extra/card.json` with the version and the files' sha256.
 
     Returns:
@@ -60,7 +65,7 @@ def export(model, directory, *, version=None, card=None):
     functions = {name: signature.traced() for name, signature in answered.items()}
     requests = {name: made_up_rows(signature.inputs, 1) for name, signature in answered.items()}
     with whole_directory(target) as beside:
-        _write(model, functions, beside)
+        _write(model, functions, beside, packed)
         _check({name: (functions[name], made_up_rows(signature.inputs, CHECK_ROWS)) for name, signature in answered.items()}, beside)
         warmup.write(beside, directory.resolve().name, {**requests, "serving_default": requests[DEFAULT_SIGNATURE]})
         _write_configuration(model, beside)
@@ -105,7 +110,11 @@ def read_weights(model, version_directory):
     prefix = Path(version_directory) / "variables" / "variables"
     try:
         reader = tf.train.load_checkpoint(str(prefix))
-        values = [reader.get_tensor(f"model_weights/{i}/.ATTRIBUTES/VARIABLE_VALUE") for i in range(len(model.weights))]
+        if reader.has_tensor(PACKED):
+            packed = reader.get_tensor(PACKED)
+            values = [unpack(p, w.shape, w.dtype) for p, w in zip(packed, model.weights, strict=True)]
+        else:
+            values = [reader.get_tensor(f"model_weights/{i}/.ATTRIBUTES/VARIABLE_VALUE") for i in range(len(model.weights))]
         for weight, value in zip(model.weights, values, strict=True):
             weight.assign(value)
     except (tf.errors.OpError, ValueError) as error:
@@ -116,11 +125,16 @@ def _next_version(directory):
     return max(versions(directory), default=0) + 1
 
 
-def _write(model, functions, directory):
+def _write(model, functions, directory, packed):
     module = tf.Module()
     # In the order of `model.weights`: where `read_weights` finds them.
-    module.model_weights = [weight.value for weight in model.weights]
+    variables = [weight.value for weight in model.weights]
+    if packed:
+        module.weights = PackedWeights(variables)
+    else:
+        module.model_weights = variables
     tf.saved_model.save(module, str(directory), {**functions, "serving_default": functions[DEFAULT_SIGNATURE]})
+    compact(directory)
 
 
 def _write_configuration(model, directory):
