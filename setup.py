@@ -19,7 +19,12 @@ setup(
     packages=[*find_packages(include=["zoo", "zoo.*", "recipes"]), "zoo.saved_models"],
     # The stored models lie at the top of the checkout, and inside the package once installed.
     package_dir={"zoo.saved_models": "saved_models"},
-    package_data={"zoo.saved_models": ["**/*"], "zoo.report": ["page.html", "explorer.js"], "zoo.evaluation": ["classifiers/*"]},
+    package_data={
+        "zoo.saved_models": ["**/*"],
+        "zoo": ["index.json"],
+        "zoo.report": ["page.html", "explorer.js"],
+        "zoo.evaluation": ["classifiers/*"],
+    },
     install_requires=[
         "tensorflow>=2.21,<2.22",
         "keras>=3.15,<3.16",

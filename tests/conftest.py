@@ -1,6 +1,7 @@
 """Fixtures that several test files share."""
 
 import os
+import shutil
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -48,6 +49,29 @@ def images():
     images = (rows.reshape(40, 4, 4, 1) * 255).astype(np.uint8)
     images.setflags(write=False)
     return images
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory):
+    """A directory of stored models with one model, and the run that it was pushed from."""
+    from zoo import pretrained, training
+
+    directory = tmp_path_factory.mktemp("store")
+    run = training.train("vae_digits", {"epochs": 3, "hidden_units": (16,)}, out=directory / "run", verbose=0)
+    card = pretrained.push(run, num_samples=20, root=directory / "models", allow_dirty=True, verbose=0)
+    return directory, run, card
+
+
+@pytest.fixture
+def models(store, tmp_path, monkeypatch):
+    """A copy of the store that `zoo.load` finds, free to be damaged."""
+    from zoo import cards, hub
+
+    monkeypatch.setattr(hub, "INDEX", tmp_path / "index.json")
+    hub.INDEX.write_text("{}")
+    root = shutil.copytree(store[0] / "models", tmp_path / "models")
+    monkeypatch.setattr(cards, "roots", lambda: [root])
+    return root
 
 
 @pytest.fixture(scope="session")

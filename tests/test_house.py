@@ -39,10 +39,25 @@ ALLOWED = {
     "training": {"checkpoints", "data", "evaluation", "registry", "replicas", "plots"},
     "evaluation": {"data", "objectives"},
     "serving": {"cards", "models"},
-    "pretrained": {"cards", "data", "plots", "registry", "evaluation", "serving", "training"},
+    "hub": {"cards"},
+    "pretrained": {"cards", "hub", "data", "plots", "registry", "evaluation", "serving", "training"},
+    "verify": {"cards", "data", "evaluation", "hub", "pretrained", "registry"},
     "report": {"cards", "data", "evaluation", "networks", "plots", "pretrained", "training"},
     "sweep": {"data", "evaluation", "plots", "registry", "training"},
-    "cli": {"cards", "data", "evaluation", "plots", "pretrained", "registry", "replicas", "report", "serving", "sweep", "training"},
+    "cli": {
+        "cards",
+        "data",
+        "evaluation",
+        "plots",
+        "pretrained",
+        "registry",
+        "replicas",
+        "report",
+        "serving",
+        "sweep",
+        "training",
+        "verify",
+    },
 }
 STANDARD_LIBRARY_ONLY = ("recipe", "registry", "cards", "files", "__init__")
 

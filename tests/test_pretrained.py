@@ -6,25 +6,9 @@ import numpy as np
 import pytest
 
 import zoo
-from zoo import cards, data, pretrained, registry, training
+from zoo import cards, cli, data, hub, pretrained, registry, training
+from zoo.serving.packed import round_weights
 from zoo.training import Run
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    """A directory of stored models with one model, and the run that it was pushed from."""
-    directory = tmp_path_factory.mktemp("store")
-    run = training.train("vae_digits", {"epochs": 3, "hidden_units": (16,)}, out=directory / "run", verbose=0)
-    card = pretrained.push(run, num_samples=20, root=directory / "models", allow_dirty=True, verbose=0)
-    return directory, run, card
-
-
-@pytest.fixture
-def models(store, tmp_path, monkeypatch):
-    """A copy of the store that `zoo.load` finds, free to be damaged."""
-    root = shutil.copytree(store[0] / "models", tmp_path / "models")
-    monkeypatch.setattr(cards, "roots", lambda: [root])
-    return root
 
 
 def test_card_says_what_was_run_on_what_with_which_result(store):
@@ -55,6 +39,7 @@ def test_card_says_what_was_run_on_what_with_which_result(store):
 
 def test_loaded_model_is_the_trained_one_and_ready(store, models):
     trained, loaded = Run.open(store[1]).load_model(), zoo.load("vae_digits")
+    round_weights(trained)
     images = data.load("digits", "test")["image"]
     np.testing.assert_array_equal(loaded.reconstruct(images), trained.reconstruct(images))
     assert loaded.evaluate(images, batch_size=99, verbose=0) == trained.evaluate(images, batch_size=99, verbose=0)
@@ -73,8 +58,54 @@ def test_versions_add_up_and_the_card_names_the_newest(store, models):
     assert card["version"] == 2 and card["numbers"]["nll"]["num_samples"] == 5
     for version in (None, 1, 2):
         zoo.load("vae_digits", version)
-    with pytest.raises(ValueError, match="'vae_digits' has no version 3. The newest is 2"):
+    with pytest.raises(ValueError, match="'vae_digits' has no version 3. Its versions are 1, 2."):
         zoo.load("vae_digits", 3)
+
+
+def test_a_stored_model_is_measured_and_written_again(store, models, monkeypatch, capsys):
+    before = zoo.load("vae_digits")
+    arguments = ["push", "vae_digits", "--num-samples", "5", "--root", str(models), "--replace"]
+    assert cli.main(arguments) == 0 and "Stored: version 2 of vae_digits" in capsys.readouterr().out
+    card = cards.find_card("vae_digits")
+    assert cards.versions(models / "vae_digits") == [2] and card["version"] == 2 and card["evaluation"]["num_samples"] == 5
+    for key in pretrained.ORIGIN:
+        assert card[key] == store[2][key]
+    assert card["numbers"]["kl"] == pytest.approx(store[2]["numbers"]["kl"])
+    for received, expected in zip(zoo.load("vae_digits").weights, before.weights, strict=True):
+        np.testing.assert_array_equal(received, expected)  # rounding happens once
+    with pytest.raises(ValueError, match="A stored model is not averaged with runs"):
+        pretrained.push("vae_digits", store[1], root=models)
+
+
+def test_a_mean_over_runs_stays_one_when_its_first_is_measured_again(models):
+    before = {"nll": {"value": 2.0, "unit": "nats", "values": [1.0, 3.0], "stderr_runs": 1.0, "runs": [{"seed": 0}, {"seed": 1}]}}
+    numbers = {"nll": {"value": 1.5, "unit": "nats"}, "kl": {"value": 4.0, "unit": "nats"}}
+    received = pretrained._measured_again(before, numbers)
+    assert received["kl"] == numbers["kl"]
+    assert received["nll"] == {**before["nll"], "value": 2.25, "values": [1.5, 3.0], "stderr_runs": pytest.approx(0.75)}
+
+
+def test_a_readme_tells_what_the_card_knows(store, models):
+    text, card = (models / "vae_digits" / "README.md").read_text(), store[2]
+    for part in (
+        "# vae_digits",
+        registry.find("vae_digits").docstring().splitlines()[0],
+        "![samples](samples.png)",
+        f"| `nll` | {card['numbers']['nll']['value']:.4f} | nats | test | 297 images; 20 samples each, effective",
+        "`hidden_units=[16]`",
+        f"test `{card['data']['sha256']['test']}`",
+        "3 of 200; the weights are those after epoch 3",
+        card["git"],
+        "Apache-2.0",
+        'zoo.load("vae_digits")',
+    ):
+        assert part in text, part
+
+
+def test_storing_into_the_checkout_renews_the_index(store, models, tmp_path, monkeypatch):
+    monkeypatch.setattr(hub, "INDEX", tmp_path / "index.json")
+    pretrained.push(store[1], num_samples=2, root=models, allow_dirty=True, verbose=0)
+    assert hub.read_index()["vae_digits"].keys() == {"1", "2"}
 
 
 def test_several_runs_are_averaged_and_the_first_is_stored(store, models, tmp_path):
@@ -86,14 +117,16 @@ def test_several_runs_are_averaged_and_the_first_is_stored(store, models, tmp_pa
     assert nll["value"] == pytest.approx((first + second) / 2) and nll["stderr_runs"] == pytest.approx(abs(first - second) / 2)
     assert nll["runs"] == [{"seed": 0}, {"seed": 1}] and card["seed"] == 0
     assert "2 runs" in cards.headline(card, "nll") and "3 of 200 epochs" in cards.headline(card, "nll")
-    np.testing.assert_array_equal(zoo.load("vae_digits").get_weights()[0], Run.open(store[1]).load_model().get_weights()[0])
+    trained = Run.open(store[1]).load_model()
+    round_weights(trained)
+    np.testing.assert_array_equal(zoo.load("vae_digits").get_weights()[0], trained.get_weights()[0])
 
 
 def test_numbers_given_other_parts_of_an_image_stay_on_the_card(store, models):
     """One recipe measures 1, 2 or 3 quadrants: the newest version's card tells all of them, and which version each is of."""
     path = models / "vae_digits" / "card.json"
     card = json.loads(path.read_text())
-    number = {"value": 50.0, "unit": "nats", "stderr_images": 0.1}
+    number = {"value": 50.0, "unit": "nats", "stderr_images": 0.1, "num_examples": 297, "split": "test"}
     path.write_text(
         json.dumps({**card, "arguments": {**card["arguments"], "seed": 5}, "numbers": {"conditional_nll_q2": number, "kl": number}})
     )
@@ -115,6 +148,7 @@ def test_targets_are_runs_or_recipes(store, models):
 
 def test_absent_weights_are_told(monkeypatch, tmp_path):
     monkeypatch.setattr(cards, "roots", lambda: [tmp_path])
+    monkeypatch.setattr(hub, "read_index", dict)
     with pytest.raises(ValueError, match="Recipe 'vae_digits' has no stored weights. Train it with `zoo train vae_digits`"):
         zoo.load("vae_digits")
     with pytest.raises(ValueError, match="Did you mean 'vae_digits'"):
@@ -133,7 +167,7 @@ def test_damaged_files_are_told(models, file):
     with pytest.raises(ValueError, match=rf"{path.name}' is missing"):
         zoo.load("vae_digits")
     shutil.rmtree(models / "vae_digits" / "1")
-    with pytest.raises(ValueError, match="The files of version 1 are missing"):
+    with pytest.raises(ValueError, match="The files of version 1 of 'vae_digits' are missing"):
         zoo.load("vae_digits")
 
 

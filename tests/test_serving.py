@@ -10,9 +10,10 @@ import tensorflow as tf
 import zoo
 from tests.conftest import IMAGE_SHAPE
 from zoo import layers
+from zoo.cards import versions
 from zoo.random import RowNoise
 from zoo.serving import graph, saved_model
-from zoo.serving.saved_model import export, versions
+from zoo.serving.saved_model import export
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,10 @@ def read_card(directory):
     Raises:
         ValueError: If it cannot be read, or is another recipe's.
     """
-    path = Path(directory) / "card.json"
+    return _read(Path(directory) / "card.json", Path(directory).name)
+
+
+def _read(path, recipe):
     try:
         card = json.loads(path.read_text(encoding="utf-8"))
         for key in ("recipe", "version", "arguments", "numbers", "files"):
@@ -35,9 +38,20 @@ def read_card(directory):
         raise ValueError(
             f"The card {str(path)!r} is damaged ({type(error).__name__}: {error}). Restore it, or push the run again."
         ) from None
-    if card["recipe"] != path.parent.name:
+    if card["recipe"] != recipe:
         raise ValueError(f"The card {str(path)!r} belongs to another recipe. Received: {card['recipe']!r}.")
     return card
+
+
+def read_version_card(version_directory):
+    """The card that lies in a version's directory, as `read_card` reads the newest one's."""
+    return _read(Path(version_directory) / "assets.extra" / "card.json", Path(version_directory).parent.name)
+
+
+def versions(directory):
+    """The versions in a model's directory, ascending."""
+    directory = Path(directory)
+    return sorted(int(child.name) for child in directory.iterdir() if child.name.isdigit()) if directory.is_dir() else []
 
 
 def find_card(name):
@@ -96,6 +110,81 @@ def _cell(label, number):
     errors = {"stderr_images": "images", "stderr_sampling": "noise", "stderr_runs": f"{len(number.get('values', ()))} runs"}
     shown = [f" ± {number[key]:.{_digits(number)}f} ({name})" for key, name in errors.items() if key in number]
     return f"{label} {value_shown(number)}{''.join(shown)}"
+
+
+def readme(card, about, pictures):
+    """A stored model's README.md: what a person reads of a card.
+
+    Args:
+        card: Dict.
+        about: The recipe's docstring.
+        pictures: Names of the image files beside.
+    """
+    title, _, body = about.partition("\n")
+    name, version, training, dataset = card["recipe"], card["version"], card["training"], card["data"]
+    table = ["| number | value | unit | split | how |", "| --- | --- | --- | --- | --- |"]
+    for key, number in card["numbers"].items():
+        value = f"{number['value']:.4f}" if isinstance(number["value"], float) else f"{number['value']} of {number['of']}"
+        table.append(f"| `{key}` | {value} | {number['unit']} | {number['split']} | {_how(number)} |")
+    made = {
+        "arguments": ", ".join(f"`{key}={value!r}`" for key, value in card["arguments"].items()),
+        "seed": card["seed"],
+        "data": f"{dataset['name']}, {dataset['binarization']}: trained on `{dataset['train']}`, choices by `{dataset['validation']}`, "
+        f"measured on `{dataset['test']}`, once",
+        "sha256 of the images": ", ".join(f"{part} `{digest}`" for part, digest in dataset["sha256"].items()),
+        "epochs": f"{training['epochs']:,} of {training['of']:,}; the weights are those after epoch {training['kept_epoch']:,}",
+        "time": f"{training['seconds'] / 60:.0f} minutes on {training['machine']}, as {training['mode']} in {training['precision']}",
+        "versions": ", ".join(f"{package} {number}" for package, number in card["versions"].items()),
+        "revision": card["git"],
+        "weights": f"{card['parameters']:,}, rounded to a ninetieth of a matrix's standard deviation or finer, and measured so",
+        "license": card["license"],
+    }
+    return "\n".join(
+        [
+            f"# {name}",
+            "",
+            title,
+            "",
+            *(f"![{picture.removesuffix('.png')}]({picture})" for picture in pictures),
+            *([body.rstrip()] if body else []),
+            "",
+            f"## Numbers of version {version}",
+            "",
+            *table,
+            "",
+            f"`zoo verify {name}` recomputes them from the files here.",
+            "",
+            "## How it was made",
+            "",
+            "| | |",
+            "| --- | --- |",
+            *(f"| {key} | {value} |" for key, value in made.items()),
+            "",
+            "## Use",
+            "",
+            "```python",
+            "import zoo",
+            "",
+            f'model = zoo.load("{name}")',
+            "```",
+            "",
+            f"The directories with numbers for names are SavedModels as TF Serving takes them: `zoo serve` the directory above, or "
+            f"`zoo export {name} --out served`.",
+            "",
+        ]
+    )
+
+
+def _how(number):
+    """What a number is a mean of, and its errors."""
+    parts = [f"{number['num_examples']:,} images"]
+    if "num_samples" in number:
+        parts.append(f"{number['num_samples']:,} samples each, effective {number['effective_sample_size']:.0f}")
+    if "values" in number:
+        parts.append(f"mean over {len(number['values'])} runs ({', '.join(f'{value:.4g}' for value in number['values'])})")
+    errors = {"stderr_images": "images", "stderr_sampling": "noise", "stderr_runs": "runs"}
+    parts += [f"± {number[key]:.2g} over {what}" for key, what in errors.items() if key in number]
+    return "; ".join([*parts, *([f"of version {number['version']}"] if "version" in number else [])])
 
 
 def file_hashes(version_directory):

@@ -226,16 +226,34 @@ def _serve(arguments):
     server.serve(arguments.base, rest_port=arguments.rest_port, grpc_port=arguments.grpc_port, on_ready=tell)
 
 
+def _verify(arguments):
+    if bool(arguments.names) == arguments.all:
+        raise ValueError("Name recipes with stored weights, or pass --all.")
+    _start_tensorflow()
+    from zoo import cards, registry, verify
+
+    names = [name for name in registry.list_recipes() if cards.find_card(name)] if arguments.all else arguments.names
+    failed = total = 0
+    for name in names:
+        for row in verify.verify(name, arguments.version, new_seed=arguments.new_seed, data_dir=arguments.data_dir):
+            print(verify.line(row), flush=True)
+            total, failed = total + 1, failed + (row.agrees is False)
+    print(f"{failed} of {total} numbers are not the published ones." if failed else f"All {total} numbers are those that were published.")
+    return 1 if failed else 0
+
+
 def _push(arguments):
     _start_tensorflow()
     from zoo import pretrained
     from zoo.evaluation.likelihood import table
 
     card = pretrained.push(
-        *arguments.runs,
+        *arguments.targets,
         data_dir=arguments.data_dir,
         num_samples=arguments.num_samples,
         root=arguments.root,
+        version=arguments.version,
+        replace=arguments.replace,
         allow_dirty=arguments.allow_dirty,
         verbose=int(sys.stdout.isatty()),
     )
@@ -411,10 +429,30 @@ def _parser():
     sub.add_argument("recipe", metavar="RECIPE")
     sub.add_argument("file", metavar="FILE")
 
+    sub = command("verify", _verify, "recompute the published numbers of stored models from their files")
+    sub.add_argument("names", nargs="*", metavar="RECIPE", help="names of recipes with stored weights")
+    sub.add_argument("--all", action="store_true", help="every recipe with stored weights")
+    sub.add_argument("--version", type=int, metavar="N", help="one version (default: every stored one)")
+    sub.add_argument(
+        "--new-seed",
+        type=int,
+        nargs="?",
+        const=1,
+        metavar="SEED",
+        help="other noise than the card's (default: 1): numbers have to agree to 4 standard errors instead of to rounding",
+    )
+    add_data_dir(sub)
+
     sub = command("push", _push, "measure a finished run on its test split and store it with a card")
     sub.add_argument(
-        "runs", nargs="+", metavar="RUN", help="run directory; of several, such as seeds, the first is stored and all are averaged"
+        "targets",
+        nargs="+",
+        metavar="RUN_OR_RECIPE",
+        help="run directory; of several, such as seeds, the first is stored and all are averaged. "
+        "Or the name of a recipe with stored weights: they are measured and written again",
     )
+    sub.add_argument("--version", type=int, metavar="N", help="of a recipe's name: which of its versions (default: the newest)")
+    sub.add_argument("--replace", action="store_true", help="remove stored versions with the same arguments")
     sub.add_argument("--num-samples", type=int, metavar="S", help="importance samples per image (default: the recipe's, mostly 5000)")
     sub.add_argument("--allow-dirty", action="store_true", help="store a run of uncommitted code all the same")
     sub.add_argument("--root", metavar="DIR", help="directory of stored models (default: saved_models/ of the checkout)")

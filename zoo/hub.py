@@ -46,6 +46,8 @@ def version_directory(name, version=None):
         cards.check_files(local, cards.read_version_card(local / str(version)))
         return local / str(version)
     if str(version) not in index:
+        if version == newest:
+            raise ValueError(f"The files of version {version} of {name!r} are missing: {local / str(version)}.")
         here = cards.versions(local) if local else []
         known = ", ".join(map(str, sorted({*map(int, index), *here})))
         raise ValueError(f"{name!r} has no version {version!r}. Its versions are {known}.")

@@ -15,9 +15,10 @@ import numpy as np
 import tensorflow as tf
 
 from zoo import cards
+from zoo.cards import versions
 from zoo.random import RowNoise, Stream
 from zoo.serving import configuration, graph, runtime, warmup
-from zoo.serving.saved_model import CARD, read_model, versions
+from zoo.serving.saved_model import CARD, read_model
 from zoo.serving.signatures import DEFAULT_SIGNATURE, made_up_rows, row_noise, signatures
 
 BATCHES = (1, 5, 64)

@@ -21,7 +21,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from zoo.cards import file_hashes
+from zoo.cards import file_hashes, versions
 from zoo.files import whole_directory
 from zoo.serving import graph, warmup
 from zoo.serving.compact import compact
@@ -73,12 +73,6 @@ def export(model, directory, *, version=None, card=None, packed=False):
         card = {"versions": _versions(), **(card or {}), "version": version, "files": files}
         (beside / CARD).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
     return target
-
-
-def versions(directory):
-    """The versions in a model's directory, ascending."""
-    directory = Path(directory)
-    return sorted(int(child.name) for child in directory.iterdir() if child.name.isdigit()) if directory.is_dir() else []
 
 
 def read_model(version_directory):

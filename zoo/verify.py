@@ -1,0 +1,95 @@
+"""Published numbers, recomputed from the stored weights by whoever wants to know."""
+
+import time
+from typing import NamedTuple
+
+from zoo import cards, data, hub, pretrained, registry
+from zoo.evaluation.likelihood import evaluate
+
+# How far a number may lie from the published one under the card's seed: machines round differently.
+TOLERANCES = {"nats": 0.01, "bits/dim": 0.001, "share": 0.001, "score": 0.001, "latent dimensions": 0}
+# And under another seed, in its standard errors.
+STANDARD_ERRORS = 4
+
+
+class Row(NamedTuple):
+    """One number, published and recomputed."""
+
+    model: str  # "vae_mnist/1"
+    name: str
+    unit: str
+    published: float
+    recomputed: float
+    tolerance: float | None
+    seconds: float  # of the model's whole evaluation
+
+    @property
+    def agrees(self):
+        """True or False; None where nothing says how far apart they may be."""
+        return None if self.tolerance is None else abs(self.published - self.recomputed) <= self.tolerance
+
+
+def verify(name, version=None, *, new_seed=None, data_dir=None):
+    """Measures a stored model as its card says that it was measured.
+
+    Args:
+        name: Name of a recipe with stored weights.
+        version: Integer; by default every version that is stored.
+        new_seed: Seed of other noise than the card's: importance-sampled numbers then have to lie within 4 of their `stderr_sampling` (of
+            binarization and latents), others within 4 of their standard error over images, and what has neither is told and not judged.
+        data_dir: As in `zoo.data.load`.
+
+    Yields:
+        A `Row` for every number of every version.
+
+    Raises:
+        ValueError: If nothing is stored, or the test images are not those that the card's numbers are of.
+    """
+    newest = hub.version_directory(name, version)
+    versions = cards.versions(newest.parent) if version is None else [version]
+    for each in versions:
+        yield from _verify_version(name, hub.version_directory(name, each), new_seed, data_dir)
+
+
+def _verify_version(name, directory, new_seed, data_dir):
+    start = time.perf_counter()
+    card = cards.read_version_card(directory)
+    dataset = registry.find(name).build(card["arguments"]).dataset
+    model = pretrained.load(name, card["version"])
+    digest = pretrained.sha256(data.load(dataset.name, dataset.test, data_dir=data_dir)["image"])
+    if digest != card["data"]["sha256"]["test"]:
+        raise ValueError(
+            f"The images of {dataset.name!r}, {dataset.test!r}, are not those that {name!r} was measured on: their sha256 is {digest}, "
+            f"and the card says {card['data']['sha256']['test']}."
+        )
+    examples = data.load(dataset.name, dataset.test, data_dir=data_dir, binarization=dataset.binarization)
+    published = {key: number for key, number in card["numbers"].items() if "version" not in number}  # the others are other versions'
+    nll_name = next((key for key in published if key.startswith("conditional_nll")), "nll")
+    protocol = card["evaluation"] if new_seed is None else {**card["evaluation"], "seed": new_seed}
+    recomputed = evaluate(model, examples, split=dataset.test, nll_name=nll_name, verbose=0, **protocol)
+    seconds = time.perf_counter() - start
+    for key, number in published.items():
+        # Of a mean over runs, the first is the stored one's.
+        value = number["values"][0] if "values" in number else number["value"]
+        received = recomputed[key]["value"] if key in recomputed else float("nan")
+        tolerance = _tolerance(number) if new_seed is None else _tolerance_of_noise(number)
+        yield Row(f"{name}/{card['version']}", key, number["unit"], value, received, tolerance, seconds)
+
+
+def _tolerance(number):
+    return TOLERANCES[number["unit"]]
+
+
+def _tolerance_of_noise(number):
+    error = number.get("stderr_sampling", number.get("stderr_images"))
+    return None if error is None else max(STANDARD_ERRORS * error, _tolerance(number))
+
+
+def line(row):
+    """A row as a line of text."""
+    word = {True: "ok  ", False: "FAIL", None: "    "}[row.agrees]
+    within = "not judged" if row.tolerance is None else f"within {row.tolerance:.3g}"
+    return (
+        f"{word}  {row.model:28} {row.name:24} published {row.published:10.4f}  recomputed {row.recomputed:10.4f} {row.unit}"
+        f" ({within}; {row.seconds:.0f} s)"
+    )
