@@ -52,6 +52,7 @@ def recipe(
         epochs=epochs,
         batch_size=batch_size,
         seed=seed,
+        evaluation_samples=1000,
         headline="conditional_nll",
         initialize=lambda model, examples: model.start_at_mean(examples["image"]),
     )

@@ -56,5 +56,6 @@ def recipe(
         epochs=epochs,
         batch_size=batch_size,
         seed=seed,
+        evaluation_samples=1000,
         initialize=lambda model, examples: model.start_at_mean(examples["image"]),
     )

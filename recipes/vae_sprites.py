@@ -48,5 +48,6 @@ def recipe(
         epochs=epochs,
         batch_size=batch_size,
         seed=seed,
+        headline="factor_vae",
         evaluation_samples=20,
     )

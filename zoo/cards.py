@@ -67,6 +67,7 @@ LABELS = {
     "log_likelihood": "log p(x given z)",
     "bits_per_dim": "-log p(x)",
     "accuracy": "accuracy",
+    "factor_vae": "FactorVAE score",
 }
 # Digits after the point, by unit; those of a share are 4.
 DIGITS = {"nats": 2, "bits/dim": 3}

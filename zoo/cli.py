@@ -372,7 +372,7 @@ def _parser():
     sub = command("evaluate", _evaluate, "measure the bound and the importance-sampled -log p(x) on a split")
     add_target(sub)
     sub.add_argument("--split", default="test", help="train, validation, test, or a split of the data set (default: test)")
-    sub.add_argument("--num-samples", type=int, metavar="S", help="importance samples per image (default: the recipe's, mostly 5000)")
+    sub.add_argument("--num-samples", type=int, metavar="S", help="importance samples per image (default: the recipe's)")
     sub.add_argument("--seed", type=int, default=0, help="seed of binarization and latents (default: 0)")
     sub.add_argument(
         "--metrics",
@@ -453,7 +453,7 @@ def _parser():
     )
     sub.add_argument("--version", type=int, metavar="N", help="of a recipe's name: which of its versions (default: the newest)")
     sub.add_argument("--replace", action="store_true", help="remove stored versions with the same arguments")
-    sub.add_argument("--num-samples", type=int, metavar="S", help="importance samples per image (default: the recipe's, mostly 5000)")
+    sub.add_argument("--num-samples", type=int, metavar="S", help="importance samples per image (default: the recipe's)")
     sub.add_argument("--allow-dirty", action="store_true", help="store a run of uncommitted code all the same")
     sub.add_argument("--root", metavar="DIR", help="directory of stored models (default: saved_models/ of the checkout)")
     add_data_dir(sub)

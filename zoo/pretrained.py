@@ -5,6 +5,7 @@ import json
 import shutil
 from pathlib import Path
 
+import keras
 import numpy as np
 
 from zoo import cards, data, hub, plots, registry
@@ -15,13 +16,15 @@ from zoo.serving.packed import round_weights
 from zoo.serving.saved_model import CARD, export, read_weights
 from zoo.training import Run, build
 
+# Of the optimizer that a loaded model is compiled with.
+FINE_TUNING_RATE = 3e-4
 LICENSE = "Apache-2.0"
 # What a card tells of where a model comes from.
 ORIGIN = ("recipe", "arguments", "seed", "data", "training", "versions", "git")
 
 
 def load(name, version=None):
-    """The stored model of a recipe, compiled: ready to encode, sample, evaluate or train further.
+    """The stored model of a recipe, compiled: ready to encode, sample, evaluate or train further (with Adam at 3e-4).
 
     Args:
         name: Name of a recipe with stored weights (`zoo list`).
@@ -45,6 +48,7 @@ def _load(name, version=None):
     card = cards.read_version_card(directory)
     model = build(recipe.build(card["arguments"]))
     read_weights(model, directory)
+    model.compile(keras.optimizers.Adam(FINE_TUNING_RATE))  # the recipe's schedule has come to its end
     return model, card
 
 
