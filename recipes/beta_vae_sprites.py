@@ -59,5 +59,5 @@ def recipe(
         batch_size=batch_size,
         seed=seed,
         headline="factor_vae",
-        evaluation_samples=20,
+        evaluation_samples=10,
     )

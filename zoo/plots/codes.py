@@ -8,6 +8,9 @@ from scipy import stats
 from zoo.plots.sheets import finished
 from zoo.random import RowNoise
 
+# Of posterior means, above which a dimension is active: what a code of less tells is noise.
+ACTIVE_VARIANCE = 0.01
+
 
 def latent_maps(models, examples, num_images=5000, path=None):
     """Two-dimensional codes (posterior means) of images, coloured by label, one panel a model on axes of its own.
@@ -34,7 +37,7 @@ def latent_maps(models, examples, num_images=5000, path=None):
 def factor_maps(model, examples, names=None, num_images=5000, path=None):
     """Codes (posterior means) of images coloured by the ground-truth factors, a panel each, on the two dimensions that tell most of it.
 
-    What a dimension tells of a factor is the share of its variance that the factor explains: Var(E[z | factor]) / Var(z).
+    What an active dimension tells of a factor is the share of its variance that the factor explains: Var(E[z | factor]) / Var(z).
 
     Args:
         model: A model with one latent vector of two dimensions or more.
@@ -58,7 +61,9 @@ def factor_maps(model, examples, names=None, num_images=5000, path=None):
         told = _variance_explained(codes, values)
         dims = np.argsort(told)[::-1][:2]
         points = axis.scatter(*codes[:, dims].T, c=values, cmap="viridis", s=2, linewidths=0)
-        figure.colorbar(points, ax=axis, shrink=0.8, label=f"{name} (number of its value)").ax.tick_params(labelsize=7)
+        bar = figure.colorbar(points, ax=axis, shrink=0.8)
+        bar.set_label("number of the value", fontsize=7)
+        bar.ax.tick_params(labelsize=7)
         axis.set_xlabel(f"$z_{{{dims[0] + 1}}}$: {100 * told[dims[0]]:.0f} % explained", fontsize=8)
         axis.set_ylabel(f"$z_{{{dims[1] + 1}}}$: {100 * told[dims[1]]:.0f} % explained", fontsize=8)
         axis.set_title(name, fontsize=9)
@@ -68,12 +73,12 @@ def factor_maps(model, examples, names=None, num_images=5000, path=None):
 
 
 def _variance_explained(codes, values):
-    """Share of each code's variance [D] that knowing the factor's value [N] explains; 0 of a code that is constant."""
+    """Share of each code's variance [D] that knowing the factor's value [N] explains; 0 of a code that is not active."""
     variance = codes.var(axis=0)
     _, groups, counts = np.unique(values, return_inverse=True, return_counts=True)
     group_means = np.stack([np.bincount(groups, weights=code) / counts for code in codes.T], axis=1)  # [values, D]
     between = np.average((group_means - codes.mean(axis=0)) ** 2, axis=0, weights=counts)
-    return np.divide(between, variance, out=np.zeros_like(between), where=variance > 0)
+    return np.divide(between, variance, out=np.zeros_like(between), where=variance > ACTIVE_VARIANCE)
 
 
 def aggregate_posterior(model, examples, num_images=1000, num_dims=8, seed=0, path=None):
