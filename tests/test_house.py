@@ -241,6 +241,7 @@ def test_wheel_holds_package_recipes_and_stored_models_and_no_tests(tmp_path):
         names = archive.namelist()
         archive.extractall(tmp_path / "site")
     assert {name.split("/")[0] for name in names if "dist-info" not in name} == {"zoo", "recipes"}
-    assert "zoo/saved_models/vae_mnist/card.json" in names and any(name.endswith("LICENSE") for name in names)
+    assert {"zoo/saved_models/vae_mnist/card.json", "zoo/saved_models/vae_digits/README.md", "zoo/index.json"} <= set(names)
+    assert any(name.endswith("LICENSE") for name in names)
     code = "import zoo; assert 'site' in zoo.__file__, zoo.__file__; zoo.load('vae_digits').sample(2)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path / "site")

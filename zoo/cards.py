@@ -134,7 +134,7 @@ def readme(card, about, pictures):
         f"measured on `{dataset['test']}`, once",
         "sha256 of the images": ", ".join(f"{part} `{digest}`" for part, digest in dataset["sha256"].items()),
         "epochs": f"{training['epochs']:,} of {training['of']:,}; the weights are those after epoch {training['kept_epoch']:,}",
-        "time": f"{training['seconds'] / 60:.0f} minutes on {training['machine']}, as {training['mode']} in {training['precision']}",
+        "time": f"{training['seconds'] / 60:.1f} minutes on {training['machine']}, as {training['mode']} in {training['precision']}",
         "versions": ", ".join(f"{package} {number}" for package, number in card["versions"].items()),
         "revision": card["git"],
         "weights": f"{card['parameters']:,}, rounded to a ninetieth of a matrix's standard deviation or finer, and measured so",
