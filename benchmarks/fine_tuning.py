@@ -43,7 +43,7 @@ def fitted(model, train, validation, epochs):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--recipe", default="vae_mnist", help="a stored model of 28x28 images (vae_mnist)")
-    parser.add_argument("--epochs", type=int, default=100, help="at most (100)")
+    parser.add_argument("--epochs", type=int, default=300, help="at most (300)")
     parser.add_argument("--samples", type=int, default=1000, metavar="S", help="importance samples an image (1,000)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures, with machine, date and versions")
     arguments = parser.parse_args()

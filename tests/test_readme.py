@@ -40,6 +40,12 @@ def test_latencies_are_those_that_were_measured():
         assert point["signature"] == "serving_default" or any(cells in line for line in lines)
 
 
+def test_fine_tuning_is_what_was_measured():
+    rows = json.loads((ROOT / "benchmarks" / "results" / "fine_tuning.json").read_text())["rows"]
+    for text in (README, (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")):
+        assert all(f"{row['nll']:.2f}" in text for row in rows.values())
+
+
 @pytest.mark.parametrize("name", registry.list_recipes())
 def test_docstrings_state_the_number_of_the_card(name):
     card, docstring = cards.find_card(name), registry.find(name).docstring()
