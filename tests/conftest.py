@@ -54,11 +54,11 @@ def images():
 @pytest.fixture(scope="session")
 def store(tmp_path_factory):
     """A directory of stored models with one model, and the run that it was pushed from."""
-    from zoo import pretrained, training
+    from zoo import push, training
 
     directory = tmp_path_factory.mktemp("store")
     run = training.train("vae_digits", {"epochs": 3, "hidden_units": (16,)}, out=directory / "run", verbose=0)
-    card = pretrained.push(run, num_samples=20, root=directory / "models", allow_dirty=True, verbose=0)
+    card = push.push(run, num_samples=20, root=directory / "models", allow_dirty=True, verbose=0)
     return directory, run, card
 
 

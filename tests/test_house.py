@@ -40,24 +40,13 @@ ALLOWED = {
     "evaluation": {"data", "objectives"},
     "serving": {"cards", "models"},
     "hub": {"cards"},
-    "pretrained": {"cards", "hub", "data", "plots", "registry", "evaluation", "serving", "training"},
+    "pretrained": {"cards", "hub", "registry", "serving", "training"},
+    "push": {"cards", "data", "evaluation", "hub", "plots", "pretrained", "registry", "serving", "training"},
     "verify": {"cards", "data", "evaluation", "hub", "pretrained", "registry"},
     "report": {"cards", "data", "evaluation", "networks", "plots", "pretrained", "training"},
     "sweep": {"data", "evaluation", "plots", "registry", "training"},
-    "cli": {
-        "cards",
-        "data",
-        "evaluation",
-        "plots",
-        "pretrained",
-        "registry",
-        "replicas",
-        "report",
-        "serving",
-        "sweep",
-        "training",
-        "verify",
-    },
+    "cli": {"cards", "data", "evaluation", "plots", "pretrained", "push", "registry"}
+    | {"replicas", "report", "serving", "sweep", "training", "verify"},
 }
 STANDARD_LIBRARY_ONLY = ("recipe", "registry", "cards", "files", "__init__")
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import zoo
-from zoo import cards, cli, data, hub, pretrained, registry, training
+from zoo import cards, cli, data, hub, pretrained, push, registry, training
 from zoo.serving.packed import round_weights
 from zoo.training import Run
 
@@ -51,7 +51,7 @@ def test_loaded_model_is_the_trained_one_and_ready(store, models):
 
 
 def test_versions_add_up_and_the_card_names_the_newest(store, models):
-    pretrained.push(store[1], num_samples=5, root=models, allow_dirty=True, verbose=0)
+    push.push(store[1], num_samples=5, root=models, allow_dirty=True, verbose=0)
     card = cards.find_card("vae_digits")
     assert card["version"] == 2 and card["numbers"]["nll"]["num_samples"] == 5
     for version in (None, 1, 2):
@@ -66,19 +66,19 @@ def test_a_stored_model_is_measured_and_written_again(store, models, monkeypatch
     assert cli.main(arguments) == 0 and "Stored: version 2 of vae_digits" in capsys.readouterr().out
     card = cards.find_card("vae_digits")
     assert cards.versions(models / "vae_digits") == [2] and card["version"] == 2 and card["evaluation"]["num_samples"] == 5
-    for key in pretrained.ORIGIN:
+    for key in push.ORIGIN:
         assert card[key] == store[2][key]
     assert card["numbers"]["kl"] == pytest.approx(store[2]["numbers"]["kl"])
     for received, expected in zip(zoo.load("vae_digits").weights, before.weights, strict=True):
         np.testing.assert_array_equal(received, expected)  # rounding happens once
     with pytest.raises(ValueError, match="A stored model is not averaged with runs"):
-        pretrained.push("vae_digits", store[1], root=models)
+        push.push("vae_digits", store[1], root=models)
 
 
 def test_a_mean_over_runs_stays_one_when_its_first_is_measured_again(models):
     before = {"nll": {"value": 2.0, "unit": "nats", "values": [1.0, 3.0], "stderr_runs": 1.0, "runs": [{"seed": 0}, {"seed": 1}]}}
     numbers = {"nll": {"value": 1.5, "unit": "nats"}, "kl": {"value": 4.0, "unit": "nats"}}
-    received = pretrained._measured_again(before, numbers)
+    received = push._measured_again(before, numbers)
     assert received["kl"] == numbers["kl"]
     assert received["nll"] == {**before["nll"], "value": 2.25, "values": [1.5, 3.0], "stderr_runs": pytest.approx(0.75)}
 
@@ -102,13 +102,13 @@ def test_a_readme_tells_what_the_card_knows(store, models):
 
 def test_storing_into_the_checkout_renews_the_index(store, models, tmp_path, monkeypatch):
     monkeypatch.setattr(hub, "INDEX", tmp_path / "index.json")
-    pretrained.push(store[1], num_samples=2, root=models, allow_dirty=True, verbose=0)
+    push.push(store[1], num_samples=2, root=models, allow_dirty=True, verbose=0)
     assert hub.read_index()["vae_digits"].keys() == {"1", "2"}
 
 
 def test_several_runs_are_averaged_and_the_first_is_stored(store, models, tmp_path):
     other = training.train("vae_digits", {"epochs": 3, "hidden_units": (16,), "seed": 1}, out=tmp_path / "other", verbose=0)
-    card = pretrained.push(store[1], other, num_samples=20, root=models, allow_dirty=True, verbose=0)
+    card = push.push(store[1], other, num_samples=20, root=models, allow_dirty=True, verbose=0)
     nll = card["numbers"]["nll"]
     first, second = nll["values"]
     assert first == pytest.approx(store[2]["numbers"]["nll"]["value"]) and abs(first - second) > 1e-3
@@ -128,7 +128,7 @@ def test_numbers_given_other_parts_of_an_image_stay_on_the_card(store, models):
     path.write_text(
         json.dumps({**card, "arguments": {**card["arguments"], "seed": 5}, "numbers": {"conditional_nll_q2": number, "kl": number}})
     )
-    card = pretrained.push(store[1], num_samples=5, root=models, allow_dirty=True, verbose=0)
+    card = push.push(store[1], num_samples=5, root=models, allow_dirty=True, verbose=0)
     assert card["version"] == 2 and card["numbers"]["conditional_nll_q2"] == {"version": 1, **number}
     assert card["numbers"]["kl"]["value"] != 50.0
     assert "given 2 of 4 quadrants) 50.00 nats ± 0.10 (images)" in cards.headline(card, "conditional_nll_q1")
@@ -197,5 +197,5 @@ def test_uncommitted_or_unfinished_runs_are_not_stored(store, tmp_path):
     ):
         (run / "run.json").write_text(json.dumps(record | change))
         with pytest.raises(ValueError, match=message):
-            pretrained.push(run, root=tmp_path / "models")
+            push.push(run, root=tmp_path / "models")
         assert not (tmp_path / "models").exists()

@@ -244,10 +244,10 @@ def _verify(arguments):
 
 def _push(arguments):
     _start_tensorflow()
-    from zoo import pretrained
+    from zoo import push
     from zoo.evaluation.likelihood import table
 
-    card = pretrained.push(
+    card = push.push(
         *arguments.targets,
         data_dir=arguments.data_dir,
         num_samples=arguments.num_samples,

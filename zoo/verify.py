@@ -56,7 +56,7 @@ def _verify_version(name, directory, new_seed, data_dir):
     card = cards.read_version_card(directory)
     dataset = registry.find(name).build(card["arguments"]).dataset
     model = pretrained.load(name, card["version"])
-    digest = pretrained.sha256(data.load(dataset.name, dataset.test, data_dir=data_dir)["image"])
+    digest = data.sha256(data.load(dataset.name, dataset.test, data_dir=data_dir)["image"])
     if digest != card["data"]["sha256"]["test"]:
         raise ValueError(
             f"The images of {dataset.name!r}, {dataset.test!r}, are not those that {name!r} was measured on: their sha256 is {digest}, "

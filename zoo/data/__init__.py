@@ -3,3 +3,4 @@
 from zoo.data.labels import hide_labels as hide_labels
 from zoo.data.load import batches as batches
 from zoo.data.load import load as load
+from zoo.data.load import sha256 as sha256

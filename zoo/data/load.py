@@ -1,5 +1,6 @@
 """From a name and a split to images."""
 
+import hashlib
 import re
 import zlib
 
@@ -79,3 +80,11 @@ def _position(edge, num_rows, default):
         return default
     position = round(num_rows * int(edge[:-1]) / 100) if edge.endswith("%") else int(edge)
     return min(max(position + num_rows if position < 0 else position, 0), num_rows)
+
+
+def sha256(images, chunk=10_000):
+    """Of the decoded uint8 pixels, some images at a time: they may be drawn only now."""
+    digest = hashlib.sha256()
+    for first in range(0, len(images), chunk):
+        digest.update(np.ascontiguousarray(images[first : first + chunk]))
+    return digest.hexdigest()

@@ -1,0 +1,138 @@
+"""Storing a trained model: measured on its test split, written with a card, and with what a person reads and looks at."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from zoo import cards, data, hub, plots, registry
+from zoo.evaluation.likelihood import evaluate
+from zoo.files import write_atomically
+from zoo.pretrained import describe, load_with_card
+from zoo.serving.packed import round_weights
+from zoo.serving.saved_model import CARD, export
+from zoo.training import Run
+
+LICENSE = "Apache-2.0"
+# What a card tells of where a model comes from.
+ORIGIN = ("recipe", "arguments", "seed", "data", "training", "versions", "git")
+
+
+def push(target, *other_runs, data_dir=None, num_samples=None, root=None, version=None, replace=False, allow_dirty=False, verbose=1):
+    """Measures a model on its test split and stores it: SavedModel with packed weights, card, README and pictures.
+
+    Args:
+        target: Directory of a finished run; or the name of a recipe with stored weights, which are measured and written again.
+        other_runs: Further runs of the recipe, such as other seeds: each number becomes the mean over all runs.
+        data_dir: As in `zoo.data.load`.
+        num_samples: Importance samples of the measured `nll`; by default the recipe's.
+        root: Directory of stored models; by default the checkout's `saved_models/`.
+        version: Of a recipe's name: which of its versions; by default the newest.
+        replace: Remove the versions with the same arguments.
+        allow_dirty: Store also a run of code that no commit holds.
+        verbose: 1 shows progress.
+
+    Returns:
+        The card.
+
+    Raises:
+        ValueError: If the run is not finished, or was made from uncommitted code.
+    """
+    if Path(target).is_dir():
+        runs = [Run.open(directory) for directory in (target, *other_runs)]
+        for run in runs:
+            _assert_storable(run, runs[0].record["recipe"], allow_dirty)
+        models, origin = [run.load_model() for run in runs], describe(runs[0])
+    else:
+        if other_runs:
+            raise ValueError(f"A stored model is not averaged with runs. Received: {target!r} and {len(other_runs)} more.")
+        model, card = load_with_card(target, version)
+        models, origin = [model], {key: card[key] for key in ORIGIN}
+    spec = registry.find(origin["recipe"]).build(origin["arguments"])
+    num_samples = num_samples or spec.evaluation_samples
+    parts = {part: data.load(spec.dataset.name, getattr(spec.dataset, part), data_dir=data_dir) for part in ("train", "test")}
+    origin["data"]["sha256"] = {part: data.sha256(arrays["image"]) for part, arrays in parts.items()}
+    examples = data.load(spec.dataset.name, spec.dataset.test, data_dir=data_dir, binarization=spec.dataset.binarization)
+    protocol = {"seed": 0, "num_samples": num_samples, "metrics": "all" if "factors" in examples else []}
+    numbers = []
+    for model in models:
+        round_weights(model)  # what is measured is what is stored
+        numbers.append(evaluate(model, examples, split=spec.dataset.test, nll_name=spec.nll_name, verbose=verbose, **protocol))
+    directory = Path(root or cards.roots()[0]) / origin["recipe"]
+    over_runs = _over_runs(numbers, [run.record for run in runs]) if Path(target).is_dir() else _measured_again(card["numbers"], numbers[0])
+    card = {
+        **origin,
+        "numbers": _numbers_of_other_arguments(directory, origin["arguments"]) | over_runs,
+        "evaluation": protocol,
+        "parameters": models[0].count_params(),
+        "license": LICENSE,
+    }
+    return _store(models[0], card, directory, examples, replace)
+
+
+def _store(model, card, directory, examples, replace):
+    """Writes a measured model as the next version of a directory; returns its card."""
+    version_directory = export(model, directory, card=card, packed=True)
+    content = (version_directory / CARD).read_bytes()
+    card = json.loads(content)
+    plots.pictures(model, examples, directory)
+    text = cards.readme(card, registry.find(card["recipe"]).docstring(), sorted(path.name for path in directory.glob("*.png")))
+    write_atomically(directory / "README.md", text.encode())
+    # Atomically: from here on the new version is the one that is loaded.
+    write_atomically(directory / "card.json", content)
+    if replace:
+        for version in cards.versions(directory):
+            older = directory / str(version)
+            if version != card["version"] and cards.read_version_card(older)["arguments"] == card["arguments"]:
+                shutil.rmtree(older)
+    if directory.parent == cards.roots()[0]:
+        hub.write_index(directory.parent)
+    return card
+
+
+def _assert_storable(run, recipe, allow_dirty):
+    record = run.record
+    if record["recipe"] != recipe:
+        raise ValueError(f"All runs must be of one recipe. Received: {recipe!r} and {record['recipe']!r}.")
+    if record["status"] != "finished":
+        raise ValueError(f"{str(run.path)!r} is not finished. Finish it with `zoo train {record['recipe']} --resume`.")
+    if not allow_dirty and (record["git"] is None or record["git"].endswith("-dirty")):
+        raise ValueError(
+            f"{str(run.path)!r} was trained by code that no commit holds (git: {record['git']}), so nobody could repeat it. "
+            "Commit and train again, or pass --allow-dirty."
+        )
+
+
+def _measured_again(before, numbers):
+    """The numbers of a stored model that was measured again; where they were means over runs, it was the first of these."""
+    return {key: _mean_over_runs(number, before.get(key, {})) for key, number in numbers.items()}
+
+
+def _over_runs(numbers, records):
+    """The numbers of one run as they are; of several, their mean with each run's value and the arguments by which the runs differ."""
+    if len(numbers) == 1:
+        return numbers[0]
+    names = [name for name, value in records[0]["arguments"].items() if any(r["arguments"][name] != value for r in records)]
+    differ = [{name: record["arguments"][name] for name in names} for record in records]
+    values = {key: [each[key]["value"] for each in numbers] for key in numbers[0]}
+    return {key: _mean_over_runs(number, {"values": values[key], "runs": differ}) for key, number in numbers[0].items()}
+
+
+def _mean_over_runs(number, among):
+    """A number as the mean over the runs that `among` tells of, of which it is the first; as it is where there are none."""
+    if "values" not in among:
+        return number
+    values = [number["value"], *among["values"][1:]]
+    stderr = float(np.std(values, ddof=1) / len(values) ** 0.5)
+    return {**number, "value": float(np.mean(values)), "values": values, "stderr_runs": stderr, "runs": among["runs"]}
+
+
+def _numbers_of_other_arguments(directory, arguments):
+    """Numbers that the newest version's card holds for other arguments, as for another part of an image: they stay, with their version."""
+    if not (directory / "card.json").is_file():
+        return {}
+    card = cards.read_card(directory)
+    if card["arguments"] == json.loads(json.dumps(arguments)):
+        return {}
+    return {key: {"version": card["version"], **number} for key, number in card["numbers"].items() if key.startswith("conditional_nll_")}
