@@ -2,7 +2,8 @@
 
     zoo train vae_sprites
 
-Not yet measured.
+15 minutes on one of two cores of an AMD EPYC. Over seeds 0, 1 and 2 expect a FactorVAE score of 0.5487 on the 10,000 test images (0.67,
+0.59 and 0.39) and a MIG of 0.09 (0.14, 0.11 and 0.02): the score asks whether some latent tells a factor, the MIG whether one alone does.
 
 Kingma & Welling, "Auto-Encoding Variational Bayes", ICLR 2014 (https://arxiv.org/abs/1312.6114), in the convolutional architecture of
 Burgess et al., "Understanding disentangling in beta-VAE", 2018 (https://arxiv.org/abs/1804.03599): 10 latents, batches of 64. Sprites are

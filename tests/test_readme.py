@@ -20,6 +20,14 @@ def test_recipe_table_is_the_one_of_the_cards(capsys):
     assert table == capsys.readouterr().out, "the table has drifted: put the output of `zoo list --markdown` between the marks"
 
 
+@pytest.mark.parametrize("path", sorted(ROOT.glob("saved_models/*/README.md")), ids=lambda path: path.parent.name)
+def test_readmes_of_stored_models_are_those_of_their_cards(path):
+    from zoo import push
+
+    expected = push.readme(path.parent, cards.read_card(path.parent))
+    assert path.read_text(encoding="utf-8") == expected, "it has drifted: run `python -m zoo.push`"
+
+
 @pytest.mark.parametrize("code", PYTHON, ids=lambda code: code.strip().splitlines()[-1][:40])
 def test_python_runs(code, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -77,8 +77,7 @@ def _store(model, card, directory, examples, replace):
     content = (version_directory / CARD).read_bytes()
     card = json.loads(content)
     plots.pictures(model, examples, directory)
-    text = cards.readme(card, registry.find(card["recipe"]).docstring(), sorted(path.name for path in directory.glob("*.png")))
-    write_atomically(directory / "README.md", text.encode())
+    write_atomically(directory / "README.md", readme(directory, card).encode())
     # Atomically: from here on the new version is the one that is loaded.
     write_atomically(directory / "card.json", content)
     if replace:
@@ -89,6 +88,12 @@ def _store(model, card, directory, examples, replace):
     if directory.parent == cards.roots()[0]:
         hub.write_index(directory.parent)
     return card
+
+
+def readme(directory, card):
+    """The README.md of a stored model, as it is now: a recipe's docstring tells numbers that were not known when they were measured."""
+    pictures = sorted(path.name for path in directory.glob("*.png"))
+    return cards.readme(card, registry.find(card["recipe"]).docstring(), pictures)
 
 
 def _assert_storable(run, recipe, allow_dirty):
@@ -136,3 +141,10 @@ def _numbers_of_other_arguments(directory, arguments):
     if card["arguments"] == json.loads(json.dumps(arguments)):
         return {}
     return {key: {"version": card["version"], **number} for key, number in card["numbers"].items() if key.startswith("conditional_nll_")}
+
+
+if __name__ == "__main__":  # python -m zoo.push: what is derived from the cards in the checkout, written anew
+    root = cards.roots()[0]
+    for path in sorted(root.glob("*/card.json")):
+        write_atomically(path.with_name("README.md"), readme(path.parent, cards.read_card(path.parent)).encode())
+    hub.write_index(root)

@@ -120,6 +120,7 @@ def _decoded(model, codes, condition=None):
 def _write_gif(rows, path, zoom=2, milliseconds=80):
     """[rows, steps, H, W, C] -> an animation that goes through the steps and back, all rows side by side."""
     order = [*range(rows.shape[1]), *range(rows.shape[1] - 2, 0, -1)]
-    frames = [(255 * tiled(rows[:, step], -(-len(rows) // 5), 5)).astype(np.uint8) for step in order]
+    columns = min(5, len(rows))
+    frames = [(255 * tiled(rows[:, step], -(-len(rows) // columns), columns)).astype(np.uint8) for step in order]
     frames = [Image.fromarray(np.kron(frame, np.ones((zoom, zoom, *[1] * (frame.ndim - 2)), np.uint8))) for frame in frames]
     frames[0].save(path, save_all=True, append_images=frames[1:], duration=milliseconds, loop=0)
