@@ -145,6 +145,6 @@ def _numbers_of_other_arguments(directory, arguments):
 
 if __name__ == "__main__":  # python -m zoo.push: what is derived from the cards in the checkout, written anew
     root = cards.roots()[0]
-    for path in sorted(root.glob("*/card.json")):
-        write_atomically(path.with_name("README.md"), readme(path.parent, cards.read_card(path.parent)).encode())
+    for path in sorted(root.glob("*/README.md")):
+        write_atomically(path, readme(path.parent, cards.read_card(path.parent)).encode())
     hub.write_index(root)
