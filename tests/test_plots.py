@@ -132,7 +132,7 @@ def test_traversals_move_one_dimension_a_row_by_kl(active, images, tmp_path):
     np.testing.assert_allclose(sheet[6:10, 21:25], expected, rtol=1e-4, atol=1e-5)
     plots.traversals(active, {"image": images}, path=tmp_path / "traversals.gif")
     with Image.open(tmp_path / "traversals.gif") as gif:
-        assert gif.n_frames == 2 * 11 - 2 and gif.size == (2 * (4 * 5 + 6), 2 * (5 + 1))
+        assert gif.n_frames == 2 * 11 - 2 and gif.size == (2 * (4 * 4 + 5), 2 * (5 + 1))  # four latents
 
 
 def test_interpolations_go_from_code_to_code(active, images):
