@@ -46,7 +46,7 @@ def recipe(
         family="VAE",
         model=model,
         optimizer=optimizer,
-        dataset=zoo.Dataset(name="mnist", train="train[:50000]", validation="train[50000:]", test="test"),
+        dataset=zoo.Dataset(name="mnist", train="train[:57500]", validation="train[57500:]", test="test"),
         epochs=epochs,
         batch_size=batch_size,
         seed=seed,
