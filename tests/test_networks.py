@@ -7,6 +7,7 @@ from zoo import networks
 
 NETWORKS = {
     "mlp": (networks.MLP((7, 5), 6, "tanh"), (4, 3, 2)),
+    "gated mlp": (networks.MLP((7, 5), 6, "glu"), (4, 3, 2)),
     "conv encoder": (networks.ConvEncoder(6, filters=(4, 5), hidden_units=7), (13, 10, 2)),
     "conv decoder": (networks.ConvDecoder((13, 10, 2), 13 * 10 * 4, filters=(4, 5), hidden_units=7), (3,)),
 }
@@ -48,6 +49,15 @@ def test_convolutions_take_any_image_shape(image_shape):
     size = int(np.prod(image_shape))
     assert networks.ConvEncoder(4, filters=(3, 3))(tf.zeros([2, *image_shape])).shape == (2, 4)
     assert networks.ConvDecoder(image_shape, 2 * size, filters=(3, 3))(tf.zeros([2, 4])).shape == (2, 2 * size)
+
+
+def test_a_gated_layer_multiplies_each_unit_by_its_gate():
+    network = networks.MLP((3,), 2, "glu")
+    x = np.random.default_rng(0).normal(size=(4, 5)).astype(np.float32)
+    network.build(x.shape)
+    (kernel, bias), (last, last_bias) = ((np.asarray(weight, np.float64) for weight in layer.weights) for layer in network.stack)
+    unit, gate = np.split(x @ kernel + bias, 2, axis=-1)
+    np.testing.assert_allclose(network(x), (unit / (1 + np.exp(-gate))) @ last + last_bias, rtol=1e-4, atol=1e-6)
 
 
 def test_wrong_arguments_are_told():

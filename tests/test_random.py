@@ -135,6 +135,18 @@ def test_draw_of_a_full_covariance_has_that_covariance():
     np.testing.assert_allclose(np.cov(x.numpy().T), tril @ tril.T, atol=0.1)
 
 
+def test_draw_of_a_mixture_has_its_distribution():
+    """Weights 1/4, 3/4; components N(-2, 0.5^2), N(1, 1): Kolmogorov and Smirnov's test against the mixture's distribution function."""
+    components = tfd.MultivariateNormalDiag([[-2.0], [1.0]], [[0.5], [1.0]])
+    mixture = tfd.MixtureSameFamily(tfd.Categorical(probs=[0.25, 0.75]), components)
+    x = draw(mixture, RowNoise(0, 0, tf.range(50)), num_samples=400).numpy()
+    assert x.shape == (400, 50, 1)
+    assert stats.kstest(x.ravel(), lambda t: 0.25 * stats.norm.cdf(t, -2, 0.5) + 0.75 * stats.norm.cdf(t, 1, 1)).pvalue > 1e-4
+    full = tfd.MixtureSameFamily(tfd.Categorical(probs=[0.5, 0.5]), tfd.MultivariateNormalTriL(tf.zeros([2, 1]), tf.ones([2, 1, 1])))
+    with pytest.raises(TypeError, match="No rule to draw from a mixture of MultivariateNormalTriL"):
+        draw(full, RowNoise.of_seed(0, 1))
+
+
 def test_draw_of_bernoulli_meets_its_probability():
     x = draw(tfd.Independent(tfd.Bernoulli(probs=[[0.0, 0.3, 1.0]]), 1), RowNoise(0, 0, tf.range(1)), num_samples=10000).numpy()
     assert set(np.unique(x)) <= {0.0, 1.0}

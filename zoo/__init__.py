@@ -17,6 +17,8 @@ _NAMES = {
     "BetaVAE": "zoo.models.beta_vae",
     "CapacityVAE": "zoo.models.beta_vae",
     "HierarchicalVAE": "zoo.models.hierarchical_vae",
+    "VampVAE": "zoo.models.vamp_vae",
+    "HierarchicalVampVAE": "zoo.models.vamp_vae",
     "CVAE": "zoo.models.cvae",
     "CompletionCVAE": "zoo.models.completion_cvae",
     "CompletionNetwork": "zoo.models.completion_cvae",

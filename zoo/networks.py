@@ -58,6 +58,13 @@ def over_pairs(network, x, condition):
     return unfold(network(flat(x), condition=flat(condition)), samples)
 
 
+def over_conditions(network, x, condition):
+    """Applies a network to images x [B, ...], each beside all its conditions [..., B, K]. -> [..., B, P]"""
+    repeated = tf.broadcast_to(x, tf.concat([tf.shape(condition)[:-1], tf.shape(x)[1:]], axis=0))
+    params = network(tf.reshape(repeated, [-1, *x.shape[1:]]), condition=tf.reshape(condition, [-1, condition.shape[-1]]))
+    return unfold(params, condition.shape[:-2])
+
+
 def unfold(params, samples):
     """[S B, P] -> [*samples, B, P]."""
     return tf.reshape(params, [*samples, -1, params.shape[-1]]) if len(samples) else params
@@ -82,7 +89,8 @@ class MLP(_Network):
     Args:
         hidden_units: Widths of the hidden layers.
         output_size: Number of outputs, linear.
-        activation: Of the hidden layers, as in Keras.
+        activation: Of the hidden layers, as in Keras. With "glu" each unit is multiplied by a sigmoid gate of its own (Dauphin et al.,
+            ICML 2017, https://arxiv.org/abs/1612.08083).
     """
 
     _ARGUMENTS = ("hidden_units", "output_size", "activation")
@@ -92,14 +100,15 @@ class MLP(_Network):
         self.hidden_units = shape_tuple(hidden_units, "hidden_units")
         (self.output_size,) = shape_tuple(output_size, "output_size")
         self.activation = activation
-        hidden = [keras.layers.Dense(units, activation, dtype=self.dtype_policy) for units in self.hidden_units]
+        pieces = 2 if activation == "glu" else 1  # a unit and its gate
+        hidden = [keras.layers.Dense(pieces * units, activation, dtype=self.dtype_policy) for units in self.hidden_units]
         self.stack = [*hidden, keras.layers.Dense(self.output_size, dtype=self.dtype_policy)]
 
     def build(self, x_shape, condition_shape=None):
         size = _size(x_shape) + _size(condition_shape)
-        for layer in self.stack:
+        for layer, units in zip(self.stack, (*self.hidden_units, self.output_size), strict=True):
             layer.build((None, size))
-            size = layer.units
+            size = units
 
     def call(self, x, condition=None):
         h = _concatenate_flat(x, condition)  # [B, F]

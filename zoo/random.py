@@ -35,6 +35,7 @@ class Stream(enum.IntEnum):
     LATENT = 1
     PIXEL = 2
     SHUFFLE = 3
+    COMPONENT = 4
 
 
 def threefry(key, counter):
@@ -220,8 +221,24 @@ def _(distribution, noise, stream=Stream.LATENT, num_samples=None, first_sample=
 @draw.register(tfd.OneHotCategorical)
 def _(distribution, noise, stream=Stream.LATENT, num_samples=None, first_sample=0):
     logits = distribution.logits_parameter()
-    noisy = logits + gumbel(noise, stream, distribution.event_shape, num_samples, first_sample)
-    return tf.one_hot(tf.argmax(noisy, axis=-1, output_type=tf.int32), logits.shape[-1])  # Gumbel's maximum trick
+    return tf.one_hot(_draw_class(logits, noise, stream, num_samples, first_sample), logits.shape[-1])
+
+
+@draw.register(tfd.MixtureSameFamily)
+def _(distribution, noise, stream=Stream.LATENT, num_samples=None, first_sample=0):
+    components = distribution.components_distribution
+    if not isinstance(components, tfd.MultivariateNormalDiag) or len(components.batch_shape) != 1:
+        raise TypeError(f"No rule to draw from a mixture of {type(components).__name__} of batch shape {components.batch_shape} by row.")
+    logits = distribution.mixture_distribution.logits_parameter()  # [K]
+    chosen = _draw_class(logits, noise, Stream.COMPONENT, num_samples, first_sample)
+    loc, scale = (tf.gather(parameter, chosen) for parameter in (components.loc, components.stddev()))
+    return draw(tfd.MultivariateNormalDiag(loc, scale), noise, stream, num_samples, first_sample)
+
+
+def _draw_class(logits, noise, stream, num_samples, first_sample):
+    """Numbers of classes, int32 [S, B] or [B], by Gumbel's maximum trick."""
+    noisy = logits + gumbel(noise, stream, logits.shape[-1:], num_samples, first_sample)
+    return tf.argmax(noisy, axis=-1, output_type=tf.int32)
 
 
 def gumbel(noise, stream, shape, num_samples=None, first_sample=0):

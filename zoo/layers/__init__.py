@@ -12,4 +12,5 @@ from zoo.layers.posteriors import FullCovarianceNormal as FullCovarianceNormal
 from zoo.layers.priors import Conditional as Conditional
 from zoo.layers.priors import StandardNormal as StandardNormal
 from zoo.layers.priors import UniformCategorical as UniformCategorical
+from zoo.layers.priors import VampPrior as VampPrior
 from zoo.layers.sample import Sample as Sample

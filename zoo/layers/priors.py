@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from zoo.images import check_images, to_unit_interval
 from zoo.layers.base import shape_tuple
 
 tfd = tfp.distributions
@@ -56,6 +57,48 @@ class UniformCategorical(keras.layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "num_classes": self.num_classes}
+
+
+@keras.saving.register_keras_serializable(package="zoo")
+class VampPrior(keras.layers.Layer):
+    """1/K sum_k q(z|u_k): the posteriors of K learned images, the pseudo-inputs. For `zoo.VampVAE`, which has the encoder.
+
+    Tomczak & Welling, "VAE with a VampPrior", AISTATS 2018, eq. 9. https://arxiv.org/abs/1705.07120
+
+    Args:
+        num_components: K.
+        image_shape: Shape of a pseudo-input.
+
+    Returns:
+        `tfd.Distribution` of batch shape [] and event shape [D].
+    """
+
+    def __init__(self, num_components, image_shape, **kwargs):
+        super().__init__(**{**kwargs, "dtype": "float32"})
+        (self.num_components,) = shape_tuple(num_components, "num_components")
+        self.image_shape = shape_tuple(image_shape, "image_shape")
+        shape = (self.num_components, *self.image_shape)
+        self.pixel_logits = self.add_weight(shape=shape, initializer=keras.initializers.RandomNormal(stddev=1.0), name="pixel_logits")
+
+    def call(self, *, encode):
+        components = encode(tf.sigmoid(self.pixel_logits))  # batch [K]
+        return tfd.MixtureSameFamily(tfd.Categorical(logits=tf.zeros([self.num_components])), components)
+
+    def start_at(self, images):
+        """Makes pseudo-inputs of images, [N, *image_shape]: K of them, evenly spaced, with pixels in [0.02, 0.98].
+
+        Raises:
+            ValueError: If there are fewer than K images, or they do not fit.
+        """
+        images = check_images(images, self.image_shape)
+        if len(images) < self.num_components:
+            raise ValueError(f"{self.num_components} pseudo-inputs need as many images. Received: {len(images)} images.")
+        chosen = images[:: len(images) // self.num_components][: self.num_components]
+        pixels = tf.clip_by_value(to_unit_interval(tf.constant(chosen)), 0.02, 0.98)
+        self.pixel_logits.assign(tf.math.log(pixels) - tf.math.log1p(-pixels))
+
+    def get_config(self):
+        return {**super().get_config(), "num_components": self.num_components, "image_shape": self.image_shape}
 
 
 @keras.saving.register_keras_serializable(package="zoo")

@@ -19,7 +19,7 @@ from zoo.layers.latents import Latents
 from zoo.layers.posteriors import Categorical
 from zoo.layers.priors import StandardNormal, UniformCategorical
 from zoo.models.vae import VAE, VAEOutput
-from zoo.networks import over_pairs, unfold
+from zoo.networks import over_conditions, over_pairs
 from zoo.objectives import Enumeration
 from zoo.random import Stream, draw
 
@@ -86,13 +86,7 @@ class ClassStyleVAE(VAE):
         if not self.style_sees_class:
             return self.posterior_layer(self.encoder(x))
 
-        def given_class(latents):
-            y = latents["y"]
-            repeated = tf.broadcast_to(x, tf.concat([tf.shape(y)[:-1], tf.shape(x)[1:]], axis=0))
-            params = self.encoder(tf.reshape(repeated, [-1, *x.shape[1:]]), condition=tf.reshape(y, [-1, y.shape[-1]]))
-            return self.posterior_layer(unfold(params, y.shape[:-2]))
-
-        return given_class
+        return lambda latents: self.posterior_layer(over_conditions(self.encoder, x, latents["y"]))
 
     def prior(self, condition=None):
         """p(y) p(z)"""

@@ -69,7 +69,7 @@ class HierarchicalVAE(VAE):
         first, *names = self.latent_names
         parts = {first: super().encode(x)}
         for below, name, encoder, layer in zip(self.latent_names, names, self.encoders[1:], self.posterior_layers[1:], strict=False):
-            parts[name] = _given_neighbour(layer, encoder, below)
+            parts[name] = given_neighbour(layer, encoder, below)
         return Latents(**parts)
 
     def prior(self, condition=None):
@@ -78,7 +78,7 @@ class HierarchicalVAE(VAE):
         parts = {top: self.prior_layer(condition=None)}
         for number in reversed(range(len(names))):
             layer, decoder = self.conditional_prior_layers[number], self.decoders[number + 1]
-            parts[names[number]] = _given_neighbour(layer, decoder, self.latent_names[number + 1])
+            parts[names[number]] = given_neighbour(layer, decoder, self.latent_names[number + 1])
         return Latents(**parts)
 
     def decode(self, z, condition=None):
@@ -108,6 +108,6 @@ class HierarchicalVAE(VAE):
         return config
 
 
-def _given_neighbour(layer, network, neighbour):
+def given_neighbour(layer, network, neighbour):
     """The distribution of a latent as a function of the latents: parameters come from `network` of the neighbour."""
     return lambda z: layer(over_samples(network, tf.convert_to_tensor(z[neighbour])))
