@@ -1,0 +1,62 @@
+"""The lowest -log p(x) of dynamically binarized MNIST in this zoo: two stochastic layers, gated dense networks, and a VampPrior.
+
+    zoo train vamp_vae_mnist_2layer
+
+Not yet measured.
+
+Tomczak & Welling, "VAE with a VampPrior", AISTATS 2018 (https://arxiv.org/abs/1705.07120): z2 is drawn from a mixture of the encoder's
+posteriors at learned images, z1 given z2, the image given both; the encoder takes them in the same order. Gated layers (Dauphin et al.,
+ICML 2017, https://arxiv.org/abs/1612.08083) as there, 256 wide where theirs are 300, and 200 pseudo-inputs where they have 500. It trains
+on the ELBO with one sample, without a warm-up of the KL, from the mean image and with training images as pseudo-inputs. 2,500 of the
+training images are for validation.
+"""
+
+import zoo
+
+
+def recipe(
+    *,
+    hidden_units: tuple[int, ...] = (256, 256),
+    latent_dims: tuple[int, ...] = (40, 40),
+    num_components: int = 200,
+    learning_rate: float = 1e-3,
+    batch_size: int = 100,
+    epochs: int = 300,
+    seed: int = 0,
+) -> zoo.Recipe:
+    image_shape = (28, 28, 1)
+
+    def model():
+        lower, upper = latent_dims
+        posteriors = [zoo.layers.DiagonalNormal(lower), zoo.layers.DiagonalNormal(upper)]
+        likelihood = zoo.layers.Bernoulli(image_shape)
+        prior = zoo.layers.DiagonalNormal(lower)
+
+        def mlp(output_size):
+            return zoo.networks.MLP(hidden_units, output_size, activation="glu")
+
+        return zoo.HierarchicalVampVAE(
+            encoders=[mlp(posteriors[0].num_params), mlp(posteriors[1].num_params)],
+            decoders=[mlp(likelihood.num_params), mlp(prior.num_params)],
+            posteriors=posteriors,
+            likelihood=likelihood,
+            priors=[prior],
+            prior=zoo.layers.VampPrior(num_components, image_shape),
+            seed=seed,
+        )
+
+    def optimizer(num_steps):
+        import keras
+
+        return keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, num_steps))
+
+    return zoo.Recipe(
+        family="HierarchicalVampVAE",
+        model=model,
+        optimizer=optimizer,
+        dataset=zoo.Dataset(name="mnist", train="train[:57500]", validation="train[57500:]", test="test"),
+        epochs=epochs,
+        batch_size=batch_size,
+        seed=seed,
+        initialize=lambda model, examples: model.start_at_images(examples["image"]),
+    )
