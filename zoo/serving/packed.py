@@ -22,23 +22,24 @@ RESOLUTION = 64
 def pack(array):
     """Bytes that `unpack` makes the array of again: exact for vectors and for what was packed before, else rounded to the step.
 
-    Deflated: the step as float32; the multiples divided by 16, rounded down, an int8 each; the remainders, two to a byte, the first of the
-    two in the lower half. Only the quotients are worth a code, and Huffman's wastes little of 8 bits where 4 are even. A step of 0 says
-    that the array's own bytes follow.
+    Deflated: the step as float32; the multiples divided by 16, rounded down, plus 128, their low bytes and then their high bytes (int16 in
+    two's complement); the remainders, two to a byte, the first of the two in the lower half. Only the low bytes are worth a code, and
+    Huffman's wastes little of 8 bits where 4 are even. A step of 0 says that the array's own bytes follow.
     """
     step, multiples = _multiples(array)
     if step == 0.0:
         content = array.tobytes()
     else:
-        quotients, remainders = np.divmod(multiples.astype(np.int16).ravel(), 16)
-        pairs = np.pad(remainders, (0, remainders.size % 2)).astype(np.uint8).reshape(-1, 2)
-        content = quotients.astype(np.int8).tobytes() + (pairs[:, 0] + 16 * pairs[:, 1]).astype(np.uint8).tobytes()
+        quotients, remainders = np.divmod(multiples.astype(np.int32).ravel(), 16)
+        pairs = np.pad(remainders, (0, remainders.size % 2)).reshape(-1, 2)
+        planes = (quotients + 128).astype("<i2").reshape(-1, 1).view(np.uint8).T
+        content = planes.tobytes() + (pairs[:, 0] + 16 * pairs[:, 1]).astype(np.uint8).tobytes()
     content = np.float32(step).tobytes() + content
-    return min((_deflate(content, strategy) for strategy in (zlib.Z_DEFAULT_STRATEGY, zlib.Z_HUFFMAN_ONLY)), key=len)
+    return min((_deflate(content, strategy) for strategy in (zlib.Z_DEFAULT_STRATEGY, zlib.Z_RLE)), key=len)
 
 
 def _deflate(content, strategy):
-    """Noise, as most weights are, has no repetitions that are worth their code: then Huffman's alone takes less."""
+    """In noise, as most weights are, nothing repeats that is worth its code, but for a single byte again and again: Z_RLE."""
     compressor = zlib.compressobj(level=9, strategy=strategy)
     return compressor.compress(content) + compressor.flush()
 
@@ -55,13 +56,15 @@ def unpack(packed, shape, dtype):
         raise ValueError(f"packed weights cannot be inflated: {error}") from None
     step, content = np.frombuffer(content[:4], np.float32)[0], content[4:]
     size = np.prod(shape, dtype=int)
-    if len(content) != (size + (size + 1) // 2 if step else size * np.dtype(dtype).itemsize):
+    if len(content) != (2 * size + (size + 1) // 2 if step else size * np.dtype(dtype).itemsize):
         raise ValueError(f"packed weights of {len(content)} bytes do not fit the shape {tuple(shape)}")
     if not step:
         return np.frombuffer(content, dtype).reshape(shape)
-    quotients, pairs = np.frombuffer(content[:size], np.int8), np.frombuffer(content[size:], np.uint8)
+    low, high = np.frombuffer(content[:size], np.uint8), np.frombuffer(content[size : 2 * size], np.int8)
+    pairs = np.frombuffer(content[2 * size :], np.uint8)
+    quotients = 256 * high.astype(np.int32) + low - 128
     remainders = np.stack([pairs % 16, pairs // 16], axis=-1).ravel()[:size]
-    return (step * (16.0 * quotients.astype(np.float32) + remainders.astype(np.float32))).reshape(shape)
+    return (step * (16 * quotients + remainders).astype(np.float32)).reshape(shape)
 
 
 def round_weights(model):
@@ -78,7 +81,7 @@ def _multiples(array):
         return 0.0, None
     step = 2.0 ** np.floor(np.log2(spread / RESOLUTION))
     multiples = np.round(array / step)
-    return (step, multiples) if np.abs(multiples).max() < 16 * 128 else (0.0, None)
+    return (step, multiples) if np.abs(multiples).max() <= np.iinfo(np.int16).max else (0.0, None)
 
 
 class PackedWeights(tf.Module):
@@ -129,7 +132,9 @@ class _Unpacked(tf.saved_model.experimental.TrackableResource):
 def _unrounded(content, size):
     """Step, quotients and remainders as `pack` lays them out -> float32 [size]."""
     step = tf.io.decode_raw(tf.strings.substr(content, 0, 4), tf.float32)
-    quotients = tf.io.decode_raw(tf.strings.substr(content, 4, size), tf.int8)
-    pairs = tf.io.decode_raw(tf.strings.substr(content, 4 + size, (size + 1) // 2), tf.uint8)
+    low = tf.io.decode_raw(tf.strings.substr(content, 4, size), tf.uint8)
+    high = tf.io.decode_raw(tf.strings.substr(content, 4 + size, size), tf.int8)
+    pairs = tf.io.decode_raw(tf.strings.substr(content, 4 + 2 * size, (size + 1) // 2), tf.uint8)
+    quotients = 256.0 * tf.cast(high, tf.float32) + tf.cast(low, tf.float32) - 128.0
     remainders = tf.reshape(tf.stack([pairs % 16, pairs // 16], axis=-1), [-1])[:size]
-    return step * (16.0 * tf.cast(quotients, tf.float32) + tf.cast(remainders, tf.float32))
+    return step * (16.0 * quotients + tf.cast(remainders, tf.float32))
