@@ -35,6 +35,7 @@ def recipe(
             decoder=zoo.networks.MLP(hidden_units, likelihood.num_params, activation="tanh"),
             posterior=posterior,
             likelihood=likelihood,
+            objective=zoo.objectives.PathDerivative(),
             seed=seed,
         )
 
