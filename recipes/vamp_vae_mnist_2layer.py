@@ -19,6 +19,7 @@ def recipe(
     hidden_units: tuple[int, ...] = (256, 256),
     latent_dims: tuple[int, ...] = (40, 40),
     num_components: int = 200,
+    k: int = 1,
     learning_rate: float = 1e-3,
     batch_size: int = 100,
     epochs: int = 300,
@@ -32,16 +33,19 @@ def recipe(
         likelihood = zoo.layers.Bernoulli(image_shape)
         prior = zoo.layers.DiagonalNormal(lower)
 
-        def mlp(output_size):
-            return zoo.networks.MLP(hidden_units, output_size, activation="glu")
+        def mlp(output_size, widths=hidden_units):
+            return zoo.networks.MLP(widths, output_size, activation="glu")
 
+        *stem_units, num_features = hidden_units
         return zoo.HierarchicalVampVAE(
-            encoders=[mlp(posteriors[0].num_params), mlp(posteriors[1].num_params)],
+            stem=mlp(num_features, stem_units),
+            encoders=[mlp(posterior.num_params, hidden_units[-1:]) for posterior in posteriors],
             decoders=[mlp(likelihood.num_params), mlp(prior.num_params)],
             posteriors=posteriors,
             likelihood=likelihood,
             priors=[prior],
             prior=zoo.layers.VampPrior(num_components, image_shape),
+            objective=zoo.objectives.PathDerivative() if k == 1 else zoo.objectives.DoublyReparameterized(num_samples=k),
             seed=seed,
         )
 
