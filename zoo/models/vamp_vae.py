@@ -33,7 +33,8 @@ class VampVAE(VAE):
     """
 
     def __init__(self, encoder, decoder, posterior, likelihood, prior=None, **kwargs):
-        _refuse_condition(self, kwargs)
+        if kwargs.pop("condition_shape", None) is not None:
+            raise ValueError("VampVAE takes no condition. Received: `condition_shape`.")
         prior = prior or VampPrior(500, likelihood.event_shape)
         super().__init__(encoder, decoder, posterior, likelihood, prior, **kwargs)
 
@@ -118,8 +119,3 @@ class HierarchicalVampVAE(HierarchicalVAE):
         return {name: layer.event_shape for name, layer in zip(self.latent_names, self.posterior_layers, strict=True)}
 
     start_at_images = VampVAE.start_at_images
-
-
-def _refuse_condition(model, kwargs):
-    if kwargs.pop("condition_shape", None) is not None:
-        raise ValueError(f"{type(model).__name__} takes no condition. Received: `condition_shape`.")
