@@ -35,6 +35,7 @@ def recipe(
             decoder=zoo.networks.MLP(hidden_units, likelihood.num_params, activation="tanh"),
             posterior=posterior,
             likelihood=likelihood,
+            objective=zoo.objectives.PathDerivative(),
             num_classes=10,
             seed=seed,
         )
@@ -48,7 +49,7 @@ def recipe(
         family="CVAE",
         model=model,
         optimizer=optimizer,
-        dataset=zoo.Dataset(name="mnist", train="train[:50000]", validation="train[50000:]", test="test"),
+        dataset=zoo.Dataset(name="mnist", train="train[:57500]", validation="train[57500:]", test="test"),
         epochs=epochs,
         batch_size=batch_size,
         seed=seed,
