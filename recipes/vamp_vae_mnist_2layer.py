@@ -9,6 +9,9 @@ posteriors at learned images, z1 given z2, the image given both; the encoder tak
 ICML 2017, https://arxiv.org/abs/1612.08083) as there, 256 wide where theirs are 300, and 200 pseudo-inputs where they have 500. It trains
 on the ELBO with one sample, without a warm-up of the KL, from the mean image and with training images as pseudo-inputs. 2,500 of the
 training images are for validation.
+
+Tried on those for 20 epochs, 256 units unless said: the path-derivative gradient, which this is, has an ELBO of -91.9 after 15 of them; the
+plain gradient with 300 units -93.0; a first layer that both encoders share -93.9, and -97.2 with the plain gradient.
 """
 
 import zoo
@@ -19,10 +22,9 @@ def recipe(
     hidden_units: tuple[int, ...] = (256, 256),
     latent_dims: tuple[int, ...] = (40, 40),
     num_components: int = 200,
-    k: int = 1,
     learning_rate: float = 1e-3,
     batch_size: int = 100,
-    epochs: int = 300,
+    epochs: int = 600,
     seed: int = 0,
 ) -> zoo.Recipe:
     image_shape = (28, 28, 1)
@@ -33,19 +35,17 @@ def recipe(
         likelihood = zoo.layers.Bernoulli(image_shape)
         prior = zoo.layers.DiagonalNormal(lower)
 
-        def mlp(output_size, widths=hidden_units):
-            return zoo.networks.MLP(widths, output_size, activation="glu")
+        def mlp(output_size):
+            return zoo.networks.MLP(hidden_units, output_size, activation="glu")
 
-        *stem_units, num_features = hidden_units
         return zoo.HierarchicalVampVAE(
-            stem=mlp(num_features, stem_units),
-            encoders=[mlp(posterior.num_params, hidden_units[-1:]) for posterior in posteriors],
+            encoders=[mlp(posterior.num_params) for posterior in posteriors],
             decoders=[mlp(likelihood.num_params), mlp(prior.num_params)],
             posteriors=posteriors,
             likelihood=likelihood,
             priors=[prior],
             prior=zoo.layers.VampPrior(num_components, image_shape),
-            objective=zoo.objectives.PathDerivative() if k == 1 else zoo.objectives.DoublyReparameterized(num_samples=k),
+            objective=zoo.objectives.PathDerivative(),
             seed=seed,
         )
 

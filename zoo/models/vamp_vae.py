@@ -64,50 +64,38 @@ class HierarchicalVampVAE(HierarchicalVAE):
     upper layer that stays unused. Latents are a dict of `z1` (next to the image) and `z2`.
 
     Args:
-        encoders: Two networks: (image [B, ...], condition z2 [B, D2]) -> parameters of q(z1|x, z2), and image -> those of q(z2|x). With
-            a `stem` they take its features in the image's place.
+        encoders: Two networks: (image [B, ...], condition z2 [B, D2]) -> parameters of q(z1|x, z2), and image -> those of q(z2|x).
         decoders: Two networks: (z1 [B, D1], condition z2 [B, D2]) -> parameters of p(x|z1, z2), and z2 -> those of p(z1|z2).
         posteriors: Two layers from parameters to q(z1|x, z2) and q(z2|x), the second a `zoo.layers.DiagonalNormal`.
         likelihood: Layer from parameters to p(x|z1, z2).
         priors: One layer, in a list, from parameters to p(z1|z2).
         prior: `zoo.layers.VampPrior` of z2; one of 500 components if left out.
-        stem: Network image -> features [B, F] that both encoders share. Many samples of z2 then cost no more passes over the image.
         objective, pixels, seed: As in `zoo.VAE`.
 
     Raises:
         ValueError: If the numbers of parts do not fit, or a part does not fit its neighbour.
     """
 
-    _PARTS = {**HierarchicalVAE._PARTS, "stem": "stem"}
-
-    def __init__(self, encoders, decoders, posteriors, likelihood, priors, prior=None, *, stem=None, **kwargs):
+    def __init__(self, encoders, decoders, posteriors, likelihood, priors, prior=None, **kwargs):
         if len(encoders) != 2:
             raise ValueError(f"HierarchicalVampVAE has two stochastic layers. Received: {len(encoders)} encoders.")
-        self.stem = stem  # before the constructor of VAE, which builds all parts
         prior = prior or VampPrior(500, likelihood.event_shape)
         super().__init__(encoders, decoders, posteriors, likelihood, priors, prior, **kwargs)
 
     def encode(self, x, condition=None):
         """q(z2|x) q(z1|x, z2): outcomes are dicts of z2 [B, D2] and z1 [B, D1]."""
         x, _ = self._as_tensors(x, None)
-        features = self._features(x)
-        lower, upper = self.posterior_layers
-        return Latents(
-            z2=upper(self.encoders[1](features)),
-            z1=lambda z: lower(over_conditions(self.encoders[0], features, z["z2"])),
-        )
+        lower, _ = self.posterior_layers
+        return Latents(z2=self._encode_upper(x), z1=lambda z: lower(over_conditions(self.encoders[0], x, z["z2"])))
 
-    def _features(self, x):
-        return x if self.stem is None else self.stem(x)
+    def _encode_upper(self, x):
+        """q(z2|x)"""
+        return self.posterior_layers[1](self.encoders[1](x))
 
     def prior(self, condition=None):
         """p(z2) p(z1|z2)"""
         (lower,) = self.conditional_prior_layers
-
-        def encode_upper(x):
-            return self.posterior_layers[1](self.encoders[1](self._features(x)))
-
-        return Latents(z2=self.prior_layer(encode=encode_upper), z1=given_neighbour(lower, self.decoders[1], "z2"))
+        return Latents(z2=self.prior_layer(encode=self._encode_upper), z1=given_neighbour(lower, self.decoders[1], "z2"))
 
     def decode(self, z, condition=None):
         """p(x|z1, z2), where `z` is a dict of z1 [..., B, D1] and z2 [..., B, D2]."""
