@@ -45,10 +45,11 @@ ALLOWED = {
     "verify": {"cards", "data", "evaluation", "hub", "pretrained", "registry"},
     "report": {"cards", "data", "evaluation", "networks", "plots", "pretrained", "training"},
     "sweep": {"data", "evaluation", "plots", "registry", "training"},
-    "cli": {"cards", "data", "evaluation", "plots", "pretrained", "push", "registry"}
+    "arguments": set(),
+    "cli": {"arguments", "cards", "data", "evaluation", "plots", "pretrained", "push", "registry"}
     | {"replicas", "report", "serving", "sweep", "training", "verify"},
 }
-STANDARD_LIBRARY_ONLY = ("recipe", "registry", "cards", "files", "__init__")
+STANDARD_LIBRARY_ONLY = ("recipe", "registry", "cards", "files", "arguments", "__init__")
 
 
 def imports(path):
