@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from zoo import cards, cli, registry
+from zoo import arguments, cards, cli, registry
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -36,8 +36,7 @@ def test_python_runs(code, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_commands_parse(command):
-    arguments = cli._parser().parse_args(command.split())
-    assert callable(arguments.command)
+    assert callable(arguments.parse(command.split(), cli.COMMANDS).command)
 
 
 def test_latencies_are_those_that_were_measured():

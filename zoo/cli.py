@@ -15,7 +15,7 @@ from zoo.arguments import parse
 
 def main(argv=None):
     """Runs one command; returns its exit status: 0, 1 for checks that failed, or 2 for a mistake in what was asked, told in one line."""
-    arguments = parse(argv, _COMMANDS)
+    arguments = parse(argv, COMMANDS)
     logging.basicConfig(format="%(message)s")
     logging.getLogger("zoo").setLevel("INFO")
     try:
@@ -298,7 +298,7 @@ def _assignments(words):
 
 
 # What runs each command of `zoo.arguments`.
-_COMMANDS = {
+COMMANDS = {
     "list": _list,
     "show": _show,
     "train": _train,
