@@ -8,7 +8,7 @@ Tomczak & Welling, "VAE with a VampPrior", AISTATS 2018 (https://arxiv.org/abs/1
 posteriors at learned images, z1 given z2, the image given both; the encoder takes them in the same order. Gated layers (Dauphin et al.,
 ICML 2017, https://arxiv.org/abs/1612.08083) as there, 256 wide where theirs are 300, and 200 pseudo-inputs where they have 500. It trains
 on the ELBO with one sample, without a warm-up of the KL, from the mean image and with training images as pseudo-inputs. 2,500 of the
-training images are for validation.
+training images are for validation, and the epoch with the highest ELBO on them is kept.
 
 Tried in runs of 20 epochs, whose validation ELBO with this recipe is -91.3: the plain gradient, with 300 units, -92.3; 256 features of the
 image that both encoders share -93.2, and with the plain gradient -96.3.
@@ -62,5 +62,6 @@ def recipe(
         epochs=epochs,
         batch_size=batch_size,
         seed=seed,
+        keep="best",
         initialize=lambda model, examples: model.start_at_images(examples["image"]),
     )
