@@ -69,15 +69,18 @@ def push(target, *other_runs, data_dir=None, num_samples=None, root=None, versio
         "parameters": models[0].count_params(),
         "license": LICENSE,
     }
-    return _store(models[0], card, directory, examples, replace)
+    curves = runs[0].path / "curves.png" if Path(target).is_dir() else None
+    return _store(models[0], card, directory, examples, replace, curves)
 
 
-def _store(model, card, directory, examples, replace):
-    """Writes a measured model as the next version of a directory; returns its card."""
+def _store(model, card, directory, examples, replace, curves):
+    """Writes a measured model as the next version of a directory, with its run's picture of curves if there is one; returns its card."""
     version_directory = export(model, directory, card=card, packed=True)
     content = (version_directory / CARD).read_bytes()
     card = json.loads(content)
     plots.pictures(model, examples, directory)
+    if curves is not None:
+        shutil.copyfile(curves, directory / "curves.png")
     for path in directory.glob("*.png"):
         _reduce_colours(path)
     write_atomically(directory / "README.md", readme(directory, card).encode())

@@ -1,7 +1,6 @@
 """One self-contained page about a model, or about two side by side: its record, its numbers, its pictures, and a decoder to play with."""
 
 import base64
-import csv
 import html
 import importlib.resources
 import io
@@ -63,7 +62,6 @@ def _section(target, data_dir, named):
     examples, absent = _examples(recipe, data_dir)
     latents = _latents(model, examples)
     order = None if latents is None or "kl_per_dim" not in latents else np.argsort(latents["kl_per_dim"])[::-1]
-    history = _history(run)
     parts = [
         *([f"<h2>{_text(recipe_name)}</h2>"] if named else []),
         _headline(record, recipe),
@@ -73,7 +71,7 @@ def _section(target, data_dir, named):
         "<h2>Pictures</h2>",
         *([f'<p class="faint">{_text(absent)}</p>'] if absent else []),
         *_pictures(model, examples),
-        *([_figure(plots.curves(history), "Training curves: bound, distortion and rate by epoch")] if history else []),
+        *_curves(run, recipe_name),
         "<h2>Record</h2>",
         _record(record, recipe),
     ]
@@ -92,13 +90,6 @@ def _examples(recipe, data_dir):
 
 def _latents(model, examples):
     return LatentReader(model, examples, NUM_EXAMPLES)() if examples is not None and is_readable(model) else None
-
-
-def _history(run):
-    if run is None or not (run.path / "history.csv").is_file():
-        return []
-    with (run.path / "history.csv").open(newline="", encoding="utf-8") as file:
-        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
 
 
 # -- Parts of a section
@@ -165,11 +156,23 @@ def _pictures(model, examples):
     return [_figure(function(model, **arguments), caption) for function, caption, arguments in draws]
 
 
+def _curves(run, recipe_name):
+    """The picture that training drew, where it is: in the run, or beside the stored model."""
+    directory = cards.model_directory(recipe_name) if run is None else run.path
+    if directory is None or not (directory / "curves.png").is_file():
+        return []
+    return [_image((directory / "curves.png").read_bytes(), "Training curves: bound, distortion and rate by epoch")]
+
+
 def _figure(figure, caption):
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
     plt.close(figure)
-    source = base64.b64encode(buffer.getvalue()).decode()
+    return _image(buffer.getvalue(), caption)
+
+
+def _image(content, caption):
+    source = base64.b64encode(content).decode()
     return f'<figure><img alt="{_text(caption)}" src="data:image/png;base64,{source}"></figure>'
 
 
