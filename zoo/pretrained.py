@@ -89,7 +89,7 @@ def describe(run):
         },
         "training": {
             "epochs": record["epochs"],
-            "of": _epochs_in_full(record),
+            "of": epochs_in_full(record),
             "kept_epoch": record.get("kept_epoch", record["epochs"]),
             "seconds": record["seconds"],
             "machine": record["machine"],
@@ -102,6 +102,6 @@ def describe(run):
     }
 
 
-def _epochs_in_full(record):
-    """What the recipe takes by default, with the run's other arguments: a run may have been shorter, and its card says so."""
+def epochs_in_full(record):
+    """What the recipe takes by default, with the other arguments of a run or a card: training may have been shorter, which a card tells."""
     return registry.find(record["recipe"]).build({k: v for k, v in record["arguments"].items() if k != "epochs"}).epochs

@@ -10,7 +10,7 @@ from PIL import Image
 from zoo import cards, data, hub, plots, registry
 from zoo.evaluation.likelihood import evaluate
 from zoo.files import write_atomically
-from zoo.pretrained import describe, load_with_card
+from zoo.pretrained import describe, epochs_in_full, load_with_card
 from zoo.serving.packed import round_weights
 from zoo.serving.saved_model import CARD, export
 from zoo.training import Run
@@ -50,6 +50,7 @@ def push(target, *other_runs, data_dir=None, num_samples=None, root=None, versio
             raise ValueError(f"A stored model is not averaged with runs. Received: {target!r} and {len(other_runs)} more.")
         model, card = load_with_card(target, version)
         models, origin = [model], {key: card[key] for key in ORIGIN}
+        origin["training"] = {**card["training"], "of": epochs_in_full(card)}
     spec = registry.find(origin["recipe"]).build(origin["arguments"])
     num_samples = num_samples or spec.evaluation_samples
     parts = {part: data.load(spec.dataset.name, getattr(spec.dataset, part), data_dir=data_dir) for part in ("train", "test")}
