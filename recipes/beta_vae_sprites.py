@@ -2,7 +2,7 @@
 
     zoo train beta_vae_sprites
 
-15 minutes on one of two cores of an AMD EPYC. Over seeds 0, 1 and 2 expect a FactorVAE score of 0.5328 on the 10,000 test images (0.60,
+17 minutes on one of two cores of an AMD EPYC. Over seeds 0, 1 and 2 expect a FactorVAE score of 0.5328 on the 10,000 test images (0.60,
 0.60 and 0.39) and a MIG of 0.32 (0.39, 0.44 and 0.12): two of the three write x, y and scale into a latent each; the third mixes y and
 scale.
 

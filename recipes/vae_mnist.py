@@ -2,7 +2,7 @@
 
     zoo train vae_mnist
 
-30 minutes on one core of an AMD EPYC. With seed 0 expect 86.47 nats: -log p(x) on the 10,000 test images with 5,000 importance
+53 minutes on one core of an AMD EPYC. With seed 0 expect 86.47 nats: -log p(x) on the 10,000 test images with 5,000 importance
 samples each; 21 of 50 latent dimensions are active.
 
 The one-layer VAE (k = 1) of Burda, Grosse & Salakhutdinov, "Importance Weighted Autoencoders", ICLR 2016

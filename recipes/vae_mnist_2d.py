@@ -6,8 +6,8 @@
 images with 1,000 importance samples each; the KL is 7.35.
 
 The learned manifold of Kingma & Welling, "Auto-Encoding Variational Bayes", ICLR 2014 (https://arxiv.org/abs/1312.6114), appendix A. Ours
-differs in the networks, two hidden layers of 200 on each side as in `vae_mnist`, in its optimization, which is that of `vae_mnist`, and in
-the data, which are binarized anew at every step.
+differs in the networks, two hidden layers of 200 on each side as in `vae_mnist`, in its optimization, Adam with a cosine decay, and in
+the data, 50,000 images that are binarized anew at every step.
 """
 
 import zoo

@@ -2,7 +2,7 @@
 
     zoo train vae_sprites
 
-15 minutes on one of two cores of an AMD EPYC. Over seeds 0, 1 and 2 expect a FactorVAE score of 0.5487 on the 10,000 test images (0.67,
+17 minutes on one of two cores of an AMD EPYC. Over seeds 0, 1 and 2 expect a FactorVAE score of 0.5487 on the 10,000 test images (0.67,
 0.59 and 0.39) and a MIG of 0.09 (0.14, 0.11 and 0.02): the score asks whether some latent tells a factor, the MIG whether one alone does.
 
 Kingma & Welling, "Auto-Encoding Variational Bayes", ICLR 2014 (https://arxiv.org/abs/1312.6114), in the convolutional architecture of

@@ -1,4 +1,4 @@
-"""The lowest -log p(x) of dynamically binarized MNIST in this zoo: two stochastic layers, gated dense networks, and a VampPrior.
+"""Two stochastic layers, gated dense networks and a VampPrior on dynamically binarized MNIST: the zoo's best effort at a low -log p(x).
 
     zoo train vamp_vae_mnist_2layer
 

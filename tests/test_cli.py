@@ -95,7 +95,11 @@ def test_options_may_stand_before_the_arguments(capsys, tmp_path):
     for wrong in (["train", "vae_digits", "--out", "x", "--epochs=3"], ["show", "vae_digits", "epochs=3"]):
         with pytest.raises(SystemExit, match="2"):
             cli.main(wrong)
-        assert "unrecognized arguments" in capsys.readouterr().err
+        err = capsys.readouterr().err
+        assert "unrecognized arguments" in err and ("written name=value, such as epochs=3" in err) == (wrong[0] == "train")
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["sweep", "vae_digits", "--jobs", "0"])
+    assert "--jobs: must be a positive integer. Received: 0" in capsys.readouterr().err
 
 
 def test_dry_run_says_what_would_happen(capsys, tmp_path):
@@ -112,6 +116,11 @@ def test_dry_run_says_what_would_happen(capsys, tmp_path):
         (["train", "vae_digits", "latent_dim=-1"], "Received: latent_dim=(-1,)"),
         (["evaluate", "runs/none"], "There is no run directory 'runs/none'"),
         (["evaluate", "tests"], "'tests' is not a run directory"),
+        (["evaluate", "tests", "--json", "nowhere/numbers.json"], "There is no directory for --json 'nowhere/numbers.json'"),
+        (["evaluate", "vae_digits", "--num-samples", "0"], "Received: num_samples=0"),
+        (["sample", "ae_mnist"], "Autoencoder draws no images by itself"),
+        (["sample", "cvae_mnist_quadrants"], "CompletionCVAE draws the rest of an image, given what is seen of it"),
+        (["verify", "vae_mnits"], "No recipe is named 'vae_mnits'. Did you mean 'vae_mnist'?"),
         (["copy", "vae_digits", "no-name.py"], "Received: 'no-name.py'"),
     ],
 )

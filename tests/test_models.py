@@ -111,9 +111,10 @@ def test_cvae_takes_labels_and_vectors_and_transfers():
     assert np.any(np.abs(model.transfer(X, LABELS, LABELS) - expected) > 1e-4)
     with pytest.raises(ValueError, match=r"Labels must lie in 0 ... 2. Received: labels in 0 ... 3"):
         model.encode(X, LABELS + (LABELS == 2))
-    with pytest.raises(ValueError, match=r"needs a label beside each image.*Received: none"):
-        model.standardize(X)
-    with pytest.raises(ValueError, match=r"`condition` must have the shape \[7, \*\(3,\)\]. Received: shape \(7, 2\)"):
+    for ask in (lambda: model.standardize(X), lambda: model.sample(3)):
+        with pytest.raises(ValueError, match=r"needs a label for each image.*Received: none"):
+            ask()
+    with pytest.raises(ValueError, match=r"`condition` must have the shape \[7, 3\]. Received: shape \(7, 2\)"):
         model.standardize({"image": X, "condition": one_hot[:, :2]})
 
 

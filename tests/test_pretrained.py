@@ -6,6 +6,7 @@ import pytest
 
 import zoo
 from zoo import cards, cli, data, hub, pretrained, push, registry, training
+from zoo.evaluation import likelihood
 from zoo.serving.packed import round_weights
 from zoo.training import Run
 
@@ -123,6 +124,16 @@ def test_several_runs_are_averaged_and_the_first_is_stored(store, models, tmp_pa
     trained = Run.open(store[1]).load_model()
     round_weights(trained)
     np.testing.assert_array_equal(zoo.load("vae_digits").get_weights()[0], trained.get_weights()[0])
+
+
+def test_a_number_that_few_samples_carry_is_shown_as_a_bound():
+    assert cards.TRUSTED_SAMPLE_SIZE == likelihood.TRUSTED_SAMPLE_SIZE
+    training = {"epochs": 1, "of": 1}
+    for effective, sign in ((9.9, "≤ "), (10.0, "")):
+        nll = {"value": 80.0, "unit": "nats", "stderr_images": 0.1, "effective_sample_size": effective}
+        card = {"numbers": {"nll": nll, "bits_per_dim": {"value": 1.5, "unit": "bits/dim"}}, "training": training}
+        assert cards.headline(card, "nll") == f"-log p(x) {sign}80.00 nats ± 0.10 (images)"
+        assert cards.headline(card, "bits_per_dim") == f"-log p(x) {sign}1.500 bits/dim"
 
 
 def test_numbers_given_other_parts_of_an_image_stay_on_the_card(store, models):

@@ -98,6 +98,12 @@ def test_recipes_of_plugins_are_found(tmp_path, monkeypatch):
     assert registry.find("plugin_vae").build({"beta": "3"})["beta"] == 3.0
 
 
+def test_a_file_that_is_no_python_is_told(tmp_path):
+    (tmp_path / "mine.py").write_text("import zoo\ndef recipe(:\n")
+    with pytest.raises(ValueError, match=r"mine\.py, line 2, is no Python: invalid syntax"):
+        registry.find(str(tmp_path / "mine.py")).load()
+
+
 def test_two_recipes_of_one_name_are_told(tmp_path, monkeypatch):
     make_plugin(tmp_path, "zoo_plugin_b", ["vae_mnist"])
     monkeypatch.syspath_prepend(tmp_path)

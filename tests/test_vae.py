@@ -248,9 +248,9 @@ class TestConditional:
     def test_wrong_conditions_are_told(self, make_vae, images):
         model = make_vae(condition_shape=(3,))
         model.compile()
-        with pytest.raises(ValueError, match=r"needs a condition of shape \(3,\) beside each image. Received: none"):
+        with pytest.raises(ValueError, match=r"needs a condition of shape \(3,\) for each image. Received: none"):
             model.fit(images)
-        with pytest.raises(ValueError, match=r"`condition` must have the shape \[40, \*\(3,\)\]. Received: shape \(39, 3\)"):
+        with pytest.raises(ValueError, match=r"`condition` must have the shape \[40, 3\]. Received: shape \(39, 3\)"):
             model.fit({"image": images, "condition": self.CONDITION[:39]})
         with pytest.raises(ValueError, match=r"Received: shape \(40, 2\)"):
             model.encode(images, self.CONDITION[:, :2])
@@ -349,6 +349,14 @@ def test_wrong_arguments_are_told(make_vae):
         ELBO(0)
     with pytest.raises(ValueError, match=r"'binarize', 'dequantize', 'as_given'\. Received: pixels='static'"):
         make_vae(pixels="static")
+    with pytest.raises(ValueError, match=r"`objective` must be one of `zoo.objectives`.* Received: objective='elbo'"):
+        make_vae(objective="elbo")
+    with pytest.raises(ValueError, match=r"`z` must have the shape \[..., 3\]. Received: shape \(2, 4\)"):
+        make_vae().decode(np.zeros((2, 4)))
+    with pytest.raises(ValueError, match=r"`num_rows` must be a positive integer. Received: num_rows=-1"):
+        make_vae().sample(-1)
+    with pytest.raises(ValueError, match=r"`num_samples` must be a positive integer. Received: num_samples=0"):
+        make_vae().log_prob(np.zeros((2, *IMAGE_SHAPE), np.uint8), num_samples=0)
     with pytest.raises(ValueError, match=r"needs 6 parameters in the last dimension. Received: parameters of shape \(1, 5\)"):
         zoo.VAE(networks.MLP((4,), 5), networks.MLP((4,), 16), posterior, likelihood)
     with pytest.raises(ValueError, match=r"Bernoulli for outcomes of shape \(4, 4, 1\) needs 16 parameters"):

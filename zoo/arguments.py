@@ -17,16 +17,17 @@ def parse(argv, functions):
     arguments, others = parser.parse_known_args(argv)
     # argparse ends a list of positional arguments at the first option; name=value may follow it here.
     if others and (not hasattr(arguments, "arguments") or any(other.startswith("-") or "=" not in other for other in others)):
-        parser.error(f"unrecognized arguments: {' '.join(others)}")
+        hint = ". Arguments of a recipe are written name=value, such as epochs=3" if hasattr(arguments, "arguments") else ""
+        parser.error(f"unrecognized arguments: {' '.join(others)}{hint}")
     if others:
         arguments.arguments += others
     return arguments
 
 
 def _positive(text):
-    if (number := int(text)) < 1:
-        raise ValueError
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a positive integer. Received: {text}")
+    return int(text)
 
 
 def _parser(functions):

@@ -69,6 +69,8 @@ LABELS = {
     "accuracy": "accuracy",
     "factor_vae": "FactorVAE score",
 }
+# As in `zoo.evaluation.likelihood`, which warns of fewer.
+TRUSTED_SAMPLE_SIZE = 10
 # Digits after the point, by unit; those of a share are 4.
 DIGITS = {"nats": 2, "bits/dim": 3}
 
@@ -78,7 +80,7 @@ def headline(card, key):
     numbers = headline_numbers(card, key)
     if not numbers:
         return "not yet measured"
-    cells = [_cell(_label(name), number) for name, number in sorted(numbers.items())]
+    cells = [_cell(_label(name), number, _is_bound(card, number)) for name, number in sorted(numbers.items())]
     training = card["training"]
     partly = [] if training["epochs"] == training["of"] else ["{epochs:,} of {of:,} epochs".format(**training)]
     return "; ".join(cells + partly)
@@ -107,10 +109,16 @@ def _label(key):
     return f"-log p(the rest given {quadrants} of 4 quadrants)" if quadrants else LABELS[base]
 
 
-def _cell(label, number):
+def _is_bound(card, number):
+    """Whether an importance-sampled number is an upper bound, as few samples carry it; bits per dimension are of the `nll` beside them."""
+    estimate = card["numbers"].get("nll", {}) if number["unit"] == "bits/dim" else number
+    return estimate.get("effective_sample_size", TRUSTED_SAMPLE_SIZE) < TRUSTED_SAMPLE_SIZE
+
+
+def _cell(label, number, is_bound):
     errors = {"stderr_images": "images", "stderr_sampling": "noise", "stderr_runs": f"{len(number.get('values', ()))} runs"}
     shown = [f" ± {number[key]:.{_digits(number)}f} ({name})" for key, name in errors.items() if key in number]
-    return f"{label} {value_shown(number)}{''.join(shown)}"
+    return f"{label} {'≤ ' if is_bound else ''}{value_shown(number)}{''.join(shown)}"
 
 
 def readme(card, about, pictures):
@@ -125,19 +133,19 @@ def readme(card, about, pictures):
     name, version, training, dataset = card["recipe"], card["version"], card["training"], card["data"]
     table = ["| number | value | unit | split | how |", "| --- | --- | --- | --- | --- |"]
     for key, number in card["numbers"].items():
-        value = f"{number['value']:.4f}" if isinstance(number["value"], float) else f"{number['value']} of {number['of']}"
+        value = f"{number['value']:.4g} of {number['of']}" if "of" in number else f"{number['value']:.4f}"
         table.append(f"| `{key}` | {value} | {number['unit']} | {number['split']} | {_how(number)} |")
     made = {
         "arguments": ", ".join(f"`{key}={value!r}`" for key, value in card["arguments"].items()),
         "seed": card["seed"],
         "data": f"{dataset['name']}, {dataset['binarization']}: trained on `{dataset['train']}`, choices by `{dataset['validation']}`, "
-        f"measured on `{dataset['test']}`, once",
+        f"measured on `{dataset['test']}`",
         "sha256 of the images": ", ".join(f"{part} `{digest}`" for part, digest in dataset["sha256"].items()),
         "epochs": f"{training['epochs']:,} of {training['of']:,}; the weights are those after epoch {training['kept_epoch']:,}",
         "time": f"{training['seconds'] / 60:.1f} minutes on {training['machine']}, as {training['mode']} in {training['precision']}",
         "versions": ", ".join(f"{package} {number}" for package, number in card["versions"].items()),
         "revision": card["git"],
-        "weights": f"{card['parameters']:,}, rounded to a ninetieth of a matrix's standard deviation or finer, and measured so",
+        "weights": f"{card['parameters']:,}, rounded to a sixty-fourth of a matrix's standard deviation or finer, and measured so",
         "license": card["license"],
     }
     return "\n".join(

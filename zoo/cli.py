@@ -41,8 +41,8 @@ def _list(arguments):
         recipe = registry.find(name).build({})
         card = cards.find_card(name)
         number = cards.headline(card, recipe.headline)
-        rows.append((name, recipe.family, str(recipe.dataset.name), number, "yes" if card else "no"))
-    header = ("recipe", "model", "data", "measured on the test split", "stored weights")
+        rows.append((name, recipe.family, str(recipe.dataset.name), "yes" if card else "no", number))
+    header = ("recipe", "model", "data", "stored weights", "measured on the test split")
     if arguments.markdown:
         rows = [(f"[`{name}`](recipes/{name}.py)", *rest) for name, *rest in rows]
         for row in (header, ["---"] * len(header), *rows):
@@ -122,6 +122,8 @@ def _sweep(arguments):
 
 
 def _evaluate(arguments):
+    if arguments.json and not Path(arguments.json).parent.is_dir():  # it would be told after the evaluation otherwise
+        raise ValueError(f"There is no directory for --json {arguments.json!r}.")
     _start_tensorflow()
     from zoo import data, pretrained
     from zoo.evaluation.likelihood import evaluate, table
@@ -134,7 +136,7 @@ def _evaluate(arguments):
     numbers = evaluate(
         model,
         examples,
-        num_samples=arguments.num_samples or recipe.evaluation_samples,
+        num_samples=recipe.evaluation_samples if arguments.num_samples is None else arguments.num_samples,
         seed=arguments.seed,
         split=split,
         nll_name=recipe.nll_name,
@@ -169,7 +171,8 @@ def _reconstruct(arguments):
     model, name, recipe = pretrained.open_model(arguments.target)
     examples = data.load(recipe.dataset.name, recipe.dataset.test, data_dir=arguments.data_dir)
     path = arguments.out or f"{name}_reconstructions.png"
-    plots.reconstructions(model, examples, path=path)
+    draw = plots.completions if hasattr(model, "visible") else plots.reconstructions
+    draw(model, examples, path=path)
     print(f"Reconstructions: {path}")
 
 

@@ -52,7 +52,7 @@ def push(target, *other_runs, data_dir=None, num_samples=None, root=None, versio
         models, origin = [model], {key: card[key] for key in ORIGIN}
         origin["training"] = {**card["training"], "of": epochs_in_full(card)}
     spec = registry.find(origin["recipe"]).build(origin["arguments"])
-    num_samples = num_samples or spec.evaluation_samples
+    num_samples = spec.evaluation_samples if num_samples is None else num_samples
     parts = {part: data.load(spec.dataset.name, getattr(spec.dataset, part), data_dir=data_dir) for part in ("train", "test")}
     origin["data"]["sha256"] = {part: data.sha256(arrays["image"]) for part, arrays in parts.items()}
     examples = data.load(spec.dataset.name, spec.dataset.test, data_dir=data_dir, binarization=spec.dataset.binarization)

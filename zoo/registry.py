@@ -40,7 +40,10 @@ class RecipeFile:
         else:
             spec = importlib.util.spec_from_file_location(self.name, self.path)
             module = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(module)
+            try:
+                spec.loader.exec_module(module)
+            except SyntaxError as error:
+                raise ValueError(f"{error.filename}, line {error.lineno}, is no Python: {error.msg}.") from None
         if not callable(getattr(module, "recipe", None)):
             raise ValueError(f"{self.path} is not a recipe: it defines no function `recipe(*, ...) -> zoo.Recipe`.")
         return module

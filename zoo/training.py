@@ -294,7 +294,7 @@ def machine():
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
     name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor())
-    return f"{cores} CPU cores, {name}"
+    return f"{cores} CPU core{'s' if cores > 1 else ''}, {name}"
 
 
 def _tensorboard(path):

@@ -45,6 +45,7 @@ def verify(name, version=None, *, new_seed=None, data_dir=None):
     Raises:
         ValueError: If nothing is stored, or the test images are not those that the card's numbers are of.
     """
+    registry.find(name)  # a name that is no recipe's is told as such
     newest = hub.version_directory(name, version)
     versions = cards.versions(newest.parent) if version is None else [version]
     for each in versions:

@@ -139,7 +139,7 @@ def _bound_numbers(model, values, redrawn, num_samples):
         "kl": _mean(values["kl"]) | {"estimator": "analytic" if model.has_analytic_kl else "monte carlo"},
     }
     effective = numbers["nll"]["effective_sample_size"]
-    if effective < TRUSTED_SAMPLE_SIZE <= num_samples:
+    if effective < TRUSTED_SAMPLE_SIZE:
         logger.warning(
             "-log p(x) is an upper bound here and no estimate: of %d samples of an image, %.1f count (median; %d would be trusted). "
             "More samples may lower it by nats.",

@@ -129,11 +129,12 @@ class ImageModel(CompiledModel):
         if self.condition_shape is None:
             raise ValueError(f"{type(self).__name__} takes no condition here. Received: a condition of shape {np.shape(condition)}.")
         if condition is None:
-            raise ValueError(f"This model needs a condition of shape {self.condition_shape} beside each image. Received: none.")
+            raise ValueError(f"This model needs a condition of shape {self.condition_shape} for each image. Received: none.")
         condition = tf.cast(tf.convert_to_tensor(condition), tf.float32)
         if condition.shape[1:] != self.condition_shape or num_rows not in (None, condition.shape[0]):
             raise ValueError(
-                f"`condition` must have the shape [{num_rows or 'B'}, *{self.condition_shape}]. Received: shape {tuple(condition.shape)}."
+                f"`condition` must have the shape [{', '.join(map(str, (num_rows or 'B', *self.condition_shape)))}]. "
+                f"Received: shape {tuple(condition.shape)}."
             )
         return condition
 

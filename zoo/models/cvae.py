@@ -55,7 +55,7 @@ class CVAE(VAE):
 
     def _check_condition(self, condition, num_rows=None):
         if condition is None:
-            raise ValueError("This model needs a label beside each image, under 'condition' or 'label'. Received: none.")
+            raise ValueError("This model needs a label for each image, under 'condition' or 'label'. Received: none.")
         condition = one_hot_labels(condition, self.num_classes)
         return super()._check_condition(condition, num_rows)
 

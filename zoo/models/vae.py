@@ -12,13 +12,14 @@ import functools
 from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
 from zoo.layers.priors import StandardNormal
 from zoo.models.base import ImageModel
 from zoo.networks import over_samples
-from zoo.objectives import ELBO, WeightSums, importance_weighted_bound
+from zoo.objectives import ELBO, Objective, WeightSums, importance_weighted_bound
 from zoo.random import RowNoise, Stream, draw
 
 tfd = tfp.distributions
@@ -83,6 +84,8 @@ class VAE(ImageModel):
         **kwargs,
     ):
         super().__init__(likelihood, pixels=pixels, condition_shape=condition_shape, seed=seed, **kwargs)
+        if not isinstance(objective, Objective | None):
+            raise ValueError(f"`objective` must be one of `zoo.objectives`, such as ELBO(). Received: objective={objective!r}.")
         self.encoder = encoder
         self.decoder = decoder
         self.posterior_layer = posterior
@@ -101,7 +104,10 @@ class VAE(ImageModel):
         """p(x|z, c): batch [..., B] as z [..., B, D], event `image_shape`. A condition [B, ...] serves every leading sample."""
         if condition is not None:
             condition = self._check_condition(condition)
-        return self.likelihood_layer(over_samples(self.decoder, tf.convert_to_tensor(z, tf.float32), condition))
+        z = tf.convert_to_tensor(z, tf.float32)
+        if z.shape[-1:] != self.posterior_layer.event_shape:
+            raise ValueError(f"`z` must have the shape [..., {self.posterior_layer.latent_dim}]. Received: shape {tuple(z.shape)}.")
+        return self.likelihood_layer(over_samples(self.decoder, z, condition))
 
     def prior(self, condition=None):
         """p(z|c): batch [] or [B], event [D]."""
@@ -172,6 +178,7 @@ class VAE(ImageModel):
 
     def sample(self, num_rows, seed=0, condition=None):
         """`num_rows` images drawn from p(x|c): [num_rows, *image_shape]. Row i is a function of (seed, i)."""
+        _assert_positive("num_rows", num_rows)
         return self.generate(RowNoise.of_seed(seed, num_rows), condition)["sample"]
 
     def generate(self, noise, condition=None):
@@ -185,8 +192,9 @@ class VAE(ImageModel):
             Dict of `z` [B, D] (or of several latents by name), `reconstruction` (mean of p(x|z), [B, *image_shape]) and `sample` (a draw
             of it).
         """
-        prior = self.prior(condition)
-        z = draw(prior, noise, Stream.LATENT)
+        if self.condition_shape is not None:
+            condition = self._check_condition(condition)
+        z = draw(self.prior(condition), noise, Stream.LATENT)
         likelihood = self.decode(z, condition)
         latents = z if isinstance(z, dict) else {"z": z}
         return {**latents, "reconstruction": likelihood.mean(), "sample": draw(likelihood, noise, Stream.PIXEL)}
@@ -201,6 +209,7 @@ class VAE(ImageModel):
 
     def log_prob(self, x, num_samples=64, condition=None, seed=0):
         """Importance-weighted bound on log p(x|c), in nats [B]; it tightens with `num_samples`. In chunks of bounded memory."""
+        _assert_positive("num_samples", num_samples)
         x, condition = self._as_tensors(x, condition)
         return self._compiled_log_prob(_as_data(x, condition), tf.constant(seed, tf.uint32), num_samples)
 
@@ -286,6 +295,11 @@ def _has_analytic_kl(posterior, prior):
     except NotImplementedError:  # how TFP says that it knows none
         return False
     return True
+
+
+def _assert_positive(name, value):
+    if not isinstance(value, int | np.integer) or value < 1:
+        raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}.")
 
 
 def _given(condition):

@@ -11,7 +11,14 @@ def samples(model, num_rows=8, num_columns=12, seed=0, label=None, path=None):
     """A sheet of images from the prior: means of p(x|z), z ~ p(z).
 
     Of a model with classes each column is a class and each row one z, unless `label` asks for one class.
+
+    Raises:
+        ValueError: If the model draws no images by itself, or has no label to ask for.
     """
+    if hasattr(model, "visible"):
+        raise ValueError(f"{type(model).__name__} draws the rest of an image, given what is seen of it: `zoo reconstruct` shows that.")
+    if not hasattr(model, "generate"):
+        raise ValueError(f"{type(model).__name__} draws no images by itself: it has no distribution of its codes.")
     title = "Samples: mean of p(x|z), z ~ p(z)"
     num_classes = getattr(model, "num_classes", None)
     if label is not None and (num_classes is None or model.condition_shape is None):
