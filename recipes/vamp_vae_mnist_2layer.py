@@ -63,5 +63,6 @@ def recipe(
         batch_size=batch_size,
         seed=seed,
         keep="best",
+        evaluation_samples=1000,  # 67 of them count; with 5,000 the estimate is 0.04 nats lower (200 validation images)
         initialize=lambda model, examples: model.start_at_images(examples["image"]),
     )
