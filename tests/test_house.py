@@ -221,6 +221,11 @@ def test_other_backends_of_keras_are_refused(monkeypatch):
 
 
 @pytest.mark.slow
+def test_stored_models_are_small():
+    size = sum(path.stat().st_size for path in (ROOT / "saved_models").rglob("*") if path.is_file())
+    assert size < 25e6, f"a checkout and a wheel hold all of them: {size / 1e6:.1f} MB"
+
+
 def test_wheel_holds_package_recipes_and_stored_models_and_no_tests(tmp_path):
     """Needs a package index: pip builds in an environment of its own."""
     import zipfile
