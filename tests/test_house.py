@@ -107,6 +107,13 @@ for name in registry.list_recipes():
     assert len(output.splitlines()) == len(registry.list_recipes())
 
 
+def test_zoo_models_imports_every_model():
+    """It is what makes their classes known to whoever opens a configuration, such as `zoo check`."""
+    text = (PACKAGE / "models" / "__init__.py").read_text(encoding="utf-8")
+    names = {path.stem for path in (PACKAGE / "models").glob("*.py")} - {"__init__", "base"}
+    assert {name for name in names if f"from zoo.models.{name} import" in text} == names
+
+
 def test_public_names_load_on_first_use():
     code = "import sys, zoo; assert 'tensorflow' not in sys.modules; zoo.Recipe; assert 'tensorflow' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
