@@ -11,7 +11,7 @@ import tensorflow as tf
 import zoo
 from tests.conftest import IMAGE_SHAPE
 from zoo import blocks, layers, networks
-from zoo.compiled import execution_mode
+from zoo.execution import execution_mode
 
 MODES = {"xla-block": {"jit_compile": True}, "tf-loop": {"jit_compile": False}, "eager": {"run_eagerly": True}}
 

@@ -5,9 +5,11 @@ device, with an order that is drawn there; of a stream, each block brings its ow
 """
 
 import itertools
+import math
 import os
 from typing import NamedTuple
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -31,6 +33,7 @@ class Block(NamedTuple):
         first_row: Int32 array [K]: where each batch starts in the data set, for evaluation's noise.
         num_steps: Number of batches.
         batch_size: B.
+        size: Number of rows that count, where the others of B only fill the shape; None where all count.
     """
 
     table: dict
@@ -39,30 +42,125 @@ class Block(NamedTuple):
     first_row: np.ndarray
     num_steps: int
     batch_size: int
+    size: int | None = None
+
+    @property
+    def shapes(self):
+        """What a compiled program is made for."""
+        return len(next(iter(self.table.values()))), len(self.order), len(self.starts), self.batch_size
 
     def of_tensors(self):
         """The same block with tensors where arrays and numbers of steps would make a compiled program for each value."""
-        return self._replace(**{name: tf.constant(getattr(self, name)) for name in ("starts", "first_row", "num_steps")})
+        names = ("starts", "first_row", "num_steps", *(() if self.size is None else ("size",)))
+        return self._replace(**{name: tf.constant(getattr(self, name)) for name in names})
+
+
+class Programs:
+    """Keeps compiled programs few, whatever lengths batches and data sets have.
+
+    Blocks of the first few shapes are as they are. Those of later ones are filled up, with rows that do not count, to shapes that many
+    share.
+    """
+
+    # A model is fitted on one or two data sets, each with a short last batch, and validated on as many.
+    EXACT = 8
+
+    def __init__(self):
+        self._exact = set()
+
+    def fit(self, block: Block) -> Block:
+        if block.shapes in self._exact or len(self._exact) < self.EXACT:
+            self._exact.add(block.shapes)
+            return block
+        rows, order, starts, batch_size = block.shapes
+        width = 2 ** math.ceil(math.log2(batch_size))
+        return block._replace(
+            table={name: _filled(values, _rounded_up(rows)) for name, values in block.table.items()},
+            order=_filled(block.order, _rounded_up(order)),
+            starts=_padded(block.starts, _rounded_up(starts)),
+            first_row=_padded(block.first_row, _rounded_up(starts)),
+            batch_size=width,
+            size=block.batch_size,
+        )
+
+
+def _rounded_up(number):
+    """The least number of three binary digits and zeros that is no less: eight of them between a power of two and the next."""
+    unit = 2 ** max(0, math.ceil(math.log2(number)) - 3)
+    return -(-number // unit) * unit
+
+
+def _filled(tensor, length):
+    return tf.pad(tensor, [[0, length - len(tensor)]] + [[0, 0]] * (tensor.shape.rank - 1))
+
+
+def steps_asked_for(callbacks, hooks: tuple[str, ...] = ("on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end")):
+    """After how many batches callbacks want to be called, at the most; None where once a block will do.
+
+    Args:
+        callbacks: Keras callbacks, in lists or not, or None. One that overrides a hook of batches asks for each of them; those of Keras
+            that save every so many batches ask for that many. A callback with the attribute `per_block = True` asks for none.
+        hooks: Names of the hooks that count.
+    """
+    steps = [_steps_of(callback, hooks) for callback in _each(callbacks)]
+    asked = [number for number in steps if number is not None]
+    return math.gcd(*asked) if asked else None
+
+
+def _each(callbacks):
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        callbacks = callbacks.callbacks
+    return callbacks if isinstance(callbacks, (list, tuple)) else [callbacks] if callbacks is not None else []
+
+
+def _steps_of(callback, hooks):
+    if getattr(callback, "per_block", False) or isinstance(callback, (keras.callbacks.TerminateOnNaN, keras.callbacks.ProgbarLogger)):
+        return None
+    for name in ("save_freq", "update_freq"):  # ModelCheckpoint, BackupAndRestore; TensorBoard
+        frequency = getattr(callback, name, None)
+        if frequency is not None:
+            return frequency if isinstance(frequency, int) else None
+    overridden = (hook in vars(callback) or getattr(type(callback), hook) is not getattr(keras.callbacks.Callback, hook) for hook in hooks)
+    return 1 if any(overridden) else None
+
+
+def end_blocks_every(feed, steps: int) -> None:
+    """Makes a feed's blocks end where callbacks that ask for every so many batches want to be called, across epochs."""
+    common = math.gcd(steps, feed.steps_per_epoch or 1)
+    feed.block_steps = max(length for length in range(1, feed.block_steps + 1) if common % length == 0)
 
 
 def _padded(array, length):
     return np.concatenate([array, np.zeros(length - len(array))]).astype(np.int32)
 
 
-def array_feed(arrays, batch_size, shuffle, seed, steps_per_epoch, block_steps, first_step=0, initial_step=0):
+def array_feed(arrays, batch_size, shuffle, seed, steps_per_epoch, block_steps, first_step=0, initial_epoch=0, initial_step=0):
     """The feed of arrays: one that stays on the device, or where they are too large for it, a stream of the same batches.
+
+    The first pass over them begins with epoch 0 of the `fit`, or where a `fit` that goes on would have begun it.
 
     Args:
         arrays, batch_size, shuffle, seed, steps_per_epoch, block_steps, initial_step: As in `ArrayFeed`.
         first_step: The training step that comes first.
+        initial_epoch: Epochs of the `fit` that were trained before.
     """
     arrays = {name: np.asarray(array) for name, array in arrays.items()}
-    if sum(array.nbytes for array in arrays.values()) <= RESIDENT_SHARE * device_memory():
-        return ArrayFeed(arrays, batch_size, shuffle, seed, steps_per_epoch, block_steps, initial_step)
     num_rows = len(next(iter(arrays.values())))
     steps_per_pass = -(-num_rows // min(batch_size, num_rows))
-    stream = stream_of_arrays(arrays, batch_size, shuffle, seed, first_step)
+    origin = first_step - initial_step - initial_epoch * (steps_per_epoch or steps_per_pass)
+    if sum(array.nbytes for array in arrays.values()) <= RESIDENT_SHARE * device_memory():
+        return ArrayFeed(arrays, batch_size, shuffle, seed, steps_per_epoch, block_steps, initial_step, origin)
+    stream = stream_of_arrays(arrays, batch_size, shuffle, seed, first_step, origin)
     return StreamFeed(stream, steps_per_epoch or steps_per_pass, block_steps, initial_step)
+
+
+def pass_of_step(step, origin, steps_per_pass):
+    """(number of the pass over the data that a training step is in, place in it), where a pass begins at step `origin`.
+
+    Passes are numbered as if all steps before had been on the same data, so that each has an order of its own.
+    """
+    passes, place = divmod(step - origin, steps_per_pass)
+    return -(-origin // steps_per_pass) + passes, place
 
 
 def device_memory():
@@ -88,11 +186,12 @@ class ArrayFeed:
         steps_per_epoch: Batches that Keras counts as one epoch, or None for one pass.
         block_steps: K.
         initial_step: Batches of the first epoch that were taken before.
+        origin: A training step with which a pass over the data begins.
     """
 
     counts_batches = True
 
-    def __init__(self, arrays, batch_size, shuffle, seed, steps_per_epoch, block_steps, initial_step=0):
+    def __init__(self, arrays, batch_size, shuffle, seed, steps_per_epoch, block_steps, initial_step=0, origin=0):
         self.num_rows = len(next(iter(arrays.values())))
         self.batch_size = min(batch_size, self.num_rows)
         self.shuffle = shuffle
@@ -103,7 +202,8 @@ class ArrayFeed:
         self.table = {name: tf.convert_to_tensor(array) for name, array in arrays.items()}
         self._order = (None, tf.range(self.num_rows))  # the pass and its order
         self._initial_step = initial_step
-        self._epoch_began_at = 0
+        self._origin = origin
+        self._epoch_began_at = origin
         self.where = f"{sum(array.nbytes for array in arrays.values()) / 1e6:,.1f} MB of data stay on the device"
 
     def dataset(self):
@@ -127,11 +227,11 @@ class ArrayFeed:
         first = self._epoch_began_at + start
         for (number, length), steps in itertools.groupby(range(first, first + count), key=self._pass_and_length):
             steps = np.array(list(steps))
-            starts = _padded(steps % self.steps_per_pass * self.batch_size, self.block_steps)
+            starts = _padded((steps - self._origin) % self.steps_per_pass * self.batch_size, self.block_steps)
             yield Block(self.table, self._order_of(number), starts, starts, len(steps), length)
 
     def _pass_and_length(self, step):
-        number, place = divmod(step, self.steps_per_pass)
+        number, place = pass_of_step(step, self._origin, self.steps_per_pass)
         return number, min(self.batch_size, self.num_rows - place * self.batch_size)
 
     def _order_of(self, number):
@@ -140,18 +240,18 @@ class ArrayFeed:
         return self._order[1]
 
 
-def stream_of_arrays(arrays, batch_size, shuffle, seed, first_step=0):
-    """The batches of an `ArrayFeed` as a `tf.data.Dataset`, pass after pass where they are shuffled.
+def stream_of_arrays(arrays, batch_size, shuffle, seed, first_step=0, origin=0):
+    """The batches of an `ArrayFeed` as a `tf.data.Dataset`: pass after pass, or one of them where all are alike.
 
     Args:
         arrays: Dict of arrays [N, ...], which may be memory maps: only the rows of a batch are read.
-        batch_size, shuffle, seed: As in `ArrayFeed`.
+        batch_size, shuffle, seed, origin: As in `ArrayFeed`.
         first_step: The step of the first batch.
     """
     num_rows = len(next(iter(arrays.values())))
     batch_size = min(batch_size, num_rows)
     steps_per_pass = -(-num_rows // batch_size)
-    first_pass, skipped = divmod(first_step, steps_per_pass)
+    first_pass, skipped = pass_of_step(first_step, origin, steps_per_pass)
     signature = tuple(tf.TensorSpec([None, *array.shape[1:]], array.dtype) for array in arrays.values())
 
     def batches_of_pass(number):
@@ -162,7 +262,7 @@ def stream_of_arrays(arrays, batch_size, shuffle, seed, first_step=0):
         values = tf.numpy_function(lambda i: tuple(array[i] for array in arrays.values()), [indices], [spec.dtype for spec in signature])
         return {name: tf.ensure_shape(value, spec.shape) for name, value, spec in zip(arrays, values, signature, strict=True)}
 
-    passes = tf.data.Dataset.range(first_pass, np.iinfo(np.int64).max if shuffle else first_pass + 1)
+    passes = tf.data.Dataset.range(first_pass, np.iinfo(np.int64).max if shuffle or skipped else first_pass + 1)
     return passes.flat_map(batches_of_pass).skip(skipped).map(rows, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
 
@@ -186,6 +286,7 @@ class StreamFeed:
         self._windowed = steps_per_epoch is not None and steps_per_epoch != known
         self._stream = _empty_batches(stream, initial_step).concatenate(stream) if initial_step else stream
         self.where = "data stream to the device"
+        self.was_checked = False  # whether the model has looked at the first block
 
     def dataset(self):
         """Keras iterates over blocks: (batches padded to one length [k, B, ...], lengths [k], first rows [k])."""

@@ -13,9 +13,11 @@ import tensorflow as tf
 from tensorflow.python.distribute.distribute_lib import _get_default_strategy
 from tensorflow.python.framework.config import is_op_determinism_enabled
 
-from zoo import shards
-from zoo.blocks import BLOCK_STEPS, SingleBatchFeed, StreamFeed, array_feed
-from zoo.random import EVALUATION_STEP, RowNoise
+from zoo import shards, validation
+from zoo.blocks import BLOCK_STEPS, Programs, SingleBatchFeed, StreamFeed, array_feed, end_blocks_every, steps_asked_for
+from zoo.execution import execution_mode, has_batch_statistics, is_synchronized, kind_of_network
+from zoo.inputs import as_stream, only_x, refuse, sizes, split
+from zoo.random import EVALUATION_STEP, RowNoise, layers_draw
 from zoo.replicas import Replicas
 
 logger = logging.getLogger("zoo")
@@ -26,36 +28,8 @@ if keras.config.backend() != "tensorflow":
         "before Python starts."
     )
 
-CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.Conv2DTranspose, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D)
-
-# What was fastest where: zoo_xla_block, zoo_tf_loop and zoo_tf_step of benchmarks/train_step.py, with numbers in its README. The GPU's rows
-# are not measured yet: they follow Keras's rule that XLA pays there.
-FASTEST = {
-    ("cpu", "dense"): "xla-block",
-    ("cpu", "convolutional"): "tf-loop",
-    ("gpu", "dense"): "xla-block",
-    ("gpu", "convolutional"): "xla-block",
-}
-
-
-def execution_mode(jit_compile, run_eagerly, device, network, deterministic=False):
-    """How training runs.
-
-    Args:
-        jit_compile: "auto" (what was fastest), True (XLA) or False.
-        run_eagerly: Whether to run step by step in Python.
-        device: "cpu" or "gpu".
-        network: "dense" or "convolutional".
-        deterministic: Whether op determinism is on. XLA's programs for a GPU are not covered by it, those for a CPU repeat themselves to
-            the bit in any case.
-
-    Returns:
-        "xla-block": a block of steps is one XLA program. "tf-loop": the same loop over TensorFlow's own kernels. "eager".
-    """
-    if run_eagerly:
-        return "eager"
-    mode = FASTEST[device, network] if jit_compile == "auto" else "xla-block" if jit_compile else "tf-loop"
-    return "tf-loop" if deterministic and device == "gpu" else mode
+# Hooks of Keras that a model of the zoo never calls: what they would change is changed in `loss_terms`.
+NEVER_CALLED = ("train_step", "test_step", "compute_loss", "compute_metrics")
 
 
 class CompiledModel(keras.Model):
@@ -66,7 +40,11 @@ class CompiledModel(keras.Model):
     - `standardize(x)`: what a user passes to `fit` as a dict of arrays, or a dict-valued `tf.data.Dataset`; raises on what does not fit;
     - `prepare(batch, noise)`: rows as they are stored -> what the model is trained on (cast, binarized);
     - `loss_terms(batch, noise, training)`: dict of per-example tensors [B] that holds "loss"; a pair of tensors [B] is values and weights;
+      it hands `training` to the networks;
     - `term_names`: the keys of `loss_terms`, which become the metrics.
+
+    Keras's `train_step`, `test_step`, `compute_loss` and `compute_metrics` are never called; a model that overrides one is refused.
+    Penalties of the networks (`kernel_regularizer`, `add_loss`) are part of the loss that is minimized and reported.
 
     Args:
         seed: Non-negative integer: shuffling and every draw are functions of (seed, step, row).
@@ -78,9 +56,8 @@ class CompiledModel(keras.Model):
 
     def __init__(self, seed=0, **kwargs):
         super().__init__(**kwargs)
-        if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**32:
-            raise ValueError(f"`seed` must be an integer in 0 ... 2**32 - 1. Received: seed={seed!r}.")
-        self.seed = seed
+        self.seed = validation.seed(seed)
+        self._mode = None  # what `compile` chose
         self._train_feed = self._test_feed = None
         # The strategy in whose scope the model was made. Keras is not told: its `fit` would distribute blocks as if they were batches, and
         # with several machines it fails.
@@ -98,6 +75,9 @@ class CompiledModel(keras.Model):
     def loss_terms(self, batch, noise, training):
         raise NotImplementedError
 
+    def check_first_block(self, table):
+        """Raises ValueError where the first rows of a stream, a dict of tensors, show what no single batch can."""
+
     # -- Keras's contract
 
     def compile(self, optimizer="adam", *, jit_compile="auto", run_eagerly=False, steps_per_execution=None, **kwargs):
@@ -110,9 +90,11 @@ class CompiledModel(keras.Model):
             steps_per_execution: Batches per compiled call; None: 30, or an epoch where that is shorter.
 
         Raises:
-            ValueError: If a loss or metrics are given: the model brings its own.
+            ValueError: If a loss or metrics are given: the model brings its own; or an argument is out of range.
+            TypeError: If the model overrides a hook of Keras that is never called.
         """
-        given = sorted(name for name, value in kwargs.items() if value not in (None, "auto", True))
+        self._assert_hooks_are_called()
+        given = sorted(name for name, value in kwargs.items() if value is not None and (name, value) != ("auto_scale_loss", True))
         if given:
             raise ValueError(
                 f"{type(self).__name__} brings its own loss and metrics: `compile` takes `optimizer`, `jit_compile`, `run_eagerly` and "
@@ -124,23 +106,52 @@ class CompiledModel(keras.Model):
             )
         if getattr(optimizer, "_distribution_strategy", self._strategy) is not self._strategy and self._strategy:
             raise ValueError("The optimizer was made outside of the model's strategy: make it in `strategy.scope()` as well.")
+        if not (jit_compile == "auto" or isinstance(jit_compile, bool)):
+            raise ValueError(f"`jit_compile` must be 'auto', True or False. Received: jit_compile={jit_compile!r}.")
+        if steps_per_execution is not None:
+            steps_per_execution = validation.integer("steps_per_execution", steps_per_execution)
         self._requested = {"jit_compile": jit_compile, "steps_per_execution": steps_per_execution}
-        layers = self._flatten_layers()
-        device = "gpu" if tf.config.list_physical_devices("GPU") else "cpu"
-        network = "convolutional" if any(isinstance(layer, CONVOLUTIONS) for layer in layers) else "dense"
         self.deterministic = is_op_determinism_enabled()
-        mode = execution_mode(jit_compile, run_eagerly, device, network, self.deterministic)
-        if mode == "xla-block" and not all(layer.supports_jit for layer in layers):
-            mode = "tf-loop"
+        self._mode = mode = self._choose_mode(jit_compile, run_eagerly)
         if jit_compile is True and mode == "tf-loop":
             logger.warning("XLA was asked for, but a layer or op determinism on a GPU does not allow it: training runs as tf-loop.")
-        self.execution = mode
+        self._number_noise_layers()
         # Keras's own compiled functions (`predict`) never use XLA under op determinism.
         with self._scope():
             super().compile(optimizer=optimizer, jit_compile=mode == "xla-block" and not self.deterministic, run_eagerly=run_eagerly)
         with self._scope():
             self._trackers = {name: keras.metrics.Mean(name=name) for name in self.term_names}
         self._replicas = Replicas(self, self._strategy) if self._strategy else None
+
+    @property
+    def execution(self):
+        """How training runs: "xla-block", "tf-loop" or "eager" (`zoo.execution`). Before `compile`, as it would."""
+        return self._mode or self._choose_mode("auto", False)
+
+    def _choose_mode(self, jit_compile, run_eagerly):
+        layers = self._flatten_layers()
+        device = "gpu" if tf.config.list_physical_devices("GPU") else "cpu"
+        supports_jit = all(layer.supports_jit for layer in layers)
+        return execution_mode(jit_compile, run_eagerly, device, kind_of_network(layers), is_op_determinism_enabled(), supports_jit)
+
+    def _assert_hooks_are_called(self):
+        overridden = [name for name in NEVER_CALLED if getattr(type(self), name) is not getattr(CompiledModel, name)]
+        if overridden:
+            raise TypeError(
+                f"Training in compiled blocks never calls Keras's {', '.join(NEVER_CALLED)}. "
+                "Override `loss_terms(batch, noise, training)` or `prepare(batch, noise)`. "
+                f"Received: {type(self).__name__}, which overrides {', '.join(overridden)}."
+            )
+
+    def _number_noise_layers(self):
+        """Each layer that draws by row gets draws of its own: its number among them."""
+        for number, layer in enumerate(layer for layer in self._flatten_layers() if getattr(layer, "draws_by_row", False)):
+            layer.number = number
+
+    @property
+    def communicates(self):
+        """Whether replicas have to speak to each other within a step's gradient, which XLA cannot compile."""
+        return self.batch_statistics or is_synchronized(self._flatten_layers())
 
     def _scope(self):
         return self._strategy.scope() if self._strategy else contextlib.nullcontext()
@@ -186,31 +197,38 @@ class CompiledModel(keras.Model):
         validation_freq=1,
         initial_step=0,
     ):
-        """Keras's `fit`; data come as arrays, a dict of arrays or a `tf.data.Dataset` of either in batches.
+        """Keras's `fit`; data come as arrays, a dict of arrays, or batches of either: in a `tf.data.Dataset`, a `keras.utils.PyDataset`, a
+        PyTorch DataLoader or a generator.
+
+        A `fit` begins with a whole pass over arrays. One that goes on, by `initial_epoch`, begins where that epoch does. Callbacks that
+        want to be called after batches get shorter blocks, unless `compile` was told `steps_per_execution`.
 
         Beyond Keras's, `initial_step` is the number of steps of epoch `initial_epoch` that a run took before it was stopped: the epoch goes
         on after them.
 
         Raises:
-            ValueError: If the data do not fit the model, are empty, or bring targets or weights.
+            ValueError: If the data do not fit the model, are empty, or bring targets or weights; or an argument is out of range.
         """
         self._assert_compile_called("fit")
-        _refuse(y=y, class_weight=class_weight, sample_weight=sample_weight)
-        block_steps = self._requested["steps_per_execution"] or BLOCK_STEPS
-        if self.execution == "eager":
-            block_steps = 1
-        data = self.standardize(x)
+        refuse(y=y, class_weight=class_weight, sample_weight=sample_weight)
+        epochs, initial_epoch = validation.integer("epochs", epochs), validation.integer("initial_epoch", initial_epoch, least=0)
+        initial_step = validation.integer("initial_step", initial_step, least=0)
+        batch_size, validation_batch_size = sizes(batch_size=batch_size, validation_batch_size=validation_batch_size)
+        steps_per_epoch, validation_steps = sizes(steps_per_epoch=steps_per_epoch, validation_steps=validation_steps)
+        if not (validation.is_number(validation_split) and 0 <= validation_split < 1):
+            raise ValueError(f"`validation_split` must be a fraction in [0, 1). Received: validation_split={validation_split!r}.")
+        passes = epochs - initial_epoch
+        data = self.standardize(as_stream(x, 1 if steps_per_epoch else passes))
         if validation_split and validation_data is None:
-            data, validation_data = _split(data, validation_split)
+            data, validation_data = split(data, validation_split)
         elif validation_data is not None:
-            validation_data = self.standardize(_only_x(validation_data, "validation_data"))
-        self._train_feed = self._feed(
-            data, batch_size, shuffle, steps_per_epoch, block_steps, int(tf.convert_to_tensor(self._step)), initial_step
-        )
-        validation = {}
+            validation_data = self.standardize(as_stream(only_x(validation_data, "validation_data"), passes))
+        first_step = int(tf.convert_to_tensor(self._step))
+        self._train_feed = self._feed(data, batch_size, shuffle, steps_per_epoch, callbacks, first_step, initial_epoch, initial_step)
+        validated = {}
         if validation_data is not None:
-            self._test_feed = self._feed(validation_data, validation_batch_size or batch_size, False, validation_steps, block_steps)
-            validation = {"validation_data": self._test_feed.dataset(), "validation_steps": self._test_feed.steps_per_epoch}
+            self._test_feed = self._test_feed_of(validation_data, validation_batch_size or batch_size, validation_steps, callbacks)
+            validated = {"validation_data": self._test_feed.dataset(), "validation_steps": self._test_feed.steps_per_epoch}
         logger.info(
             "Training runs as %s in blocks of %d steps, in %s%s; %s.",
             self.execution,
@@ -229,7 +247,7 @@ class CompiledModel(keras.Model):
                 initial_epoch=initial_epoch,
                 steps_per_epoch=self._train_feed.steps_per_epoch,
                 validation_freq=validation_freq,
-                **validation,
+                **validated,
             )
 
     def evaluate(
@@ -248,9 +266,9 @@ class CompiledModel(keras.Model):
         if "_use_cached_eval_dataset" in kwargs:  # the validation of a running `fit`
             return super().evaluate(callbacks=callbacks, return_dict=return_dict, **kwargs)
         self._assert_compile_called("evaluate")
-        _refuse(y=y, sample_weight=sample_weight)
-        block_steps = 1 if self.execution == "eager" else self._requested["steps_per_execution"] or BLOCK_STEPS
-        self._test_feed = self._feed(self.standardize(x), batch_size, False, steps, block_steps)
+        refuse(y=y, sample_weight=sample_weight)
+        batch_size, steps = sizes(batch_size=batch_size, steps=steps)
+        self._test_feed = self._test_feed_of(self.standardize(as_stream(x)), batch_size, steps, callbacks)
         with self._steps_counted_as(self._test_feed):
             return super().evaluate(
                 self._test_feed.dataset(),
@@ -260,6 +278,11 @@ class CompiledModel(keras.Model):
                 return_dict=return_dict,
                 **kwargs,
             )
+
+    def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
+        """Keras's `predict`, of whatever `fit` takes."""
+        batch_size, steps = sizes(batch_size=batch_size, steps=steps)
+        return super().predict(self.standardize(as_stream(x)), batch_size=batch_size, verbose=verbose, steps=steps, callbacks=callbacks)
 
     def make_train_function(self, force=False):
         if self.train_function is not None and not force:
@@ -292,28 +315,32 @@ class CompiledModel(keras.Model):
     def shard_loss(self, batch, shard):
         """(this shard's part of the loss, scaled as the optimizer wants it; terms to track) of rows as they are stored."""
         noise = self._noise(self._step, shard.rows)
-        with shard.as_batch():
+        with shard.as_batch(), layers_draw(noise):
             terms = self.loss_terms(self.prepare(batch, noise), noise, training=True)
-        # The mean over the batch, once; nats per example. Regularizers of the networks count once for all shards.
+        # The mean over the batch, once; nats per example. Penalties of the networks count once for all shards.
         loss = shard.mean(terms["loss"]) + sum(self.losses) / shard.num_replicas
-        return self.optimizer.scale_loss(loss), {name: shard.weigh(term) for name, term in terms.items()}
+        return self.optimizer.scale_loss(loss), self._weighed(terms, shard)
 
     def shard_terms(self, batch, shard, first_row):
         """Terms to track, of rows as they are stored, `first_row` being the number of the batch's first in the data set."""
         noise = self._noise(EVALUATION_STEP, first_row + shard.rows)
         with shard.as_batch():
             terms = self.loss_terms(self.prepare(batch, noise), noise, training=False)
-        return {name: shard.weigh(term) for name, term in terms.items()}
+        return self._weighed(terms, shard)
 
-    def _train_batch(self, batch, size, first_row):
+    def _weighed(self, terms, shard):
+        """Per-example terms with their weights; the loss is reported as it is minimized, with the penalties of the networks."""
+        return {name: shard.weigh(term) for name, term in {**terms, "loss": terms["loss"] + sum(self.losses)}.items()}
+
+    def _train_batch(self, batch, length, size, first_row):
         with tf.GradientTape() as tape:
-            loss, terms = self.shard_loss(batch, shards.whole(size))
+            loss, terms = self.shard_loss(batch, shards.whole(length, size))
         weights = self.trainable_weights
         self.optimizer.apply(tape.gradient(loss, weights), weights)
         self.track(terms)
 
-    def _test_batch(self, batch, size, first_row):
-        self.track(self.shard_terms(batch, shards.whole(size), first_row))
+    def _test_batch(self, batch, length, size, first_row):
+        self.track(self.shard_terms(batch, shards.whole(length, size), first_row))
 
     @property
     def training_step(self):
@@ -327,7 +354,7 @@ class CompiledModel(keras.Model):
 
     def _noise(self, step, rows):
         # Outside XLA the draws are compiled by themselves; inside it they are part of the program.
-        inside_xla = self.execution == "xla-block" and not (self._strategy and self.batch_statistics)
+        inside_xla = self.execution == "xla-block" and not (self._strategy and self.communicates)
         return RowNoise(self.seed, tf.convert_to_tensor(step), rows, jit=self.execution != "eager" and not inside_xla)
 
     def track(self, terms):
@@ -340,9 +367,12 @@ class CompiledModel(keras.Model):
 
         def one_batch(block, i):
             # Not tf.slice, whose begin XLA wants to know: it would compile a program for each block.
-            rows = tf.gather(block.order, block.starts[i] + tf.range(block.batch_size))
+            places = tf.range(block.batch_size)
+            if block.size is not None:
+                places = tf.minimum(places, block.size - 1)  # the last row again, to fill the shape
+            rows = tf.gather(block.order, block.starts[i] + places)
             batch = {name: tf.gather(values, rows) for name, values in block.table.items()}
-            step(batch, block.batch_size, block.first_row[i])
+            step(batch, block.batch_size, block.size, block.first_row[i])
 
         def run(block):
             def body(i):
@@ -361,11 +391,30 @@ class CompiledModel(keras.Model):
             return run_eagerly
         # On replicas XLA compiles their gradients alone: see `Replicas`.
         compiled = tf.function(run, jit_compile=self.execution == "xla-block" and self._strategy is None, autograph=False)
-        return lambda block: compiled(block.of_tensors())
+        if has_batch_statistics(self._flatten_layers()):  # rows that fill a shape would enter them
+            return lambda block: compiled(block.of_tensors())
+        programs = Programs()
+        return lambda block: compiled(programs.fit(block).of_tensors())
 
     # -- From what Keras iterates over to blocks
 
-    def _feed(self, data, batch_size, shuffle, steps_per_epoch, block_steps, first_step=0, initial_step=0):
+    def _test_feed_of(self, data, batch_size, steps, callbacks):
+        hooks = ("on_test_batch_begin", "on_test_batch_end")
+        return self._feed(data, batch_size, False, steps, callbacks, hooks=hooks)
+
+    def _feed(self, data, batch_size, shuffle, steps_per_epoch, callbacks, first_step=0, initial_epoch=0, initial_step=0, **hooks):
+        requested = 1 if self.execution == "eager" else self._requested["steps_per_execution"]
+        feed = self._feed_of(data, batch_size, shuffle, steps_per_epoch, requested or BLOCK_STEPS, first_step, initial_epoch, initial_step)
+        if initial_step and initial_step >= feed.steps_per_epoch:
+            raise ValueError(
+                f"`initial_step` must lie within an epoch of {feed.steps_per_epoch} steps. Received: initial_step={initial_step}."
+            )
+        asked = steps_asked_for(callbacks, **hooks)
+        if requested is None and asked is not None:
+            end_blocks_every(feed, asked)
+        return feed
+
+    def _feed_of(self, data, batch_size, shuffle, steps_per_epoch, block_steps, first_step, initial_epoch, initial_step):
         if isinstance(data, tf.data.Dataset):
             if batch_size is not None:
                 raise ValueError(f"A `tf.data.Dataset` brings its own batches: leave `batch_size` out. Received: batch_size={batch_size}.")
@@ -374,13 +423,23 @@ class CompiledModel(keras.Model):
             if initial_step:
                 raise ValueError(f"Only arrays go on within an epoch. Received: a tf.data.Dataset and initial_step={initial_step}.")
             return StreamFeed(data, steps_per_epoch, block_steps)
-        return array_feed(data, batch_size or 32, shuffle, self.seed, steps_per_epoch, block_steps, first_step, initial_step)
+        if batch_size is None:
+            batch_size = 32
+        return array_feed(data, batch_size, shuffle, self.seed, steps_per_epoch, block_steps, first_step, initial_epoch, initial_step)
 
     def _next_blocks(self, iterator, feed, step):
         element = next(iterator)
         if not isinstance(iterator, tf.data.Iterator):  # `train_on_batch` passes (x, y, sample_weight)
-            return SingleBatchFeed().blocks(self.standardize(_only_x(element, "batch")))
-        return feed.blocks(element, step)
+            return SingleBatchFeed().blocks(self.standardize(only_x(element, "batch")))
+        blocks = feed.blocks(element, step)
+        return self._checked(blocks, feed) if isinstance(feed, StreamFeed) and not feed.was_checked else blocks
+
+    def _checked(self, blocks, feed):
+        for block in blocks:
+            if not feed.was_checked:
+                self.check_first_block(block.table)
+                feed.was_checked = True
+            yield block
 
     def _steps_counted_as(self, feed):
         return _StepsPerExecution(self, feed.block_steps if feed.counts_batches else 1)
@@ -397,32 +456,3 @@ class _StepsPerExecution:
 
     def __exit__(self, *exception):
         self.model.steps_per_execution = 1
-
-
-def _refuse(**arguments):
-    for name, value in arguments.items():
-        if value is not None:
-            raise ValueError(
-                f"A generative model has no `{name}`: pass images alone, or a dict {{'image': ..., 'condition': ...}}. "
-                f"Received: {name} of type {type(value).__name__}."
-            )
-
-
-def _only_x(data, argument):
-    """x of (x,), (x, None) or (x, None, None); a dict, an array or a data set as it is."""
-    if not isinstance(data, (tuple, list)):
-        return data
-    if any(part is not None for part in data[1:]):
-        raise ValueError(f"`{argument}` holds targets or weights, which a generative model does not use. Pass images alone, or a dict.")
-    return data[0]
-
-
-def _split(data, fraction):
-    """The last `fraction` of every array is for validation, as in Keras."""
-    if isinstance(data, tf.data.Dataset):
-        raise ValueError(f"`validation_split` needs arrays. Received: a tf.data.Dataset and validation_split={fraction}.")
-    num_rows = len(next(iter(data.values())))
-    boundary = int(num_rows * (1 - fraction))
-    if not 0 < boundary < num_rows:
-        raise ValueError(f"`validation_split` leaves no examples on one side. Received: validation_split={fraction}, {num_rows} examples.")
-    return {k: v[:boundary] for k, v in data.items()}, {k: v[boundary:] for k, v in data.items()}

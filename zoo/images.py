@@ -3,20 +3,26 @@
 import numpy as np
 import tensorflow as tf
 
-EXPECTED = "uint8 in 0 ... 255 or floats in [0, 1]"
+EXPECTED = "integers in 0 ... 255 or floats in [0, 1]"
+BLACK_AND_WHITE = "Black and white images are bools or floats: pass `images.astype(bool)`, or multiply them by 255."
 
 
-def check_images(images, image_shape):
+def check_images(images, image_shape) -> np.ndarray:
     """Images as an array [N, *image_shape], uint8 or float32; nothing is scaled.
 
+    An image is integers of any type in 0 ... 255, bools, or floats in [0, 1]. Integers that are 0 and 1 alone are refused: as grey levels
+    they would all be black, and that is not what they are meant for.
+
     Args:
-        images: Array-like [N, ...]. A missing last dimension of size 1 is added.
+        images: Array-like or tensor [N, ...]. A missing last dimension of size 1 is added.
         image_shape: Shape of one image.
 
     Raises:
-        ValueError: If there are none, their shape does not fit, a pixel is NaN or outside its range.
+        ValueError: If there are none, their shape does not fit, a pixel is NaN or outside its range, or integers are 0 and 1 alone.
     """
-    images = images.numpy() if tf.is_tensor(images) else np.asarray(images)
+    if tf.is_tensor(images):
+        images = (tf.cast(images, tf.float32) if images.dtype.is_floating else images).numpy()
+    images = np.asarray(images)
     if images.dtype == bool:
         images = images.astype(np.float32)
     if images.dtype.kind not in "uif":
@@ -24,44 +30,82 @@ def check_images(images, image_shape):
     if images.ndim == 0 or len(images) == 0:
         raise ValueError(f"There are no images. Received: an array of shape {images.shape}.")
     images = images.reshape([len(images), *_fitting_shape(images.shape[1:], image_shape)])
-    if images.dtype == np.uint8:
-        return images
     low, high = images.min(), images.max()
     if np.isnan(low):
         raise ValueError(
             f"Images must be {EXPECTED}. Received: {int(np.isnan(images).any(axis=tuple(range(1, images.ndim))).sum())} images with NaN."
         )
-    top = 1.0 if images.dtype.kind == "f" else 255
-    if low < 0 or high > top:
-        hint = " Divide by 255, or pass uint8." if images.dtype.kind == "f" and 1 < high <= 255 and low >= 0 else ""
+    is_float = images.dtype.kind == "f"
+    if low < 0 or high > (1.0 if is_float else 255):
+        hint = " Divide by 255, or pass uint8." if is_float and 1 < high <= 255 and low >= 0 else ""
         raise ValueError(f"Images must be {EXPECTED}. Received: {images.dtype} pixels in [{low:g}, {high:g}].{hint}")
-    return images.astype(np.float32 if images.dtype.kind == "f" else np.uint8)
+    if not is_float:
+        check_levels(images)
+    return images.astype(np.float32 if is_float else np.uint8, copy=False)
+
+
+def check_levels(images) -> None:
+    """Refuses integers that are 0 and 1 alone.
+
+    Args:
+        images: Integer array or tensor: all images that there are, or as many as one can judge by. Black ones pass.
+
+    Raises:
+        ValueError: If the greatest of them is 1.
+    """
+    if np.max(images) == 1:
+        raise ValueError(f"Integers are grey levels in 0 ... 255. Received: images that hold 0 and 1 alone. {BLACK_AND_WHITE}")
 
 
 def check_image_stream(element, image_shape):
-    """The same checks inside a `tf.data` map: a batch [B, ...] -> [B, *image_shape], uint8 or float32.
+    """The same checks inside a `tf.data` map, but for `check_levels`: a batch [B, ...] -> [B, *image_shape], uint8 or float32.
 
     Raises:
         ValueError: If the static shape or dtype does not fit.
         tf.errors.InvalidArgumentError: When a batch with a bad pixel comes by.
     """
-    shape = _fitting_shape(element.shape[1:], image_shape)
-    images = tf.reshape(element, [-1, *shape])
+    element = tf.convert_to_tensor(element)
+    if element.shape.rank == len(image_shape) and element.shape == tuple(image_shape):
+        raise ValueError(f"A stream brings batches [B, ...]: add `.batch(32)`. Received: single images of shape {tuple(element.shape)}.")
+    images = tf.reshape(element, [-1, *_fitting_shape(element.shape[1:], image_shape)])
     if images.dtype == tf.uint8:
         return images
-    if not images.dtype.is_floating:
-        raise ValueError(f"Images in a tf.data.Dataset must be {EXPECTED}. Received: dtype {images.dtype.name}.")
-    # Written so that NaN fails as well.
-    in_range = tf.reduce_all((images >= 0) & (images <= 1))
-    message = f"Images must be {EXPECTED}. Received: a batch with a pixel that is NaN or outside [0, 1]. Divide by 255, or pass uint8."
-    with tf.control_dependencies([tf.debugging.Assert(in_range, [message])]):
+    if images.dtype == tf.bool:
         return tf.cast(images, tf.float32)
+    if not (images.dtype.is_floating or images.dtype.is_integer):
+        raise ValueError(f"Images in a tf.data.Dataset must be {EXPECTED}. Received: dtype {images.dtype.name}.")
+    top = 1 if images.dtype.is_floating else 255
+    # Written so that NaN fails as well; compared in a type that holds both ends.
+    values = images if images.dtype.is_floating else tf.cast(images, tf.int64)
+    in_range = tf.reduce_all((values >= 0) & (values <= top))
+    hint = "is NaN or outside [0, 1]. Divide by 255, or pass uint8." if images.dtype.is_floating else "is outside 0 ... 255."
+    with tf.control_dependencies(
+        [tf.debugging.Assert(in_range, [f"Images must be {EXPECTED}. Received: a batch with a pixel that {hint}"])]
+    ):
+        return tf.cast(images, tf.float32 if images.dtype.is_floating else tf.uint8)
+
+
+def as_unit_interval(images, image_shape):
+    """Images as a user hands them in -> float32 tensor [B, *image_shape] in [0, 1]. Within a graph their values are not looked at.
+
+    Raises:
+        ValueError: As `check_images` does.
+    """
+    if not is_symbolic(images):
+        return to_unit_interval(tf.constant(check_images(images, image_shape)))
+    shape = _fitting_shape(images.shape[1:], image_shape)
+    return to_unit_interval(images if images.shape[1:] == shape else tf.reshape(images, [-1, *shape]))
+
+
+def is_symbolic(x) -> bool:
+    """Whether `x` is a tensor of a graph, whose values are not known yet."""
+    return tf.is_tensor(x) and not hasattr(x, "numpy")
 
 
 def to_unit_interval(images):
-    """uint8 -> float32 / 255; floats as float32."""
+    """Integers -> float32 / 255; floats and bools as float32."""
     # A division: 255 times the rounded reciprocal is not 1.
-    return tf.cast(images, tf.float32) / 255.0 if images.dtype == tf.uint8 else tf.cast(images, tf.float32)
+    return tf.cast(images, tf.float32) / 255.0 if tf.as_dtype(images.dtype).is_integer else tf.cast(images, tf.float32)
 
 
 def _fitting_shape(shape, image_shape):

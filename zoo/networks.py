@@ -1,9 +1,11 @@
 """Tensors -> parameters: the neural networks between images and latents, with no probability inside.
 
-Every network has the same contract: `network(x, condition=None)` takes x [B, ...] of any shape and an optional condition [B, ...], and
-returns [B, output_size]. Any Keras layer or model with that contract fits in its place.
+Every network has the same contract: `network(x, condition=None, training=None)` takes x [B, ...] of any shape and an optional condition
+[B, ...], and returns [B, output_size]. Any Keras layer or model with that contract fits in its place; those that do nothing else in
+training need not name `training`, and those of unconditional models need not know of conditions.
 """
 
+import inspect
 import math
 
 import keras
@@ -27,26 +29,48 @@ def _concatenate_flat(x, condition):
     return ops.concatenate([x, condition], axis=-1)
 
 
-def over_samples(network, x, condition=None):
+def apply(network, x, condition=None, training: bool | None = None):
+    """`network(x, condition)` in training or not; of a Functional model with two inputs, the condition is the second.
+
+    Keras hands `training` to every layer inside, whether or not the network's own `call` names it.
+
+    Raises:
+        ValueError: If there is a condition that the network does not take.
+    """
+    given = {"training": training} if isinstance(network, keras.layers.Layer) else {}  # not to a plain function
+    if condition is None:
+        return network(x, **given)
+    inputs = getattr(network, "inputs", None)  # of Functional and Sequential models
+    if inputs is not None and len(inputs) == 2:
+        return network([x, condition], **given)
+    if "condition" not in inspect.signature(getattr(network, "call", network)).parameters:
+        raise ValueError(
+            f"A network of a conditional model takes the condition: as `call(x, condition=None)`, or as the second input of a "
+            f"Functional model. Received: {type(network).__name__} {getattr(network, 'name', network)!r}, which does not."
+        )
+    return network(x, condition=condition, **given)
+
+
+def over_samples(network, x, condition=None, training: bool | None = None):
     """Applies a network, which knows one batch dimension, to vectors with sample dimensions before it.
 
     Args:
         network: Network (x [B, D], condition or None) -> [B, P].
         x: Tensor [..., B, D].
         condition: Tensor [B, ...] that serves every leading sample, or None.
+        training: As in Keras.
 
     Returns:
         Tensor [..., B, P].
     """
-    given = {}
     if condition is not None:
         repeated = tf.broadcast_to(condition, tf.concat([tf.shape(x)[:-1], tf.shape(condition)[1:]], axis=0))
-        given["condition"] = tf.reshape(repeated, [-1, *condition.shape[1:]])
-    params = network(tf.reshape(x, [-1, x.shape[-1]]), **given)  # [S B, P]: the samples are folded into the batch
+        condition = tf.reshape(repeated, [-1, *condition.shape[1:]])
+    params = apply(network, tf.reshape(x, [-1, x.shape[-1]]), condition, training)  # [S B, P]: the samples are folded into the batch
     return unfold(params, x.shape[:-2])
 
 
-def over_pairs(network, x, condition):
+def over_pairs(network, x, condition, training: bool | None = None):
     """Applies a network to pairs of vectors x [..., B, D] and condition [..., B, K] whose leading dimensions broadcast. -> [..., B, P]"""
     x, condition = tf.convert_to_tensor(x), tf.convert_to_tensor(condition)
     samples = tf.broadcast_static_shape(x.shape[:-1], condition.shape[:-1])[:-1]
@@ -55,14 +79,14 @@ def over_pairs(network, x, condition):
     def flat(vectors):
         return tf.reshape(tf.broadcast_to(vectors, tf.concat([shape, tf.shape(vectors)[-1:]], axis=0)), [-1, vectors.shape[-1]])
 
-    return unfold(network(flat(x), condition=flat(condition)), samples)
+    return unfold(apply(network, flat(x), flat(condition), training), samples)
 
 
-def over_conditions(network, x, condition):
+def over_conditions(network, x, condition, training: bool | None = None):
     """Applies a network to images x [B, ...], each beside all its conditions [..., B, K]. -> [..., B, P]"""
     repeated = tf.broadcast_to(x, tf.concat([tf.shape(condition)[:-1], tf.shape(x)[1:]], axis=0))
-    params = network(tf.reshape(repeated, [-1, *x.shape[1:]]), condition=tf.reshape(condition, [-1, condition.shape[-1]]))
-    return unfold(params, condition.shape[:-2])
+    flat = tf.reshape(condition, [-1, condition.shape[-1]])
+    return unfold(apply(network, tf.reshape(repeated, [-1, *x.shape[1:]]), flat, training), condition.shape[:-2])
 
 
 def unfold(params, samples):
@@ -80,6 +104,25 @@ class _Network(keras.layers.Layer):
 
     def compute_output_shape(self, x_shape, condition_shape=None):
         return (x_shape[0], self.output_size)
+
+
+def set_output_bias(network, values) -> None:
+    """Makes `values` [P] what a network gives before it has learned anything: by its own method, or the bias of its last layer.
+
+    Raises:
+        ValueError: If it has neither.
+    """
+    if hasattr(network, "set_output_bias"):
+        network.set_output_bias(values)
+        return
+    last = network.layers[-1] if getattr(network, "layers", None) else network
+    bias = getattr(last, "bias", None)
+    if bias is None or tuple(bias.shape) != tuple(values.shape):
+        raise ValueError(
+            f"The decoder must end in a layer whose `bias` has {values.shape[0]} numbers, or have a method `set_output_bias(values)`. "
+            f"Received: {type(network).__name__} {network.name!r}, which ends in {type(last).__name__} {last.name!r}."
+        )
+    bias.assign(values)
 
 
 @keras.saving.register_keras_serializable(package="zoo")

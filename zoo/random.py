@@ -13,10 +13,12 @@ Reference:
     Salmon, Moraes, Dror & Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011. Threefry-2x32, 20 rounds.
 """
 
+import contextlib
 import dataclasses
 import enum
 import functools
 import math
+import threading
 from typing import Any
 
 import tensorflow as tf
@@ -36,6 +38,7 @@ class Stream(enum.IntEnum):
     PIXEL = 2
     SHUFFLE = 3
     COMPONENT = 4
+    LAYER = 5
 
 
 def threefry(key, counter):
@@ -167,6 +170,24 @@ class RowNoise:
         if num_samples is None:
             return tf.reshape(draws[0], [-1, *shape])
         return tf.reshape(draws, [num_samples, -1, *shape])
+
+
+_layers = threading.local()  # replicas of one process trace in threads of their own
+
+
+@contextlib.contextmanager
+def layers_draw(noise: RowNoise):
+    """Within it, layers that draw by row take the draws of `noise`: `layer_noise`."""
+    outer, _layers.noise = getattr(_layers, "noise", None), noise
+    try:
+        yield
+    finally:
+        _layers.noise = outer
+
+
+def layer_noise() -> RowNoise | None:
+    """The draws of the step that a layer is called in, or None outside of a step of the zoo."""
+    return getattr(_layers, "noise", None)
 
 
 @functools.partial(tf.function, jit_compile=True)

@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from zoo import shards
+from zoo.execution import generator_states
 
 
 def make_strategy(name):
@@ -62,36 +63,36 @@ class Replicas:
         # Functions of the variables' values: one program serves all replicas, each of which has variables of its own. XLA compiles the
         # gradient and no more, since updates synchronize; where the loss itself does, nothing.
         self._gradients, self._terms = self._gradients_of_values, self._terms_of_values
-        if model.execution == "xla-block" and not model.batch_statistics:
+        if model.execution == "xla-block" and not model.communicates:
             self._gradients, self._terms = (
                 tf.function(function, jit_compile=True, autograph=False) for function in (self._gradients, self._terms)
             )
 
-    def train(self, batch, size, first_row):
-        """One training step on the whole batch [B, ...]."""
-        self.strategy.run(self._train_shard, args=(batch, size))
+    def train(self, batch, length, size, first_row):
+        """One training step on the whole batch [B, ...], of which `size` rows count; None: all."""
+        self.strategy.run(self._train_shard, args=(batch, length, size))
 
-    def test(self, batch, size, first_row):
+    def test(self, batch, length, size, first_row):
         """Evaluates a batch [B, ...] whose first row is `first_row` of the data set."""
-        self.strategy.run(self._test_shard, args=(batch, size, first_row))
+        self.strategy.run(self._test_shard, args=(batch, length, size, first_row))
 
     # -- In a replica
 
-    def _take(self, batch, size):
+    def _take(self, batch, length, size):
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-        return shards.take(batch, size, tf.cast(replica, tf.int32), self.num_replicas)
+        return shards.take(batch, length, size, tf.cast(replica, tf.int32), self.num_replicas)
 
-    def _train_shard(self, batch, size):
+    def _train_shard(self, batch, length, size):
         model = self.model
-        batch, shard = self._take(batch, size)
+        batch, shard = self._take(batch, length, size)
         gradients, terms, updates = self._gradients(self._values(), batch, shard)
-        for weight, value in zip(model.non_trainable_weights, updates, strict=True):
-            weight.assign(value)
+        for variable, value in zip(self._moved(), updates, strict=True):
+            variable.assign(value)
         self._apply(gradients)
         model.track(terms)
 
-    def _test_shard(self, batch, size, first_row):
-        batch, shard = self._take(batch, size)
+    def _test_shard(self, batch, length, size, first_row):
+        batch, shard = self._take(batch, length, size)
         self.model.track(self._terms(self._values(), batch, shard, first_row))
 
     def _apply(self, gradients):
@@ -105,8 +106,13 @@ class Replicas:
     # -- As functions of the variables' values
 
     def _state(self):
-        """What a step reads: all weights, and the optimizer's counters and scales."""
-        return [*self.model.weights, *(variable for variable in self.model.optimizer.variables if not variable.shape)]
+        """What a step reads: all weights, the states of Keras's generators, and the optimizer's counters and scales."""
+        counters = [variable for variable in self.model.optimizer.variables if not variable.shape]
+        return [*self.model.weights, *generator_states(self.model), *counters]
+
+    def _moved(self):
+        """What a forward pass moves: batch statistics, whose mean over the replicas is kept, and generators, which are alike in all."""
+        return [*self.model.non_trainable_weights, *generator_states(self.model)]
 
     def _values(self):
         return [tf.convert_to_tensor(variable.value) for variable in self._state()]
@@ -122,7 +128,7 @@ class Replicas:
                 tape.watch(weights)
                 loss, terms = model.shard_loss(batch, shard)
             gradients = tape.gradient(loss, weights, unconnected_gradients="zero")
-            return gradients, terms, [scope.get_current_value(weight) for weight in model.non_trainable_weights]
+            return gradients, terms, [scope.get_current_value(variable) for variable in self._moved()]
 
     def _terms_of_values(self, values, batch, shard, first_row):
         with self._with(values):

@@ -19,7 +19,7 @@ class Shard(NamedTuple):
     Attributes:
         rows: Int32 tensor [b]: their numbers in the whole batch.
         weights: Float32 tensor [b], 0 where a row only fills the shape; None where all count.
-        size: Number of rows of the whole batch.
+        size: Number of rows of the whole batch that count.
         num_replicas: Number of shards.
     """
 
@@ -30,7 +30,7 @@ class Shard(NamedTuple):
 
     def mean(self, values):
         """This shard's part of the mean of `values` [b, ...] over the rows of the whole batch: the parts add up to it."""
-        if self.num_replicas == 1:
+        if self.num_replicas == 1 and self.weights is None:
             return tf.reduce_mean(values, axis=0)
         if self.weights is not None:
             values = values * tf.reshape(self.weights, [-1] + [1] * (values.shape.rank - 1))
@@ -57,27 +57,33 @@ def batch_mean(values):
     """The mean over a batch of per-example `values` [B, ...], for losses that are functions of it: over all replicas' rows where there are
     several. Differentiable."""
     shard = getattr(_current, "shard", None)
-    if shard is None or shard.num_replicas == 1:
+    if shard is None:
         return tf.reduce_mean(values, axis=0)
+    if shard.num_replicas == 1:
+        return shard.mean(values)
     return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, shard.mean(values))
 
 
-def whole(size):
-    """A batch of `size` rows as its only shard."""
-    return Shard(tf.range(size), None, size, 1)
+def whole(length, size=None):
+    """A batch of `length` rows as its only shard; the first `size` of them count, a tensor, or all."""
+    rows = tf.range(length)
+    return Shard(rows, None, length, 1) if size is None else Shard(rows, tf.cast(rows < size, tf.float32), size, 1)
 
 
-def take(batch, size, replica, num_replicas):
+def take(batch, length, size, replica, num_replicas):
     """The rows of one replica: (batch, Shard).
 
     Args:
         batch: Dict of tensors [B, ...].
-        size: B, a Python integer.
+        length: B, a Python integer.
+        size: Number of rows that count, the first ones: a tensor, or None for all.
         replica: Integer tensor: which shard.
         num_replicas: Python integer R. Shards have ceil(B / R) rows; those beyond the end repeat the last row with weight 0.
     """
-    length = -(-size // num_replicas)
-    rows = replica * length + tf.range(length)
-    weights = None if size % num_replicas == 0 else tf.cast(rows < size, tf.float32)
+    each = -(-length // num_replicas)
+    rows = replica * each + tf.range(each)
+    all_count = size is None and length % num_replicas == 0
+    size = length if size is None else size
+    weights = None if all_count else tf.cast(rows < size, tf.float32)
     rows = tf.minimum(rows, size - 1)
     return {name: tf.gather(values, rows) for name, values in batch.items()}, Shard(rows, weights, size, num_replicas)

@@ -6,6 +6,8 @@ from zoo.layers.likelihoods import Bernoulli as Bernoulli
 from zoo.layers.likelihoods import ContinuousBernoulli as ContinuousBernoulli
 from zoo.layers.likelihoods import DiscretizedLogistic as DiscretizedLogistic
 from zoo.layers.likelihoods import Normal as Normal
+from zoo.layers.noise import Dropout as Dropout
+from zoo.layers.noise import GaussianNoise as GaussianNoise
 from zoo.layers.posteriors import Categorical as Categorical
 from zoo.layers.posteriors import DiagonalNormal as DiagonalNormal
 from zoo.layers.posteriors import FullCovarianceNormal as FullCovarianceNormal

@@ -1,5 +1,7 @@
 """Several latents by name: one distribution over all of them."""
 
+import itertools
+
 import tensorflow as tf
 import tensorflow_probability as tfp
 
@@ -19,11 +21,22 @@ class Latents:
 
     def __init__(self, **parts):
         self.parts = parts
+        self._computed = {}  # name -> (the latents before it, the distribution given them)
 
     def given(self, name, z=None):
-        """The distribution of latent `name`, where the latents before it are those of `z`."""
+        """The distribution of latent `name`, where the latents before it are those of `z`.
+
+        Asked again with the same tensors it is the same distribution: a network with dropout scores what it drew.
+        """
         part = self.parts[name]
-        return part(z) if callable(part) else part
+        if not callable(part):
+            return part
+        before = [z[parent] for parent in itertools.takewhile(lambda other: other != name, self.parts) if parent in z]
+        parents, distribution = self._computed.get(name, ((), None))
+        if distribution is None or len(parents) != len(before) or any(a is not b for a, b in zip(parents, before, strict=True)):
+            distribution = part(z)
+            self._computed[name] = before, distribution
+        return distribution
 
     def log_prob(self, z):
         """Nats [..., B]: the sum over latents."""

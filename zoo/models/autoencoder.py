@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from zoo.models.base import ImageModel
-from zoo.networks import over_samples
+from zoo.networks import apply, over_samples
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -43,25 +43,25 @@ class Autoencoder(ImageModel):
         self.decode(z)
         self.built = True
 
-    def encode(self, x):
+    def encode(self, x, *, training=None):
         """The code z of images: [B, D]."""
-        return self.encoder(self._as_tensors(x, None)[0])
+        return apply(self.encoder, self._as_tensors(x, None)[0], training=training)
 
-    def decode(self, z):
+    def decode(self, z, *, training=None):
         """p(x|z): batch [..., B] as z [..., B, D], event `image_shape`."""
-        return self.likelihood_layer(over_samples(self.decoder, tf.convert_to_tensor(z, tf.float32)))
+        return self.likelihood_layer(over_samples(self.decoder, tf.convert_to_tensor(z, tf.float32), training=training))
 
-    def call(self, data):
+    def call(self, data, training=None):
         """p(x|z) at the code of the images."""
-        return self.decode(self.encode(data["image"] if isinstance(data, dict) else data))
+        return self.decode(self.encode(self._unpack(data)[0], training=training), training=training)
 
     def loss_terms(self, batch, noise, training):
-        log_likelihood = self(batch).log_prob(batch["image"])
+        log_likelihood = self(batch, training=training).log_prob(batch["image"])
         return {"loss": -log_likelihood, "log_likelihood": log_likelihood}
 
     def reconstruct(self, x, condition=None):
         """Mean of p(x|z) at the code: [B, *image_shape]."""
-        return self(self._as_tensors(x, None)[0]).mean()
+        return self(self._as_tensors(x, condition)[0]).mean()
 
     # -- What a server is asked for
 
@@ -71,4 +71,5 @@ class Autoencoder(ImageModel):
 
     def latent_parameters(self, x, condition=None):
         """What `encode` answers with when it is served: the code itself."""
+        self._refuse_condition(condition)
         return {"z": self.encode(x)}

@@ -5,7 +5,8 @@ import numpy as np
 import tensorflow as tf
 
 from zoo.compiled import CompiledModel
-from zoo.images import check_image_stream, check_images, to_unit_interval
+from zoo.images import as_unit_interval, check_image_stream, check_images, check_levels, is_symbolic, to_unit_interval
+from zoo.networks import set_output_bias
 from zoo.random import Stream
 from zoo.sprites import IMAGE_SHAPE as SPRITE_SHAPE
 from zoo.sprites import Sprites, render
@@ -16,9 +17,9 @@ PIXELS = ("binarize", "dequantize", "as_given")
 class ImageModel(CompiledModel):
     """A model of images, with an optional condition beside each.
 
-    Images are uint8 in 0 ... 255 or floats in [0, 1], alone or as the "image" of a dict (TFDS's form); a condition c travels beside
-    them as "condition". `fit` and `evaluate` draw pixels inside the compiled step as `pixels` says; every other method takes images as
-    they are given.
+    Images are integers in 0 ... 255, bools, or floats in [0, 1], alone or as the "image" of a dict (TFDS's form); a condition c travels
+    beside them as "condition". They mean the same to every method, as arrays, tensors or in a stream. `fit` and `evaluate` draw pixels
+    inside the compiled step as `pixels` says; every other method takes images as they are given.
 
     Args:
         likelihood: Layer from parameters to p(x|z, c), such as `zoo.layers.Bernoulli(image_shape)`.
@@ -54,9 +55,13 @@ class ImageModel(CompiledModel):
 
         Args:
             images: [N, *image_shape], the training images.
+
+        Raises:
+            ValueError: If the images do not fit, or the decoder has no bias to set.
         """
-        mean = np.mean(check_images(images, self.image_shape), axis=0, dtype=np.float64) / (255.0 if images.dtype == np.uint8 else 1.0)
-        self.decoder.set_output_bias(self.likelihood_layer.params_of_mean(tf.constant(mean, tf.float32)))
+        images = check_images(images, self.image_shape)
+        mean = np.mean(images, axis=0, dtype=np.float64) / (255.0 if images.dtype == np.uint8 else 1.0)
+        set_output_bias(self.decoder, self.likelihood_layer.params_of_mean(tf.constant(mean, tf.float32)))
 
     # -- Data
 
@@ -76,6 +81,7 @@ class ImageModel(CompiledModel):
     def standardize_companions(self, x, num_rows=None):
         """What the model takes from a dict of data beside the images: arrays [num_rows, ...], or a stream's tensors [B, ...]."""
         if self.condition_shape is None:
+            self._refuse_condition(x.get("condition"))
             return {}
         return {"condition": self._check_condition(x.get("condition"), num_rows)}
 
@@ -83,8 +89,8 @@ class ImageModel(CompiledModel):
         spec = stream.element_spec
         if isinstance(spec, tuple):
             raise ValueError(
-                "A generative model has no targets. Received: a tf.data.Dataset of tuples. "
-                "Map it to images or to a dict: `.map(lambda image, label: {'image': image})`."
+                "A generative model has no targets. Received: a stream of tuples. Map it to images or to a dict: "
+                "`.map(lambda image, label: {'image': image})`."
             )
         if stream.cardinality() == 0:
             raise ValueError("There are no images. Received: an empty tf.data.Dataset.")
@@ -96,8 +102,12 @@ class ImageModel(CompiledModel):
 
         return stream.map(to_dict, num_parallel_calls=tf.data.AUTOTUNE)
 
+    def check_first_block(self, table):
+        if table.get("image") is not None and table["image"].dtype.is_integer:
+            check_levels(table["image"].numpy())  # of a stream, one can judge by no more than its beginning
+
     def prepare(self, batch, noise):
-        image = render(batch["sprites"]) if "sprites" in batch else to_unit_interval(batch["image"])
+        image = _images_of(batch)
         if self.pixels == "binarize":
             image = tf.cast(noise.uniform(Stream.BINARIZE, self.image_shape) < image, tf.float32)
         elif self.pixels == "dequantize":
@@ -105,29 +115,35 @@ class ImageModel(CompiledModel):
         return {**batch, "image": image}
 
     def predict_step(self, data):
-        x = data[0] if isinstance(data, tuple) else data
-        return self.reconstruct(*self._unpack(x))
+        batch = data[0] if isinstance(data, tuple) else data
+        return self.reconstruct(_images_of(batch), batch.get("condition"))
 
     def _unpack(self, data):
         """Images and condition of a dict, or of images alone."""
         if isinstance(data, dict):
-            return self._as_tensors(data["image"], data.get("condition"))
+            _assert_has_image(data)
+            return self._as_tensors(data["image"], self._condition_of(data))
         return self._as_tensors(data, None)
 
+    def _condition_of(self, data):
+        """The condition of a dict of data, as it stands there; None where the model takes none."""
+        return None if self.condition_shape is None else data.get("condition")
+
     def _as_tensors(self, x, condition):
-        """Images as floats in [0, 1] (the shape checked), and the condition."""
-        if not tf.is_tensor(x):
-            x = check_images(x, self.image_shape)
-        elif x.shape[1:] != self.image_shape:
-            raise ValueError(f"Images must have the shape {self.image_shape}. Received: images of shape {tuple(x.shape[1:])}.")
-        x = tf.convert_to_tensor(x)
-        if x.dtype == tf.uint8:
-            x = to_unit_interval(x)
-        return x, None if self.condition_shape is None else self._check_condition(condition)
+        """Images as float32 in [0, 1], and the condition: both checked."""
+        x = as_unit_interval(x, self.image_shape)
+        if self.condition_shape is None:
+            self._refuse_condition(condition)
+            return x, None
+        return x, self._check_condition(condition)
+
+    def _refuse_condition(self, condition):
+        if condition is not None:
+            raise ValueError(f"{type(self).__name__} takes no condition here. Received: a condition of shape {np.shape(condition)}.")
 
     def _check_condition(self, condition, num_rows=None):
         if self.condition_shape is None:
-            raise ValueError(f"{type(self).__name__} takes no condition here. Received: a condition of shape {np.shape(condition)}.")
+            self._refuse_condition(condition)
         if condition is None:
             raise ValueError(f"This model needs a condition of shape {self.condition_shape} for each image. Received: none.")
         condition = tf.cast(tf.convert_to_tensor(condition), tf.float32)
@@ -136,7 +152,17 @@ class ImageModel(CompiledModel):
                 f"`condition` must have the shape [{', '.join(map(str, (num_rows or 'B', *self.condition_shape)))}]. "
                 f"Received: shape {tuple(condition.shape)}."
             )
+        if not is_symbolic(condition) and not np.all(np.isfinite(condition.numpy())):
+            raise ValueError("`condition` must hold finite numbers. Received: NaN or infinity.")
         return condition
+
+    def _assert_outcomes(self, x):
+        """Refuses to call a density of grey levels, where the likelihood is over black and white, a log-probability."""
+        if self.likelihood_layer.pixels == "binarize" and not is_symbolic(x) and not np.isin(x.numpy(), (0.0, 1.0)).all():
+            raise ValueError(
+                f"Under {type(self.likelihood_layer).__name__} only black and white images have a log-probability. Received: grey levels. "
+                "Pass `images > 127` (of uint8) or `images > 0.5` (of floats); `zoo.evaluate` draws each pixel by its grey level."
+            )
 
     # -- Saving
 
@@ -156,6 +182,14 @@ class ImageModel(CompiledModel):
 
     def get_build_config(self):
         return None  # the constructor builds
+
+    def export(self, filepath, *arguments, **more):
+        raise ValueError(f"What Keras's `export` writes has no row-keyed draws: use `zoo.export(model, {str(filepath)!r})`.")
+
+
+def _images_of(batch):
+    """Images of a batch as it is stored, float32 in [0, 1]."""
+    return render(batch["sprites"]) if "sprites" in batch else to_unit_interval(batch["image"])
 
 
 def _assert_has_image(x):

@@ -19,7 +19,7 @@ from zoo.layers.latents import Latents
 from zoo.layers.posteriors import Categorical
 from zoo.layers.priors import StandardNormal, UniformCategorical
 from zoo.models.vae import VAE, VAEOutput
-from zoo.networks import over_conditions, over_pairs
+from zoo.networks import apply, over_conditions, over_pairs
 from zoo.objectives import Enumeration
 from zoo.random import Stream, draw
 
@@ -76,34 +76,34 @@ class ClassStyleVAE(VAE):
 
     # -- The two programs
 
-    def encode(self, x, condition=None):
+    def encode(self, x, condition=None, *, training=None):
         """q(y|x) q(z|x, y): outcomes are dicts of y [B, K] and z [B, D]."""
-        x, _ = self._as_tensors(x, None)
-        return Latents(y=self.class_layer(self.classifier(x)), z=self._style(x))
+        x, _ = self._as_tensors(x, condition)
+        return Latents(y=self.class_layer(apply(self.classifier, x, training=training)), z=self._style(x, training))
 
-    def _style(self, x):
+    def _style(self, x, training):
         """q(z|x, y) as a function of the dict that holds y [..., B, K]; or as it is, where it does not depend on y."""
         if not self.style_sees_class:
-            return self.posterior_layer(self.encoder(x))
+            return self.posterior_layer(apply(self.encoder, x, training=training))
 
-        return lambda latents: self.posterior_layer(over_conditions(self.encoder, x, latents["y"]))
+        return lambda latents: self.posterior_layer(over_conditions(self.encoder, x, latents["y"], training))
 
-    def prior(self, condition=None):
+    def prior(self, condition=None, *, training=None):
         """p(y) p(z)"""
-        return Latents(y=self.class_prior_layer(), z=self.prior_layer())
+        return Latents(y=self.class_prior_layer(), z=self.prior_layer(training=training))
 
-    def decode(self, z, condition=None):
+    def decode(self, z, condition=None, *, training=None):
         """p(x|y, z), where `z` is a dict of y [..., B, K] and z [..., B, D]."""
         y, style = (tf.convert_to_tensor(z[name], tf.float32) for name in ("y", "z"))
-        return self.likelihood_layer(over_pairs(self.decoder, style, y))  # one style may serve all classes
+        return self.likelihood_layer(over_pairs(self.decoder, style, y, training))  # one style may serve all classes
 
-    def enumerated(self, batch, noise):
+    def enumerated(self, batch, noise, training=None):
         """Both programs at every class: the pass whose y runs over all K, with one draw of z given each. Batch shape [K, B]."""
-        posterior = self.encode(batch["image"])
+        posterior = self.encode(batch["image"], training=training)
         y = self._every_class(tf.shape(batch["image"])[0])  # [K, B, K]
         z = draw(posterior.given("z", {"y": y}), noise.of_latent(1), Stream.LATENT)
         latents = {"y": y, "z": z}
-        return VAEOutput(posterior, self.prior(), latents, self.decode(latents))
+        return VAEOutput(posterior, self.prior(training=training), latents, self.decode(latents, training=training), is_enumerated=True)
 
     def _every_class(self, num_rows):
         classes = tf.broadcast_to(tf.eye(self.num_classes)[:, None], [self.num_classes, num_rows, self.num_classes])
@@ -118,7 +118,9 @@ class ClassStyleVAE(VAE):
         """KL(q(y|x) || p(y)), and KL(q(z|x, y) || p(z)) averaged over q(y|x): nats [B] each."""
         q_y = out.posterior.given("y")
         probs = q_y.probs_parameter()  # [B, K]
-        q_z = out.posterior.given("z", {"y": self._every_class(tf.shape(probs)[0])})
+        # An enumerated pass has q(z|x, y) of every class; another one computes it here.
+        classes = out.z["y"] if out.is_enumerated else self._every_class(tf.shape(probs)[0])
+        q_z = out.posterior.given("z", {"y": classes})
         kl_z = tfd.kl_divergence(q_z, out.prior.given("z"))  # [K, B], or [B] where z does not see y
         if self.style_sees_class:
             kl_z = tf.reduce_sum(tf.transpose(probs) * kl_z, axis=0)
@@ -135,8 +137,10 @@ class ClassStyleVAE(VAE):
         return out.likelihood.log_prob(x) - kl_z - math.log(self.num_classes)
 
     def loss_terms(self, batch, noise, training):
-        loss, _ = self.objective.loss(self, batch, noise)
-        return {"loss": loss, **self.bound_terms(batch, self.enumerated(batch, noise))}
+        loss, out = self.objective.loss(self, batch, noise, training)
+        if not isinstance(self.objective, Enumeration):  # which has enumerated; what moves in training has moved in the loss's pass
+            out = self.enumerated(batch, noise, training=False)
+        return {"loss": loss, **self.bound_terms(batch, out)}
 
     def bound_terms(self, batch, out):
         """The bound of an enumerated pass and its parts: dict of nats [B]."""
@@ -158,7 +162,7 @@ class ClassStyleVAE(VAE):
 
     def reconstruct(self, x, condition=None):
         """Mean of p(x|y, z) at the most probable class and the mean style given it: [B, *image_shape]."""
-        return self.decode(self._most_probable(self.encode(x))).mean()
+        return self.decode(self._most_probable(self.encode(x, condition))).mean()
 
     def _most_probable(self, posterior):
         """The latents as a dict: each at its mean given those before it, but for the class, which is the most probable one."""
@@ -174,7 +178,7 @@ class ClassStyleVAE(VAE):
 
     def latent_parameters(self, x, condition=None):
         """`probs` of the classes, and the parameters of the style given the most probable one."""
-        posterior = self.encode(x)
+        posterior = self.encode(x, condition)
         z = self._most_probable(posterior)
         style = self.posterior_layer.named_parameters(posterior.given("z", z))
         return {"probs": posterior.given("y", z).probs_parameter(), **style}

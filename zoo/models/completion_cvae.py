@@ -9,12 +9,12 @@ https://papers.nips.cc/paper/5775
 import keras
 import tensorflow as tf
 
-from zoo.images import VisiblePixels
+from zoo.images import VisiblePixels, as_unit_interval
 from zoo.layers.likelihoods import Bernoulli
 from zoo.layers.priors import Conditional
 from zoo.models.base import ImageModel
 from zoo.models.vae import VAE
-from zoo.networks import over_samples
+from zoo.networks import apply, over_samples
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -44,24 +44,31 @@ class CompletionCVAE(VAE):
         self.visible = VisiblePixels(visible, likelihood.event_shape)  # before the constructor of VAE, which builds all parts
         super().__init__(encoder, decoder, posterior, likelihood, prior, condition_shape=likelihood.event_shape, **kwargs)
 
-    def encode(self, x, condition=None):
+    def encode(self, x, condition=None, *, training=None):
         """q(z|x) of whole images: batch [B], event [D]."""
-        return self.posterior_layer(self.encoder(self._as_tensors(x, None)[0]))
+        return self.posterior_layer(apply(self.encoder, self._as_tensors(x, None)[0], training=training))
 
-    def decode(self, z, condition=None):
+    def decode(self, z, condition=None, *, training=None):
         """p(x | visible, z): batch [..., B] as z [..., B, D]; visible pixels are what they are in `condition`."""
         condition = self._check_condition(condition)
-        params = over_samples(self.decoder, tf.convert_to_tensor(z, tf.float32), condition)
+        params = over_samples(self.decoder, tf.convert_to_tensor(z, tf.float32), condition, training)
         return self.likelihood_layer(self.visible.known(params, condition))
 
     def standardize_companions(self, x, num_rows=None):
-        return {}  # the condition is a part of the image
+        if x.get("condition") is not None:
+            raise ValueError(
+                "The condition of a CompletionCVAE is a part of the image: pass images alone. Received: data with 'condition'."
+            )
+        return {}
 
     def _as_tensors(self, x, condition):
-        x, _ = super()._as_tensors(x, tf.zeros([1, *self.image_shape]))
-        return x, self.visible.see(x if condition is None else condition)
+        x = as_unit_interval(x, self.image_shape)
+        return x, self.visible.see(x) if condition is None else self._check_condition(condition)
 
     def _check_condition(self, condition, num_rows=None):
+        """What is seen of images; of what is seen already, the same."""
+        if condition is not None and not (tf.is_tensor(condition) and condition.dtype.is_floating):
+            condition = as_unit_interval(condition, self.image_shape)
         return self.visible.see(super()._check_condition(condition, num_rows))
 
     def get_config(self):
@@ -94,23 +101,24 @@ class CompletionNetwork(ImageModel):
         self.call(tf.zeros([1, *self.image_shape]))  # creates all weights, and checks that the parts fit together
         self.built = True
 
-    def call(self, data):
+    def call(self, data, training=None):
         """p(x | visible) of images: batch [B], event `image_shape`."""
         seen = self.visible.see(self._unpack(data)[0])
-        return self.likelihood_layer(self.visible.known(self.network(seen), seen))
+        return self.likelihood_layer(self.visible.known(apply(self.network, seen, training=training), seen))
 
     def loss_terms(self, batch, noise, training):
-        log_likelihood = self(batch["image"]).log_prob(batch["image"])
+        log_likelihood = self(batch["image"], training=training).log_prob(batch["image"])
         return {"loss": -log_likelihood, "log_likelihood": log_likelihood}
 
     def log_prob(self, x):
         """log p(hidden | visible), exact: nats [B]."""
         x, _ = self._as_tensors(x, None)
+        self._assert_outcomes(x)
         return self(x).log_prob(x)
 
     def reconstruct(self, x, condition=None):
         """The images completed: visible pixels, and the mean of the hidden ones, [B, *image_shape]."""
-        return self(x).mean()
+        return self(self._as_tensors(x, condition)[0]).mean()
 
     def get_config(self):
         return {**super().get_config(), "visible": self.visible.tolist()}

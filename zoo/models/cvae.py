@@ -11,6 +11,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from zoo import validation
+from zoo.images import is_symbolic
 from zoo.models.vae import VAE
 
 
@@ -31,13 +33,13 @@ class CVAE(VAE):
     """
 
     def __init__(self, encoder, decoder, posterior, likelihood, prior=None, *, num_classes, **kwargs):
-        self.num_classes = num_classes
-        super().__init__(encoder, decoder, posterior, likelihood, prior, condition_shape=(num_classes,), **kwargs)
+        self.num_classes = validation.integer("num_classes", num_classes)
+        super().__init__(encoder, decoder, posterior, likelihood, prior, condition_shape=(self.num_classes,), **kwargs)
 
     def sample(self, num_rows, seed=0, condition=None):
         """`num_rows` images drawn from p(x|y), of one label or of a label each. Row i is a function of (seed, i)."""
         if np.ndim(condition) == 0 and condition is not None:
-            condition = np.full([num_rows], condition)
+            condition = np.full([validation.integer("num_rows", num_rows)], condition)
         return super().sample(num_rows, seed, condition)
 
     def transfer(self, x, from_label, to_label):
@@ -51,13 +53,21 @@ class CVAE(VAE):
         return self.decode(self.encode(x, from_label).mean(), to_label).mean()
 
     def standardize_companions(self, x, num_rows=None):
-        return {"condition": self._check_condition(x.get("condition", x.get("label")), num_rows)}
+        condition = self._condition_of(x)
+        if num_rows is None and condition is not None:  # a stream
+            condition = assert_labels(condition, 0, self.num_classes)
+        condition = self._check_condition(condition, num_rows)
+        if num_rows is not None:
+            _assert_shares(condition.numpy())
+        return {"condition": condition}
+
+    def _condition_of(self, data):
+        return data.get("condition", data.get("label"))
 
     def _check_condition(self, condition, num_rows=None):
         if condition is None:
             raise ValueError("This model needs a label for each image, under 'condition' or 'label'. Received: none.")
-        condition = one_hot_labels(condition, self.num_classes)
-        return super()._check_condition(condition, num_rows)
+        return super()._check_condition(one_hot_labels(condition, self.num_classes), num_rows)
 
     def get_config(self):
         config = super().get_config()
@@ -66,16 +76,57 @@ class CVAE(VAE):
 
 
 def one_hot_labels(labels, num_classes):
-    """Integer labels [B] as one-hot float vectors [B, K]; what is not integer is left as it is.
+    """Integer labels [B] as one-hot float vectors [B, K]; vectors are left as they are.
 
     Raises:
-        ValueError: If a label is not in 0 ... K - 1.
+        ValueError: If a label is not in 0 ... K - 1, or no integer.
     """
-    if not tf.is_tensor(labels):
+    if not is_symbolic(labels):
         labels = np.asarray(labels)
-        if labels.dtype.kind in "iu" and labels.ndim == 1 and len(labels) and not 0 <= labels.min() <= labels.max() < num_classes:
-            raise ValueError(f"Labels must lie in 0 ... {num_classes - 1}. Received: labels in {labels.min()} ... {labels.max()}.")
+        if labels.ndim == 1 and len(labels):
+            check_labels(labels, 0, num_classes)
+        elif labels.ndim == 2 and labels.dtype.kind in "iu":
+            _assert_shares(labels)
     labels = tf.convert_to_tensor(labels)
     if labels.dtype.is_integer and labels.shape.rank == 1:
         return tf.one_hot(labels, num_classes)
     return labels
+
+
+def check_labels(labels, least, num_classes) -> None:
+    """Raises ValueError unless an array of labels holds integers in `least` ... K - 1."""
+    if labels.dtype.kind not in "iu":
+        hint = "`numpy.unique(labels, return_inverse=True)[1]` numbers classes by name."
+        raise ValueError(f"Labels must be integers. Received: dtype {labels.dtype}. {hint}")
+    if not least <= labels.min() <= labels.max() < num_classes:
+        unknown = ", or be -1 where unknown" if least < 0 else ""
+        raise ValueError(f"Labels must lie in 0 ... {num_classes - 1}{unknown}. Received: labels in {labels.min()} ... {labels.max()}.")
+
+
+def assert_labels(labels, least, num_classes):
+    """The labels of a stream, [B] or one-hot, whose integers are checked as each batch comes by.
+
+    Raises:
+        ValueError: If they are text.
+        tf.errors.InvalidArgumentError: When a batch with another label comes by.
+    """
+    labels = tf.convert_to_tensor(labels)
+    if labels.dtype == tf.string:
+        raise ValueError("Labels must be integers. Received: text. Number the classes first, as `tf.keras.layers.StringLookup` does.")
+    if not labels.dtype.is_integer or labels.shape.rank != 1:
+        return labels
+    in_range = tf.reduce_all((labels >= least) & (labels < num_classes))
+    unknown = ", or be -1 where unknown" if least < 0 else ""
+    message = f"Labels must lie in 0 ... {num_classes - 1}{unknown}. Received: a batch with others, labels"
+    with tf.control_dependencies([tf.debugging.Assert(in_range, [message, labels])]):
+        return tf.identity(labels)
+
+
+def _assert_shares(condition):
+    """Raises ValueError unless rows [B, K] are one-hot, or say how much of each class there is."""
+    sums = condition.sum(axis=-1)
+    if condition.min(initial=0.0) < 0 or not np.allclose(sums, 1.0, atol=1e-3):
+        wrong = int(np.argmax(np.abs(sums - 1.0) + (condition.min(axis=-1) < 0)))
+        raise ValueError(
+            f"A condition is a label, or a one-hot row that adds up to 1. Received: row {wrong} is {condition[wrong].tolist()}."
+        )

@@ -64,26 +64,26 @@ class HierarchicalVAE(VAE):
     def latent_names(self):
         return [f"z{number}" for number in range(1, len(self.encoders) + 1)]
 
-    def encode(self, x, condition=None):
+    def encode(self, x, condition=None, *, training=None):
         """q(z1|x) q(z2|z1) ...: outcomes are dicts of z1 [B, D1], z2 [B, D2], ..."""
         first, *names = self.latent_names
-        parts = {first: super().encode(x)}
+        parts = {first: super().encode(x, condition, training=training)}
         for below, name, encoder, layer in zip(self.latent_names, names, self.encoders[1:], self.posterior_layers[1:], strict=False):
-            parts[name] = given_neighbour(layer, encoder, below)
+            parts[name] = given_neighbour(layer, encoder, below, training)
         return Latents(**parts)
 
-    def prior(self, condition=None):
+    def prior(self, condition=None, *, training=None):
         """p(zL) p(z_{L-1}|zL) ... p(z1|z2)"""
         *names, top = self.latent_names
-        parts = {top: self.prior_layer(condition=None)}
+        parts = {top: self.prior_layer(condition=None, training=training)}
         for number in reversed(range(len(names))):
             layer, decoder = self.conditional_prior_layers[number], self.decoders[number + 1]
-            parts[names[number]] = given_neighbour(layer, decoder, self.latent_names[number + 1])
+            parts[names[number]] = given_neighbour(layer, decoder, self.latent_names[number + 1], training)
         return Latents(**parts)
 
-    def decode(self, z, condition=None):
+    def decode(self, z, condition=None, *, training=None):
         """p(x|z1), where `z` is a dict of all latents or of z1 alone."""
-        return super().decode(z["z1"])
+        return super().decode(z["z1"], training=training)
 
     @property
     def latent_shapes(self):
@@ -91,7 +91,7 @@ class HierarchicalVAE(VAE):
 
     def latent_parameters(self, x, condition=None):
         """Parameters of each latent, where those before it are at their means: z1_loc, z1_scale, z2_loc, ..."""
-        posterior = self.encode(x)
+        posterior = self.encode(x, condition)
         means = posterior.mean()
         return {
             f"{name}_{parameter}": value
@@ -108,6 +108,6 @@ class HierarchicalVAE(VAE):
         return config
 
 
-def given_neighbour(layer, network, neighbour):
+def given_neighbour(layer, network, neighbour, training=None):
     """The distribution of a latent as a function of the latents: parameters come from `network` of the neighbour."""
-    return lambda z: layer(over_samples(network, tf.convert_to_tensor(z[neighbour])))
+    return lambda z: layer(over_samples(network, tf.convert_to_tensor(z[neighbour]), training=training))

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from zoo.models.class_style_vae import ClassStyleVAE
+from zoo.models.cvae import assert_labels, check_labels
 from zoo.objectives import Enumeration
 
 
@@ -46,7 +47,7 @@ class SemiSupervisedVAE(ClassStyleVAE):
         super().__init__(*args, objective=objective, **kwargs)
 
     def loss_terms(self, batch, noise, training):
-        out = self.enumerated(batch, noise)
+        out = self.enumerated(batch, noise, training)
         of_class = tf.transpose(self.bound_by_class(batch["image"], out))  # L(x, y): [B, K]
         log_probs = tf.nn.log_softmax(out.posterior.given("y", out.z).logits_parameter())  # [B, K]
         unlabelled = tf.reduce_sum(tf.exp(log_probs) * (of_class - log_probs), axis=-1)  # U(x)
@@ -72,14 +73,14 @@ class SemiSupervisedVAE(ClassStyleVAE):
             raise ValueError("SemiSupervisedVAE needs 'label' beside 'image', int [N] with -1 where it is unknown. Received: none.")
         if num_rows is not None:
             label = np.asarray(label)
-            if label.shape != (num_rows,) or label.dtype.kind not in "iu":
+            if label.shape != (num_rows,):
                 raise ValueError(f"`label` must be int [{num_rows}]. Received: {label.dtype} of shape {label.shape}.")
-            if not -1 <= label.min() <= label.max() < self.num_classes:
-                raise ValueError(
-                    f"Labels must lie in 0 ... {self.num_classes - 1}, or be -1 where unknown. "
-                    f"Received: labels in {label.min()} ... {label.max()}."
-                )
-        return {"label": tf.cast(label, tf.int32) if tf.is_tensor(label) else label.astype(np.int32)}
+            check_labels(label, -1, self.num_classes)
+            return {"label": label.astype(np.int32)}
+        label = assert_labels(label, -1, self.num_classes)
+        if label.shape.rank != 1 or not label.dtype.is_integer:
+            raise ValueError(f"`label` must be int [B]. Received: {label.dtype.name} of shape {tuple(label.shape)}.")
+        return {"label": tf.cast(label, tf.int32)}
 
     def get_config(self):
         return {**super().get_config(), "classification_weight": self.classification_weight}

@@ -87,39 +87,39 @@ class StackedVAE(SemiSupervisedVAE):
 
     # -- The two programs
 
-    def encode(self, x, condition=None):
-        """q(h|x) q(y|h) q(z|h, y): outcomes are dicts of h [B, H], y [B, K] and z [B, D]."""
+    def encode(self, x, condition=None, *, training=None):
+        """q(h|x) q(y|h) q(z|h, y): outcomes are dicts of h [B, H], y [B, K] and z [B, D]. The base is not in training, whatever M2 is."""
         return Latents(
-            h=self.base.encode(self._as_tensors(x, None)[0]),
-            y=lambda latents: self.class_layer(over_samples(self.classifier, latents["h"] * self.active)),
-            z=lambda latents: self.posterior_layer(over_pairs(self.encoder, latents["h"] * self.active, latents["y"])),
+            h=self.base.encode(self._as_tensors(x, condition)[0], training=False),
+            y=lambda latents: self.class_layer(over_samples(self.classifier, latents["h"] * self.active, training=training)),
+            z=lambda latents: self.posterior_layer(over_pairs(self.encoder, latents["h"] * self.active, latents["y"], training)),
         )
 
-    def prior(self, condition=None):
+    def prior(self, condition=None, *, training=None):
         """p(y) p(z) p(h|y, z)"""
         return Latents(
             y=self.class_prior_layer(),
-            z=self.prior_layer(),
-            h=lambda latents: self._features(over_pairs(self.decoder, latents["z"], latents["y"])),
+            z=self.prior_layer(training=training),
+            h=lambda latents: self._features(over_pairs(self.decoder, latents["z"], latents["y"], training)),
         )
 
     def _features(self, params):
         """p(h|y, z): N(0, 1) where a latent is not active, which is what parameters of zero mean."""
         return self.features_layer(params * tf.tile(self.active, [2]))
 
-    def decode(self, z, condition=None):
+    def decode(self, z, condition=None, *, training=None):
         """p(x|h), where `z` is a dict that holds h; or y and z, whose most typical h it then is."""
-        h = z["h"] if "h" in z else self.prior().given("h", z).mean()
-        return self.base.decode(h)
+        h = z["h"] if "h" in z else self.prior(training=training).given("h", z).mean()
+        return self.base.decode(h, training=False)
 
-    def enumerated(self, batch, noise):
+    def enumerated(self, batch, noise, training=None):
         """Both programs at one draw of h and at every class, with one draw of z given each. y and z have the batch shape [K, B]."""
-        posterior = self.encode(batch["image"])
+        posterior = self.encode(batch["image"], training=training)
         h = draw(posterior.given("h"), noise.of_latent(0), Stream.LATENT)  # [B, H]
         y = self._every_class(tf.shape(h)[0])  # [K, B, K]
         z = draw(posterior.given("z", {"h": h, "y": y}), noise.of_latent(2), Stream.LATENT)
         latents = {"h": h, "y": y, "z": z}
-        return VAEOutput(posterior, self.prior(), latents, self.decode(latents))
+        return VAEOutput(posterior, self.prior(training=training), latents, self.decode(latents), is_enumerated=True)
 
     # -- The bound
 

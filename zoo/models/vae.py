@@ -8,21 +8,26 @@ Kingma & Welling, "Auto-Encoding Variational Bayes", ICLR 2014. https://arxiv.or
 Rezende, Mohamed & Wierstra, "Stochastic Backpropagation ...", ICML 2014. https://arxiv.org/abs/1401.4082
 """
 
-import functools
 from typing import Any, NamedTuple
 
 import keras
-import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from zoo import validation
+from zoo.images import is_symbolic
 from zoo.layers.priors import StandardNormal
 from zoo.models.base import ImageModel
-from zoo.networks import over_samples
+from zoo.networks import apply, over_samples
 from zoo.objectives import ELBO, Objective, WeightSums, importance_weighted_bound
 from zoo.random import RowNoise, Stream, draw
 
 tfd = tfp.distributions
+
+# `log_prob` goes through rows and importance samples in chunks of one of these sizes: a compiled program serves each pair.
+ROW_CHUNKS = (1, 4, 16, 64, 128)
+MOST_SAMPLES = 32
+SAMPLE_CHUNKS = (1, 8, MOST_SAMPLES)
 
 
 class VAEOutput(NamedTuple):
@@ -32,6 +37,7 @@ class VAEOutput(NamedTuple):
     prior: tfd.Distribution  # p(z|c): batch [B] or []
     z: Any  # [S, B, D]
     likelihood: tfd.Distribution  # p(x|z, c): batch [S, B]
+    is_enumerated: bool = False  # whether a class runs over all of its K values, in the place of samples
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -66,6 +72,7 @@ class VAE(ImageModel):
         "prior": "prior_layer",
         "objective": "objective",
     }
+    _log_prob_of_mode = None  # (execution mode, compiled function)
     # Whether `regularizer` is something else than KL(q || p): the objective is then no bound on log p(x).
     weighs_kl = False
 
@@ -95,41 +102,41 @@ class VAE(ImageModel):
 
     # -- The two programs
 
-    def encode(self, x, condition=None):
+    def encode(self, x, condition=None, *, training=None):
         """q(z|x, c): batch [B], event [D]."""
         x, condition = self._as_tensors(x, condition)
-        return self.posterior_layer(self.encoder(x, **_given(condition)))
+        return self.posterior_layer(apply(self.encoder, x, condition, training))
 
-    def decode(self, z, condition=None):
+    def decode(self, z, condition=None, *, training=None):
         """p(x|z, c): batch [..., B] as z [..., B, D], event `image_shape`. A condition [B, ...] serves every leading sample."""
         if condition is not None:
             condition = self._check_condition(condition)
         z = tf.convert_to_tensor(z, tf.float32)
         if z.shape[-1:] != self.posterior_layer.event_shape:
             raise ValueError(f"`z` must have the shape [..., {self.posterior_layer.latent_dim}]. Received: shape {tuple(z.shape)}.")
-        return self.likelihood_layer(over_samples(self.decoder, z, condition))
+        return self.likelihood_layer(over_samples(self.decoder, z, condition, training))
 
-    def prior(self, condition=None):
+    def prior(self, condition=None, *, training=None):
         """p(z|c): batch [] or [B], event [D]."""
         if condition is not None:
             condition = self._check_condition(condition)
-        return self.prior_layer(condition=condition)
+        return self.prior_layer(condition=condition, training=training)
 
-    def infer(self, data, noise, num_samples=1, first_sample=0):
+    def infer(self, data, noise, num_samples=1, first_sample=0, training=None):
         """The inference program: q(z|x, c) of dict `data`, and `noise`'s draws from it, [S, B, D]."""
-        posterior = self.encode(*self._unpack(data))
+        posterior = self.encode(*self._unpack(data), training=training)
         return posterior, draw(posterior, noise, Stream.LATENT, num_samples, first_sample)
 
-    def explain(self, data, posterior, z):
+    def explain(self, data, posterior, z, training=None):
         """The generative program at latents z [S, B, D]. -> `VAEOutput`"""
         condition = self._unpack(data)[1]
-        return VAEOutput(posterior, self.prior(condition), z, self.decode(z, condition))
+        return VAEOutput(posterior, self.prior(condition, training=training), z, self.decode(z, condition, training=training))
 
-    def call(self, data, noise=None, num_samples=1, first_sample=0):
+    def call(self, data, noise=None, num_samples=1, first_sample=0, training=None):
         """Draws z from q and decodes it; the draws are `noise`'s, or those of the model's seed. -> `VAEOutput`"""
         x = data["image"] if isinstance(data, dict) else data
         noise = noise or RowNoise(self.seed, 0, tf.range(tf.shape(x)[0]))
-        return self.explain(data, *self.infer(data, noise, num_samples, first_sample))
+        return self.explain(data, *self.infer(data, noise, num_samples, first_sample, training), training)
 
     # -- The bound
 
@@ -153,7 +160,7 @@ class VAE(ImageModel):
         return out.likelihood.log_prob(x) + out.prior.log_prob(out.z) - out.posterior.log_prob(out.z)
 
     def loss_terms(self, batch, noise, training):
-        loss, out = self.objective.loss(self, batch, noise)
+        loss, out = self.objective.loss(self, batch, noise, training)
         log_likelihood = tf.reduce_mean(out.likelihood.log_prob(batch["image"]), axis=0)  # E_q[log p(x|z)]: [S, B] -> [B]
         kl = self.kl(out)
         return {"loss": loss, "elbo": log_likelihood - kl, "log_likelihood": log_likelihood, self.kl_name: kl}
@@ -178,8 +185,8 @@ class VAE(ImageModel):
 
     def sample(self, num_rows, seed=0, condition=None):
         """`num_rows` images drawn from p(x|c): [num_rows, *image_shape]. Row i is a function of (seed, i)."""
-        _assert_positive("num_rows", num_rows)
-        return self.generate(RowNoise.of_seed(seed, num_rows), condition)["sample"]
+        num_rows = validation.integer("num_rows", num_rows)
+        return self.generate(RowNoise.of_seed(validation.seed(seed), num_rows), condition)["sample"]
 
     def generate(self, noise, condition=None):
         """Draws from the generative program.
@@ -194,6 +201,8 @@ class VAE(ImageModel):
         """
         if self.condition_shape is not None:
             condition = self._check_condition(condition)
+        else:
+            self._refuse_condition(condition)
         z = draw(self.prior(condition), noise, Stream.LATENT)
         likelihood = self.decode(z, condition)
         latents = z if isinstance(z, dict) else {"z": z}
@@ -208,18 +217,37 @@ class VAE(ImageModel):
         return {"elbo": log_likelihood - kl, "kl": kl, "log_likelihood": log_likelihood}
 
     def log_prob(self, x, num_samples=64, condition=None, seed=0):
-        """Importance-weighted bound on log p(x|c), in nats [B]; it tightens with `num_samples`. In chunks of bounded memory."""
-        _assert_positive("num_samples", num_samples)
+        """Importance-weighted bound on log p(x|c), in nats [B]; it tightens with `num_samples`.
+
+        Rows and samples go through in chunks, so that memory is bounded and a few compiled programs serve any number of either.
+
+        Raises:
+            ValueError: If an argument is out of range, or images are grey where the likelihood is over black and white.
+        """
+        num_samples, seed = validation.integer("num_samples", num_samples), validation.seed(seed)
         x, condition = self._as_tensors(x, condition)
-        return self._compiled_log_prob(_as_data(x, condition), tf.constant(seed, tf.uint32), num_samples)
+        self._assert_outcomes(x)
+        data = _as_data(x, condition)
+        if is_symbolic(x):
+            return self._log_prob(data, tf.constant(seed, tf.uint32), tf.range(tf.shape(x)[0]), num_samples, min(num_samples, MOST_SAMPLES))
+        chunk, bounds = _least_of(SAMPLE_CHUNKS, num_samples), []
+        for first in range(0, len(x), ROW_CHUNKS[-1]):
+            part = {name: values[first : first + ROW_CHUNKS[-1]] for name, values in data.items()}
+            num_rows = len(part["image"])
+            rows = tf.minimum(tf.range(_least_of(ROW_CHUNKS, num_rows)), num_rows - 1)  # filled up with the last row
+            filled = {name: tf.gather(values, rows) for name, values in part.items()}
+            bound = self._compiled_log_prob(filled, tf.constant(seed, tf.uint32), first + rows, tf.constant(num_samples), chunk)
+            bounds.append(bound[:num_rows])
+        return tf.concat(bounds, axis=0)
 
-    @functools.cached_property
-    def _compiled_log_prob(self):
-        def log_prob(data, seed, num_samples):
-            noise = RowNoise.of_seed(seed, tf.shape(data["image"])[0])
-            return self.importance_sums(data, noise, num_samples)[0].log_mean(num_samples)
+    def _compiled_log_prob(self, *arguments):
+        if self._log_prob_of_mode is None or self._log_prob_of_mode[0] != self.execution:  # `compile` may have chosen another
+            function = tf.function(self._log_prob, jit_compile=self.execution == "xla-block", autograph=False)
+            self._log_prob_of_mode = self.execution, function
+        return self._log_prob_of_mode[1](*arguments)
 
-        return tf.function(log_prob, jit_compile=self.compiled and self.execution == "xla-block", autograph=False)
+    def _log_prob(self, data, seed, rows, num_samples, chunk):
+        return self.importance_sums(data, RowNoise(seed, 0, rows), num_samples, chunk)[0].log_mean(num_samples)
 
     def importance_weighted_log_prob(self, x, noise, num_samples, condition=None):
         """As `log_prob`, all samples at once and without a loop: what an exported signature holds."""
@@ -227,19 +255,20 @@ class VAE(ImageModel):
         out = self(_as_data(x, condition), noise=noise, num_samples=num_samples)
         return importance_weighted_bound(self.log_weights(x, out))
 
-    def importance_sums(self, batch, noise, num_samples, chunk=32):
+    def importance_sums(self, batch, noise, num_samples, chunk=MOST_SAMPLES):
         """Sums over importance samples from q, `chunk` at a time.
 
         Args:
             batch: Dict with "image" as the likelihood takes it, float32 [B, ...].
             noise: `RowNoise` of B rows.
-            num_samples: S, any positive integer.
-            chunk: Samples held in memory at once.
+            num_samples: S, any positive integer, or a tensor of one.
+            chunk: Samples held in memory at once; no more than S where that is a Python integer.
 
         Returns:
             `WeightSums` of S samples, and the sum over samples of log p(x|z), nats [B].
         """
-        chunk = min(chunk, num_samples)
+        if not tf.is_tensor(num_samples):
+            chunk = min(chunk, num_samples)
 
         def body(first, log_sum, log_sum_squares, log_likelihood_sum):
             out = self(batch, noise=noise, num_samples=chunk, first_sample=first)
@@ -297,15 +326,10 @@ def _has_analytic_kl(posterior, prior):
     return True
 
 
-def _assert_positive(name, value):
-    if not isinstance(value, int | np.integer) or value < 1:
-        raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}.")
-
-
-def _given(condition):
-    """Keyword arguments for a network: user-made networks of unconditional models need not know of conditions."""
-    return {} if condition is None else {"condition": condition}
+def _least_of(sizes, number):
+    """The least of increasing sizes that `number` things fit into; the greatest where they fit into none."""
+    return next((size for size in sizes if size >= number), sizes[-1])
 
 
 def _as_data(x, condition):
-    return {"image": x, **_given(condition)}
+    return {"image": x} if condition is None else {"image": x, "condition": condition}

@@ -16,7 +16,7 @@ from zoo.layers.latents import Latents
 from zoo.layers.priors import VampPrior
 from zoo.models.hierarchical_vae import HierarchicalVAE, given_neighbour
 from zoo.models.vae import VAE
-from zoo.networks import over_conditions, over_pairs
+from zoo.networks import apply, over_conditions, over_pairs
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -38,8 +38,8 @@ class VampVAE(VAE):
         prior = prior or VampPrior(500, likelihood.event_shape)
         super().__init__(encoder, decoder, posterior, likelihood, prior, **kwargs)
 
-    def prior(self, condition=None):
-        return self.prior_layer(encode=self.encode)
+    def prior(self, condition=None, *, training=None):
+        return self.prior_layer(encode=lambda images: self.encode(images, training=training))
 
     def start_at_images(self, images):
         """Starts from the mean image, as `start_at_mean` does, and with training images as pseudo-inputs.
@@ -82,25 +82,28 @@ class HierarchicalVampVAE(HierarchicalVAE):
         prior = prior or VampPrior(500, likelihood.event_shape)
         super().__init__(encoders, decoders, posteriors, likelihood, priors, prior, **kwargs)
 
-    def encode(self, x, condition=None):
+    def encode(self, x, condition=None, *, training=None):
         """q(z2|x) q(z1|x, z2): outcomes are dicts of z2 [B, D2] and z1 [B, D1]."""
-        x, _ = self._as_tensors(x, None)
+        x, _ = self._as_tensors(x, condition)
         lower, _ = self.posterior_layers
-        return Latents(z2=self._encode_upper(x), z1=lambda z: lower(over_conditions(self.encoders[0], x, z["z2"])))
+        return Latents(z2=self._encode_upper(x, training), z1=lambda z: lower(over_conditions(self.encoders[0], x, z["z2"], training)))
 
-    def _encode_upper(self, x):
+    def _encode_upper(self, x, training):
         """q(z2|x)"""
-        return self.posterior_layers[1](self.encoders[1](x))
+        return self.posterior_layers[1](apply(self.encoders[1], x, training=training))
 
-    def prior(self, condition=None):
+    def prior(self, condition=None, *, training=None):
         """p(z2) p(z1|z2)"""
         (lower,) = self.conditional_prior_layers
-        return Latents(z2=self.prior_layer(encode=self._encode_upper), z1=given_neighbour(lower, self.decoders[1], "z2"))
+        return Latents(
+            z2=self.prior_layer(encode=lambda images: self._encode_upper(images, training)),
+            z1=given_neighbour(lower, self.decoders[1], "z2", training),
+        )
 
-    def decode(self, z, condition=None):
+    def decode(self, z, condition=None, *, training=None):
         """p(x|z1, z2), where `z` is a dict of z1 [..., B, D1] and z2 [..., B, D2]."""
         z1, z2 = (tf.convert_to_tensor(z[name], tf.float32) for name in ("z1", "z2"))
-        return self.likelihood_layer(over_pairs(self.decoders[0], z1, z2))
+        return self.likelihood_layer(over_pairs(self.decoders[0], z1, z2, training))
 
     @property
     def latent_shapes(self):

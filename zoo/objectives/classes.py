@@ -27,8 +27,8 @@ class Enumeration(Objective):
         if not hasattr(model, "enumerated"):
             raise ValueError(f"{type(self).__name__} needs a class to sum over, which {type(model).__name__} does not have. Use ELBO.")
 
-    def loss(self, model, batch, noise):
-        out = model.enumerated(batch, noise)
+    def loss(self, model, batch, noise, training=False):
+        out = model.enumerated(batch, noise, training)
         return model.regularizer(out) - model.expected_log_likelihood(batch["image"], out), out
 
 
@@ -51,15 +51,15 @@ class Relaxation(Enumeration):
             raise ValueError(f"`temperature` must be a positive number or a schedule. Received: temperature={temperature!r}.")
         self.temperature = temperature
 
-    def loss(self, model, batch, noise):
-        value, enumerated = super().loss(model, batch, noise)
+    def loss(self, model, batch, noise, training=False):
+        value, enumerated = super().loss(model, batch, noise, training)
         posterior = enumerated.posterior
         temperature = self.temperature(model.training_step) if callable(self.temperature) else self.temperature
         q_y = posterior.given("y")
         noisy = q_y.logits_parameter() + gumbel(noise.of_latent(0), Stream.LATENT, q_y.event_shape)
         y = tf.nn.softmax(noisy / temperature)  # [B, K]
         z = draw(posterior.given("z", {"y": y}), noise.of_latent(1), Stream.LATENT)
-        likelihood = model.decode({"y": y, "z": z})
+        likelihood = model.decode({"y": y, "z": z}, training=training)
         surrogate = model.regularizer(enumerated) - likelihood.log_prob(batch["image"])
         return with_gradient_of(value, surrogate), enumerated
 

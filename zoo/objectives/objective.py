@@ -15,7 +15,7 @@ def stopped(z):
 
 
 class Objective(keras.layers.Layer):
-    """The contract: `loss(model, batch, noise)`, and `check(model)` for what it cannot be used with.
+    """The contract: `loss(model, batch, noise, training)`, and `check(model)` for what it cannot be used with.
 
     Args:
         num_samples: S, samples of z per image and step.
@@ -52,13 +52,14 @@ class Objective(keras.layers.Layer):
                 f"Use ELBO. Received: objective={name}."
             )
 
-    def loss(self, model, batch, noise):
+    def loss(self, model, batch, noise, training=False):
         """The loss of a batch and the pass that it comes from.
 
         Args:
             model: A `zoo.VAE`.
             batch: Dict with "image" as the likelihood takes it, float32 [B, ...].
             noise: `RowNoise` of B rows.
+            training: Whether networks are to do what they do in training alone.
 
         Returns:
             Loss [B] in nats, and the `VAEOutput` of S samples.

@@ -23,8 +23,8 @@ class ELBO(Objective):
 
     needs_plain_kl = False
 
-    def loss(self, model, batch, noise):
-        out = model(batch, noise=noise, num_samples=self.num_samples)
+    def loss(self, model, batch, noise, training=False):
+        out = model(batch, noise=noise, num_samples=self.num_samples, training=training)
         return self.regularizer(model, out) - tf.reduce_mean(out.likelihood.log_prob(batch["image"]), axis=0), out
 
     def regularizer(self, model, out):
@@ -73,8 +73,8 @@ class ImportanceWeighted(Objective):
     Burda, Grosse & Salakhutdinov, ICLR 2016, eq. 8. https://arxiv.org/abs/1509.00519
     """
 
-    def loss(self, model, batch, noise):
-        out = model(batch, noise=noise, num_samples=self.num_samples)
+    def loss(self, model, batch, noise, training=False):
+        out = model(batch, noise=noise, num_samples=self.num_samples, training=training)
         return -importance_weighted_bound(model.log_weights(batch["image"], out)), out
 
 
@@ -93,12 +93,12 @@ class _ThroughTheDraw(Objective):
         """[S, B] -> [B], in nats."""
         raise NotImplementedError
 
-    def loss(self, model, batch, noise):
-        posterior, z = model.infer(batch, noise, self.num_samples)
+    def loss(self, model, batch, noise, training=False):
+        posterior, z = model.infer(batch, noise, self.num_samples, training=training)
         leaves = stopped(z)
         with tf.GradientTape() as tape:
             tape.watch(leaves)
-            out = model.explain(batch, posterior, leaves)
+            out = model.explain(batch, posterior, leaves, training)
             log_joint = out.likelihood.log_prob(batch["image"]) + out.prior.log_prob(leaves)
             log_weights = log_joint - posterior.log_prob(leaves)
             weights, factor = stopped(self.sample_weights(log_weights))

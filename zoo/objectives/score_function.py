@@ -5,6 +5,7 @@ import math
 import keras
 import tensorflow as tf
 
+from zoo.networks import apply
 from zoo.objectives.bounds import importance_weighted_bound
 from zoo.objectives.objective import Objective, stopped, with_gradient_of
 
@@ -40,16 +41,16 @@ class ScoreFunction(Objective):
             if received != (1, 1):
                 raise ValueError(f"`baseline` must give one number for an image, [B, 1]. Received: an output of shape {received}.")
 
-    def loss(self, model, batch, noise):
-        posterior, z = model.infer(batch, noise, self.num_samples)
-        out = model.explain(batch, posterior, stopped(z))
+    def loss(self, model, batch, noise, training=False):
+        posterior, z = model.infer(batch, noise, self.num_samples, training=training)
+        out = model.explain(batch, posterior, stopped(z), training)
         log_q = posterior.log_prob(out.z)  # [S, B]
         signal = out.likelihood.log_prob(batch["image"])
         if model.has_analytic_kl:
             analytic = model.regularizer(out)  # [B]
         else:
             signal, analytic = signal + out.prior.log_prob(out.z) - tf.stop_gradient(log_q), 0.0
-        baseline = 0.0 if self.baseline is None else self.baseline(batch["image"])[:, 0]  # [B]
+        baseline = 0.0 if self.baseline is None else apply(self.baseline, batch["image"], training=training)[:, 0]  # [B]
         surrogate = tf.reduce_mean(signal + tf.stop_gradient(signal - baseline) * log_q, axis=0) - analytic
         loss = -with_gradient_of(tf.reduce_mean(signal, axis=0) - analytic, surrogate)
         if self.baseline is not None:
@@ -78,9 +79,9 @@ class VIMCO(Objective):
     def __init__(self, num_samples=2, **kwargs):
         super().__init__(num_samples, **kwargs)
 
-    def loss(self, model, batch, noise):
-        posterior, z = model.infer(batch, noise, self.num_samples)
-        out = model.explain(batch, posterior, stopped(z))
+    def loss(self, model, batch, noise, training=False):
+        posterior, z = model.infer(batch, noise, self.num_samples, training=training)
+        out = model.explain(batch, posterior, stopped(z), training)
         log_q = posterior.log_prob(out.z)
         log_weights = out.likelihood.log_prob(batch["image"]) + out.prior.log_prob(out.z) - log_q  # [S, B]
         bound = importance_weighted_bound(log_weights)

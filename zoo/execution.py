@@ -1,0 +1,60 @@
+"""How training runs: which of three ways was fastest where, and what a kind of layer allows."""
+
+import keras
+
+CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.Conv2DTranspose, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D)
+
+# What was fastest where: zoo_xla_block, zoo_tf_loop and zoo_tf_step of benchmarks/train_step.py, with numbers in its README. The GPU's rows
+# are not measured yet: they follow Keras's rule that XLA pays there.
+FASTEST = {
+    ("cpu", "dense"): "xla-block",
+    ("cpu", "convolutional"): "tf-loop",
+    ("gpu", "dense"): "xla-block",
+    ("gpu", "convolutional"): "xla-block",
+}
+
+
+def execution_mode(
+    jit_compile: bool | str, run_eagerly: bool, device: str, network: str, deterministic: bool = False, supports_jit: bool = True
+) -> str:
+    """How training runs.
+
+    Args:
+        jit_compile: "auto" (what was fastest), True (XLA) or False.
+        run_eagerly: Whether to run step by step in Python.
+        device: "cpu" or "gpu".
+        network: "dense" or "convolutional".
+        deterministic: Whether op determinism is on. XLA's programs for a GPU are not covered by it, those for a CPU repeat themselves to
+            the bit in any case.
+        supports_jit: Whether every layer can be compiled.
+
+    Returns:
+        "xla-block": a block of steps is one XLA program. "tf-loop": the same loop over TensorFlow's own kernels. "eager".
+    """
+    if run_eagerly:
+        return "eager"
+    if jit_compile == "auto":
+        jit_compile = FASTEST[device, network] == "xla-block"
+    mode = "xla-block" if jit_compile else "tf-loop"
+    return "tf-loop" if not supports_jit or (deterministic and device == "gpu") else mode
+
+
+def kind_of_network(layers) -> str:
+    """ "convolutional" if one of the layers is, else "dense"."""
+    return "convolutional" if any(isinstance(layer, CONVOLUTIONS) for layer in layers) else "dense"
+
+
+def has_batch_statistics(layers) -> bool:
+    """Whether a row that only fills a shape would be seen by other rows: where a layer normalizes over the batch."""
+    return any(isinstance(layer, keras.layers.BatchNormalization) for layer in layers)
+
+
+def is_synchronized(layers) -> bool:
+    """Whether a layer's own statistics are of all replicas' rows."""
+    return any(isinstance(layer, keras.layers.BatchNormalization) and layer.synchronized for layer in layers)
+
+
+def generator_states(model) -> list:
+    """The states of the random generators of Keras's own layers (Dropout, GaussianNoise): they are no weights, and `fit` moves them."""
+    others = {id(variable) for variable in (*model.weights, *model.metrics_variables)}
+    return [variable for variable in model.variables if id(variable) not in others]

@@ -1,0 +1,62 @@
+"""Numbers as users give them, Python's or NumPy's: taken as what they are, or refused by name. Standard library alone."""
+
+import math
+import numbers
+import operator
+from typing import Any
+
+
+def integer(name: str, value: Any, least: int = 1, most: int | None = None) -> int:
+    """An integer of any type, as Python's.
+
+    Raises:
+        ValueError: If `value` is no integer in `least` ... `most`; the message calls it `name`.
+    """
+    number = as_integer(value)
+    if number is None or number < least or (most is not None and number > most):
+        raise ValueError(f"`{name}` must be {_range(least, most)}. Received: {name}={value!r}.")
+    return number
+
+
+def as_integer(value: Any) -> int | None:
+    """A Python integer, or None for what is none: booleans and floats are not."""
+    if isinstance(value, bool) or type(value).__name__ in ("bool_", "bool"):
+        return None
+    try:
+        return operator.index(value)
+    except TypeError:
+        return None
+
+
+def seed(value: Any, name: str = "seed") -> int:
+    """A seed as a Python integer in 0 ... 2**32 - 1.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    number = as_integer(value)
+    if number is None or not 0 <= number < 2**32:
+        raise ValueError(f"`{name}` must be an integer in 0 ... 2**32 - 1. Received: {name}={value!r}.")
+    return number
+
+
+def non_negative(name: str, value: Any) -> float:
+    """A finite number of at least 0, as Python's.
+
+    Raises:
+        ValueError: If it is none; the message calls it `name`.
+    """
+    if not is_number(value) or not 0 <= value < math.inf:
+        raise ValueError(f"`{name}` must be a non-negative number. Received: {name}={value!r}.")
+    return value if type(value) is int else float(value)
+
+
+def is_number(value: Any) -> bool:
+    """Whether `value` is a real number, of Python or of NumPy; booleans are not, and NaN is."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def _range(least, most):
+    if most is not None:
+        return f"an integer in {least} ... {most}"
+    return {0: "a non-negative integer", 1: "a positive integer"}.get(least, f"an integer of at least {least}")
