@@ -39,6 +39,23 @@ def as_stream(x: Any, passes: int = 1):
     return x
 
 
+def as_arrays(x: Any):
+    """What brings batches as a dict of whole arrays, or an array; arrays and dicts of them as they are.
+
+    Raises:
+        ValueError: If it never ends, or brings pairs.
+    """
+    stream = as_stream(x)
+    if not isinstance(stream, tf.data.Dataset):
+        return stream
+    if stream.cardinality() == tf.data.INFINITE_CARDINALITY:
+        raise ValueError("The data set is infinite: `.take(steps)` of it can be measured.")
+    batches = list(stream.as_numpy_iterator())
+    if not batches or isinstance(batches[0], tuple):
+        raise ValueError(f"Batches must be images or dicts. Received: {'pairs' if batches else 'a data set without a batch'}.")
+    return tf.nest.map_structure(lambda *arrays: np.concatenate(arrays), *batches)
+
+
 def sizes(**values) -> list[int | None]:
     """Positive integers, or None where a value is None, in their order.
 

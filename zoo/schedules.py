@@ -4,11 +4,10 @@ A schedule is part of the compiled step: the step goes in as a tensor and the nu
 when it changes. It has no state of its own, and a saved model goes on where it stopped because the step is saved with the optimizer.
 """
 
-import math
-import numbers
-
 import keras
 import tensorflow as tf
+
+from zoo import validation
 
 
 class Schedule:
@@ -54,7 +53,7 @@ class Linear(Schedule):
     def __init__(self, start, end, num_steps):
         self.start = _non_negative("start", start)
         self.end = _non_negative("end", end)
-        self.num_steps = _positive_integer("num_steps", num_steps)
+        self.num_steps = validation.integer("num_steps", num_steps)
 
     def __call__(self, step):
         done = tf.minimum(tf.cast(step, tf.float32) / self.num_steps, 1.0)
@@ -75,7 +74,7 @@ class Cyclical(Schedule):
     """
 
     def __init__(self, period, ramp=0.5, low=0.0, high=1.0):
-        self.period = _positive_integer("period", period)
+        self.period = validation.integer("period", period)
         self.ramp = _non_negative("ramp", ramp)
         if not 0 < self.ramp <= 1:
             raise ValueError(f"`ramp` must be a fraction in (0, 1]. Received: ramp={ramp!r}.")
@@ -115,22 +114,11 @@ def as_schedule(value, name):
     """
     if isinstance(value, Schedule):
         return value
-    if not _is_non_negative(value):
-        raise ValueError(f"`{name}` must be a non-negative number or a schedule of `zoo.schedules`. Received: {name}={value!r}.")
-    return Constant(value)
-
-
-def _is_non_negative(value):
-    return isinstance(value, numbers.Real) and not isinstance(value, bool) and 0 <= value < math.inf
+    try:
+        return Constant(value)
+    except ValueError:
+        raise ValueError(f"`{name}` must be a non-negative number or a schedule of `zoo.schedules`. Received: {name}={value!r}.") from None
 
 
 def _non_negative(name, value):
-    if not _is_non_negative(value):
-        raise ValueError(f"`{name}` must be a non-negative number. Received: {name}={value!r}.")
-    return float(value)
-
-
-def _positive_integer(name, value):
-    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}.")
-    return int(value)
+    return float(validation.non_negative(name, value))

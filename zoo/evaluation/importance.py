@@ -12,6 +12,7 @@ https://arxiv.org/abs/1511.01437
 import numpy as np
 import tensorflow as tf
 
+from zoo import validation
 from zoo.evaluation.likelihood import BATCH_SIZE
 from zoo.objectives import WeightSums
 from zoo.random import EVALUATION_STEP, RowNoise, Stream, draw
@@ -45,8 +46,8 @@ def importance_curve(model, examples, proposals=PROPOSALS, num_samples=(1, 10, 1
         raise ValueError(f"Only a model with a bound on log p(x) has weights to sum. Received: model={type(model).__name__}.")
     if not proposals or not set(proposals) <= set(PROPOSALS):
         raise ValueError(f"`proposals` must be some of {', '.join(map(repr, PROPOSALS))}. Received: proposals={proposals!r}.")
-    counts = [n for n in num_samples if isinstance(n, int) and not isinstance(n, bool) and n > 0]
-    if not counts or list(num_samples) != sorted(set(counts)):
+    counts, seed = [validation.as_integer(n) for n in num_samples], validation.seed(seed)
+    if not counts or None in counts or counts[0] < 1 or counts != sorted(set(counts)):
         raise ValueError(f"`num_samples` must be increasing positive integers. Received: num_samples={num_samples!r}.")
     examples = model.standardize(examples)
     num_rows = len(next(iter(examples.values())))

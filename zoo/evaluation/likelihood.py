@@ -9,7 +9,9 @@ import tensorflow as tf
 from scipy import optimize
 from sklearn.metrics import confusion_matrix
 
+from zoo import validation
 from zoo.evaluation import disentanglement
+from zoo.inputs import as_arrays
 from zoo.random import EVALUATION_STEP, RowNoise
 
 logger = logging.getLogger("zoo")
@@ -60,8 +62,8 @@ def evaluate(model, examples, *, num_samples=5000, seed=0, split="test", nll_nam
     Reference:
         Burda, Grosse & Salakhutdinov, "Importance Weighted Autoencoders", ICLR 2016. https://arxiv.org/abs/1509.00519
     """
-    if not isinstance(num_samples, int) or num_samples < 1:
-        raise ValueError(f"`num_samples` must be a positive integer. Received: num_samples={num_samples!r}.")
+    num_samples, seed = validation.integer("num_samples", num_samples), validation.seed(seed)
+    examples = as_arrays(examples)
     labels, factors = (examples.get(name) if isinstance(examples, dict) else None for name in ("label", "factors"))
     if metrics and (factors is None or not hasattr(model, "latent_means")):
         lacking = "the examples have no ground-truth factors" if factors is None else f"{type(model).__name__} has no posterior"
@@ -186,7 +188,9 @@ def _accuracy(probs, labels, classes_are_labels):
 
 
 def _mean(values):
-    return {"value": float(values.mean()), "stderr_images": float(values.std(ddof=1) / math.sqrt(len(values))), "unit": "nats"}
+    """The mean over images; of a single one nobody knows the error."""
+    error = {"stderr_images": float(values.std(ddof=1) / math.sqrt(len(values)))} if len(values) > 1 else {}
+    return {"value": float(values.mean()), **error, "unit": "nats"}
 
 
 def table(numbers):

@@ -8,11 +8,10 @@ https://openreview.net/forum?id=Sy2fzU9gl
 Burgess et al., "Understanding disentangling in beta-VAE", 2018. https://arxiv.org/abs/1804.03599
 """
 
-import math
-
 import keras
 import tensorflow as tf
 
+from zoo import validation
 from zoo.models.vae import VAE
 from zoo.schedules import as_schedule
 from zoo.shards import batch_mean
@@ -66,10 +65,8 @@ class CapacityVAE(VAE):
     batch_statistics = True
 
     def __init__(self, encoder, decoder, posterior, likelihood, prior=None, *, capacity=25.0, gamma=30.0, **kwargs):
-        if not (isinstance(gamma, (int, float)) and 0 <= gamma < math.inf):
-            raise ValueError(f"`gamma` must be a non-negative number. Received: gamma={gamma!r}.")
         self.capacity = as_schedule(capacity, "capacity")  # before the constructor of VAE, which builds all parts
-        self.gamma = gamma
+        self.gamma = validation.non_negative("gamma", gamma)
         super().__init__(encoder, decoder, posterior, likelihood, prior, **kwargs)
 
     def regularizer(self, out):

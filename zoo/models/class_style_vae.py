@@ -15,6 +15,7 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from zoo import validation
 from zoo.layers.latents import Latents
 from zoo.layers.posteriors import Categorical
 from zoo.layers.priors import StandardNormal, UniformCategorical
@@ -69,7 +70,7 @@ class ClassStyleVAE(VAE):
         self.classifier = classifier
         self.class_layer = Categorical(num_classes)
         self.class_prior_layer = UniformCategorical(num_classes)
-        self.num_classes = num_classes
+        self.num_classes = validation.integer("num_classes", num_classes)
         self.style_sees_class = style_sees_class
         prior = StandardNormal(posterior.latent_dim)
         super().__init__(encoder, decoder, posterior, likelihood, prior, objective=objective or Enumeration(), **kwargs)

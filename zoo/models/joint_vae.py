@@ -9,6 +9,7 @@ eq. 7. https://arxiv.org/abs/1804.00104
 import keras
 import tensorflow as tf
 
+from zoo import validation
 from zoo.models.class_style_vae import ClassStyleVAE
 from zoo.schedules import as_schedule
 from zoo.shards import batch_mean
@@ -30,11 +31,9 @@ class JointVAE(ClassStyleVAE):
     batch_statistics = True
 
     def __init__(self, *args, style_capacity, class_capacity, gamma=30.0, **kwargs):
-        if not gamma >= 0:
-            raise ValueError(f"`gamma` must be a non-negative number. Received: gamma={gamma!r}.")
         self.style_capacity = as_schedule(style_capacity, "style_capacity")
         self.class_capacity = as_schedule(class_capacity, "class_capacity")
-        self.gamma = gamma
+        self.gamma = validation.non_negative("gamma", gamma)
         super().__init__(*args, **kwargs)
 
     def regularizer(self, out):

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from zoo import validation
 from zoo.models.class_style_vae import ClassStyleVAE
 from zoo.models.cvae import assert_labels, check_labels
 from zoo.objectives import Enumeration
@@ -37,13 +38,9 @@ class SemiSupervisedVAE(ClassStyleVAE):
     classes_are_labels = True
 
     def __init__(self, *args, classification_weight=1.0, objective=None, **kwargs):
-        if not 0 <= classification_weight < np.inf:
-            raise ValueError(
-                f"`classification_weight` must be a non-negative number. Received: classification_weight={classification_weight!r}."
-            )
         if objective is not None and type(objective) is not Enumeration:
             raise ValueError(f"SemiSupervisedVAE sums over classes. Received: objective={type(objective).__name__}.")
-        self.classification_weight = classification_weight
+        self.classification_weight = validation.non_negative("classification_weight", classification_weight)
         super().__init__(*args, objective=objective, **kwargs)
 
     def loss_terms(self, batch, noise, training):

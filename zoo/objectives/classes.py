@@ -5,8 +5,10 @@ import math
 import keras
 import tensorflow as tf
 
+from zoo import validation
 from zoo.objectives.objective import Objective, with_gradient_of
 from zoo.random import Stream, draw, gumbel
+from zoo.schedules import Schedule
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -47,9 +49,9 @@ class Relaxation(Enumeration):
 
     def __init__(self, temperature=0.67, **kwargs):
         super().__init__(**kwargs)
-        if isinstance(temperature, (int, float)) and not 0 < temperature < math.inf:
+        if not isinstance(temperature, Schedule) and not (validation.is_number(temperature) and 0 < temperature < math.inf):
             raise ValueError(f"`temperature` must be a positive number or a schedule. Received: temperature={temperature!r}.")
-        self.temperature = temperature
+        self.temperature = temperature if isinstance(temperature, Schedule) else float(temperature)
 
     def loss(self, model, batch, noise, training=False):
         value, enumerated = super().loss(model, batch, noise, training)

@@ -3,6 +3,8 @@
 import keras
 import tensorflow as tf
 
+from zoo import validation
+
 
 def with_gradient_of(value, surrogate):
     """`value`, differentiated as `surrogate` is."""
@@ -33,10 +35,7 @@ class Objective(keras.layers.Layer):
 
     def __init__(self, num_samples=1, **kwargs):
         super().__init__(**kwargs)
-        least = self.least_samples
-        if not isinstance(num_samples, int) or isinstance(num_samples, bool) or num_samples < least:
-            raise ValueError(f"`num_samples` must be an integer of at least {least}. Received: num_samples={num_samples!r}.")
-        self.num_samples = num_samples
+        self.num_samples = validation.integer("num_samples", num_samples, self.least_samples)
 
     def check(self, model):
         """Raises ValueError, with the reason, where the objective is not defined for a `zoo.VAE`."""

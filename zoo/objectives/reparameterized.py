@@ -4,11 +4,10 @@ with the score of q in the gradient     ELBO, FreeBits, ImportanceWeighted
 without it: through the draw alone      PathDerivative, DoublyReparameterized
 """
 
-import math
-
 import keras
 import tensorflow as tf
 
+from zoo import validation
 from zoo.objectives.bounds import importance_weighted_bound
 from zoo.objectives.objective import Objective, stopped, with_gradient_of
 from zoo.shards import batch_mean
@@ -47,9 +46,7 @@ class FreeBits(ELBO):
 
     def __init__(self, nats=0.1, num_samples=1, **kwargs):
         super().__init__(num_samples, **kwargs)
-        if not (isinstance(nats, (int, float)) and 0 <= nats < math.inf):
-            raise ValueError(f"`nats` must be a non-negative number. Received: nats={nats!r}.")
-        self.nats = nats
+        self.nats = validation.non_negative("nats", nats)
 
     def check(self, model):
         super().check(model)
