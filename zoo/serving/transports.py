@@ -109,15 +109,16 @@ class Rest:
     def _request(self, method, path, content):
         """The reply; once more over a new connection where the server had dropped the one that was kept from an earlier question."""
         end = time.monotonic() + self._timeout
-        ask = functools.partial(self._session.request, method, self._url + path, json=content, timeout=self._timeout)
+        question = {"method": method, "url": self._url + path, "json": content, "timeout": self._timeout}
         try:
-            reply = _within(self._timeout, ask)
+            reply = _within(self._timeout, functools.partial(self._session.request, **question))
         except requests.ConnectionError as error:
             if not (self._answered and _is_dropped(_innermost(error))):
                 raise
+            reply = None
+        if reply is None:
             self._renew()
-            ask = functools.partial(self._session.request, *ask.args, **ask.keywords)
-            reply = _within(end - time.monotonic(), ask)
+            reply = _within(end - time.monotonic(), functools.partial(self._session.request, **question))
         self._answered = True
         return reply
 
@@ -145,9 +146,12 @@ def _within(seconds, function):
         result, error = outcome.get(timeout=max(seconds, 0.0))
     except queue.Empty:
         raise requests.Timeout from None
-    if error is not None:
+    if error is None:
+        return result
+    try:
         raise error
-    return result
+    finally:
+        error = None  # its traceback holds this frame: the two would keep connections open until they are collected
 
 
 def _quoted(name):
