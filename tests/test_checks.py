@@ -213,6 +213,70 @@ def test_models_that_cannot_be_built_again_serve_and_say_so(activation, tmp_path
     assert all("No Python model can be built from" in problem for problem in found.values())
 
 
+LAYERS = """
+import keras
+import own_functions
+
+class Mine(keras.layers.Layer):
+    def __init__(self, units, **keywords):
+        super().__init__(**keywords)
+        self.units = units
+        self.dense = keras.layers.Dense(units, activation=own_functions.half)
+
+    def build(self, input_shape):
+        self.dense.build((1, 16 if len(input_shape) == 4 else input_shape[-1]))
+
+    def call(self, x, condition=None):
+        return self.dense(keras.ops.reshape(x, (-1, self.dense.kernel.shape[0])))
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units}
+
+@keras.saving.register_keras_serializable(package="own")
+class Registered(Mine):
+    pass
+"""
+
+
+@pytest.fixture
+def own_layers(tmp_path, monkeypatch):
+    """A user's file of layers, forgotten after the test."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "own_functions.py").write_text("def half(x):\n    return x / 2\n")
+    (tmp_path / "own_layers.py").write_text(LAYERS)
+    yield tmp_path / "own_layers.py"
+    for name in ("own_layers", "own_functions"):
+        sys.modules.pop(name, None)
+    for name in ("Mine", "own>Registered"):
+        keras.saving.get_custom_objects().pop(name, None)
+
+
+def test_layers_of_ones_own_are_compared_once_their_file_is_named(own_layers, tmp_path, two_signatures, capsys):
+    mine = zoo.serving.import_layers(own_layers)
+    parts = (mine.Mine(6), mine.Registered(16))
+    export(zoo.VAE(*parts, zoo.layers.DiagonalNormal(3), zoo.layers.Bernoulli(IMAGE_SHAPE)), tmp_path / "model")
+    for name in ("Mine", "own>Registered"):
+        del keras.saving.get_custom_objects()[name]
+    del sys.modules["own_layers"]
+    assert cli.main(["check", str(tmp_path / "model")]) == 1
+    message = "(LookupError: nothing here defines 'Mine' of own_layers, 'Registered' of own_layers. Name the file that does: `zoo check DIR"
+    assert message in capsys.readouterr().out
+    assert cli.main(["check", str(tmp_path / "model"), "--import", str(own_layers)]) == 0
+    assert "ok    model/1  encode: equal to the Python model" in capsys.readouterr().out
+
+
+def test_files_of_layers_that_fail_are_told(tmp_path, capsys):
+    (tmp_path / "broken.py").write_text("import sys\nsys.exit('not now')\n")
+    for name, message in (
+        (tmp_path / "absent.py", "absent.py' cannot be imported (FileNotFoundError"),
+        (tmp_path / "broken.py", "broken.py' cannot be imported (SystemExit: not now)"),
+        ("no_such_module", "The layers of 'no_such_module' cannot be imported (ModuleNotFoundError"),
+    ):
+        assert cli.main(["check", str(tmp_path), "--import", str(name)]) == 2
+        assert message in capsys.readouterr().err
+    assert "broken" not in sys.modules
+
+
 def test_pixels_may_differ_only_where_a_uniform_number_meets_its_probability(make_vae):
     model = make_vae()
     question = made_up_rows(signatures(model)["sample"].inputs, 64)

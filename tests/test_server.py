@@ -3,6 +3,7 @@
 The server is `tensorflow_model_server` where it is on the path; `tests/stand_in_server.py`, which keeps to its documents, everywhere.
 """
 
+import io
 import json
 import os
 import re
@@ -211,6 +212,21 @@ def test_without_a_server_the_command_for_one_is_told(base, tmp_path, monkeypatc
     program_that(tmp_path, "#!/bin/sh\nexit 3\n")
     assert cli.main(["serve", str(base)]) == 2
     assert "The server ended with status 3 before version 1 of 'given' was ready." in capsys.readouterr().err
+
+
+def test_another_program_at_the_port_is_not_taken_for_a_ready_server(monkeypatch):
+    states = '{"model_version_status": [{"state": "AVAILABLE"}]}'
+    for text in (
+        "<html>",
+        "[1]",
+        states.replace("AVAILABLE", "LOADING"),
+        states.replace("{", "[").replace("}", "]"),
+        '{"model_version_status": [1]}',
+    ):
+        monkeypatch.setattr(server.urllib.request, "urlopen", lambda url, timeout, text=text: io.StringIO(text))
+        assert not server._is_available("http://localhost:8501/v1/models/plain")
+    monkeypatch.setattr(server.urllib.request, "urlopen", lambda url, timeout: io.StringIO(states))
+    assert server._is_available("http://localhost:8501/v1/models/plain")
 
 
 def test_a_directory_that_is_no_base_is_refused(base, tmp_path, capsys):

@@ -134,6 +134,14 @@ def _parser(functions):
 
     sub = command("check", "check exports: their graphs, and every answer in TensorFlow's C++ runtime against the Python model")
     sub.add_argument("directory", metavar="DIR", help="version directory, model directory or base directory")
+    sub.add_argument(
+        "--import",
+        dest="imports",
+        action="append",
+        default=[],
+        metavar="FILE.py",
+        help="run a file of your own, or import a module, that defines layers of the models; may be given several times",
+    )
 
     sub = command("serve", "serve exports: with tensorflow_model_server where it is installed, else with Docker")
     sub.add_argument("base", metavar="BASE", help="base directory that `zoo export` wrote")

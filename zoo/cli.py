@@ -208,6 +208,8 @@ def _check(arguments):
     _start_tensorflow()
     from zoo import serving
 
+    for name in arguments.imports:
+        serving.import_layers(name)
     passed = failed = 0
     for where, check, problem in serving.check(arguments.directory):
         print(f"ok    {where}  {check}" if problem is None else f"FAIL  {where}  {check}: {' '.join(problem.split())}", flush=True)

@@ -13,12 +13,13 @@ from zoo.images import to_unit_interval
 from zoo.random import RowNoise, Stream
 
 
-def load(name, split, *, data_dir=None, binarization="grey", seed=0):
+def load(name, split: str, *, data_dir: str | None = None, binarization: str = "grey", seed: int = 0) -> dict:
     """The images of a split, in memory.
 
     Args:
-        name: "digits" or "sprites" (embedded), the TFDS name of an image data set, the path of an .npz file or of a folder of images, or
-            the arrays themselves: an array or a dict with "image". For what the files must hold see `zoo.data.sources`.
+        name: "digits" or "sprites" (embedded), the TFDS name of an image data set ("mnist", "emnist/letters", "mnist:3.0.1"), the path
+            of an .npz file (`zoo.data.archives`) or of a folder of images (`zoo.data.folders`), or the arrays themselves: an array or
+            a dict with "image".
         split: In TFDS's notation: "train", "test", "train[:50000]", "train[80%:]".
         data_dir: Where TFDS keeps its data; by default $ZOO_DATA_DIR, else TFDS's own default.
         binarization: "grey" or "dynamic" leave the images as they are (a model draws dynamic binarization inside its step); "static"
@@ -26,12 +27,13 @@ def load(name, split, *, data_dir=None, binarization="grey", seed=0):
         seed: Seed of the static binarization.
 
     Returns:
-        Dict of arrays: "image" uint8 [N, H, W, C], "label" int32 [N] where the data have labels, and "factors" int32 [N, K] where they
-        have ground-truth factors (sprites, and TFDS's dsprites and shapes3d). The images of "sprites" are `zoo.sprites.Sprites`, drawn
-        when they are looked at.
+        Dict of arrays: "image" uint8 [N, H, W, C], or float32 in [0, 1] where the data hold floats; "label" int32 [N] where the data have
+        labels; and "factors" int32 [N, K] where they have ground-truth factors (sprites, and TFDS's dsprites and shapes3d). The images
+        of "sprites" are `zoo.sprites.Sprites`, drawn when they are looked at; arrays that were passed keep their shape.
 
     Raises:
-        ValueError: If the data cannot be found, or the split is not one of theirs.
+        ValueError: If the data cannot be found or read, are no images in 0 ... 255 or [0, 1] or no class numbers, or the split is not
+            one of theirs.
     """
     base, start, stop = _parse_split(split)
     arrays = sources.find(name, data_dir)(base)
@@ -46,7 +48,16 @@ def load(name, split, *, data_dir=None, binarization="grey", seed=0):
     return {key: array[first:last] for key, array in arrays.items()}
 
 
-def batches(name, split, *, batch_size, shuffle=False, seed=0, data_dir=None, binarization="grey"):
+def batches(
+    name,
+    split: str,
+    *,
+    batch_size: int,
+    shuffle: bool = False,
+    seed: int = 0,
+    data_dir: str | None = None,
+    binarization: str = "grey",
+) -> tf.data.Dataset:
     """The same as a `tf.data.Dataset` of dicts, for use with any Keras model. Arguments as in `load`; a short last batch is kept."""
     arrays = load(name, split, data_dir=data_dir, binarization=binarization, seed=seed)
     drawn = isinstance(arrays["image"], sprites.Sprites)
@@ -69,7 +80,7 @@ def _binarize_once(images, seed, split):
 
 def _parse_split(split):
     """ "train[10:50%]" -> ("train", "10", "50%")."""
-    match = re.fullmatch(r"(\w+)(?:\[(-?\d+%?)?:(-?\d+%?)?\])?", split)
+    match = re.fullmatch(r"([\w.-]+)(?:\[(-?\d+%?)?:(-?\d+%?)?\])?", split) if isinstance(split, str) else None
     if match is None:
         raise ValueError(f"A split is a name with an optional slice, such as 'test' or 'train[:50000]'. Received: {split!r}.")
     return match.groups()
@@ -82,8 +93,8 @@ def _position(edge, num_rows, default):
     return min(max(position + num_rows if position < 0 else position, 0), num_rows)
 
 
-def sha256(images, chunk=10_000):
-    """Of the decoded uint8 pixels, some images at a time: they may be drawn only now."""
+def sha256(images, chunk: int = 10_000) -> str:
+    """Of the decoded pixels as they are stored, some images at a time: they may be drawn only now."""
     digest = hashlib.sha256()
     for first in range(0, len(images), chunk):
         digest.update(np.ascontiguousarray(images[first : first + chunk]))

@@ -1,33 +1,56 @@
 """Where images come from. A source is a function from the name of a split to a dict of whole arrays."""
 
 import functools
+import logging
 import os
+import re
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
 
 from zoo import sprites
+from zoo.data.archives import read_archive
+from zoo.data.examples import checked_images, checked_labels, known_split
+from zoo.data.folders import read_folder
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
+logger = logging.getLogger("zoo")
+
 OFFLINE_RECIPE = "vae_digits"
+# "mnist", "mnist:3.0.1", "emnist/letters", "emnist/letters:3.1.0"
+TFDS_NAME = re.compile(r"\w+(/[\w.-]+)?(:[\w.*]+)?")
+# TFDS's sets whose uint8 images are not 0 ... 255 but 0 and 1.
+OF_ZEROS_AND_ONES = ("binarized_mnist", "dsprites")
 
 
-def find(name, data_dir=None):
-    """The source of this name; what a name can be is told in `zoo.data.load`."""
+def find(name: object, data_dir: str | None = None) -> Callable[[str], dict]:
+    """The source of this name; what a name can be is told in `zoo.data.load`.
+
+    Raises:
+        ValueError: If it is a file or a folder that is not there or of another kind; an unknown name of TFDS is found out by the source.
+    """
     if not isinstance(name, (str, Path)):
-        return lambda split: _from_arrays(name, split)
+        return functools.partial(_from_arrays, name)
     if name in EMBEDDED:
         return EMBEDDED[name]
-    path = Path(name)
-    if path.suffix == ".npz":
-        return lambda split: _from_npz(path, split)
-    if path.is_dir():
-        return lambda split: _from_folder(path, split)
-    if os.sep in str(name):
-        raise ValueError(f"There is no folder or .npz file {str(name)!r}.")
-    return lambda split: _from_tfds(str(name), split, data_dir or default_data_dir())
+    path, could_be_tfds = Path(name), isinstance(name, str) and TFDS_NAME.fullmatch(name) is not None
+    if path.suffix.lower() == ".npz":
+        return functools.partial(read_archive, path)
+    if path.is_file():
+        raise ValueError(f"Data are a folder of images or an .npz file. Received: the file {str(name)!r}. `np.savez` writes an .npz file.")
+    if path.is_dir() and not _is_prepared_by_tfds(path):
+        return functools.partial(read_folder, path)
+    if path.is_dir() and not could_be_tfds:
+        raise ValueError(f"{str(name)!r} was prepared by TFDS. Pass the data set's name, and the directory that holds it as `data_dir`.")
+    if could_be_tfds:
+        return lambda split: _from_tfds(name, split, data_dir or default_data_dir())
+    raise ValueError(f"There is no folder or .npz file {str(name)!r}.")
+
+
+def _is_prepared_by_tfds(path):
+    return any(any(path.glob(f"{above}dataset_info.json")) for above in ("", "*/", "*/*/"))
 
 
 def shown(name):
@@ -46,13 +69,13 @@ def _digits(split):
     digits = load_digits()
     images = np.round(digits.images * (255 / 16)).astype(np.uint8)[..., None]
     parts = {"train": slice(0, 1500), "test": slice(1500, None)}
-    part = parts[_known_split("digits", split, parts)]
+    part = parts[known_split("digits", split, parts)]
     return {"image": images[part], "label": digits.target[part].astype(np.int32)}
 
 
 def _sprites(split):
     """White shapes with the factors of dSprites, drawn when they are looked at; 10,000 of the 737,280, in a fixed random order, test."""
-    factors = sprites.split(_known_split("sprites", split, ("train", "test")))
+    factors = sprites.split(known_split("sprites", split, ("train", "test")))
     return {"image": sprites.Sprites(factors), "factors": factors}
 
 
@@ -60,49 +83,20 @@ EMBEDDED = {"digits": _digits, "sprites": _sprites}
 
 
 def _from_arrays(arrays, split):
-    arrays = arrays if isinstance(arrays, dict) else {"image": np.asarray(arrays)}
+    arrays = arrays if isinstance(arrays, dict) else {"image": arrays}
     if "image" not in arrays:
         raise ValueError(f"A dict of data must hold 'image'. Received: keys {sorted(arrays)}.")
-    _known_split("arrays", split, ("all",))
-    return {key: np.asarray(array) for key, array in arrays.items()}
-
-
-def _from_npz(path, split):
-    """Arrays named like the splits, with `<split>_label` beside them; or x_<split> and y_<split>, as in Keras's mnist.npz."""
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = dict(archive)
-    except FileNotFoundError:
-        raise ValueError(f"There is no file {str(path)!r}.") from None
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{str(path)!r} is not an .npz file of plain arrays: {error}.") from None
-    names = {key.removeprefix("x_"): key for key in arrays if not key.endswith("_label") and not key.startswith("y_")}
-    images = arrays[names[_known_split(str(path), split, names)]]
-    if images.dtype != np.uint8:
-        raise ValueError(f"Images in {str(path)!r} must be uint8 in 0 ... 255. Received: dtype {images.dtype}.")
-    label = arrays.get(f"{split}_label", arrays.get(f"y_{split}"))
-    return {"image": _with_channel(images)} | ({} if label is None else {"label": label.astype(np.int32)})
-
-
-def _from_folder(path, split):
-    """`<folder>/<split>/*.png`, or `<folder>/<split>/<class>/*.png` with the classes, sorted, as labels. All images of one size."""
-    from PIL import Image
-
-    _known_split(str(path), split, sorted(child.name for child in path.iterdir() if child.is_dir()))
-    files = sorted(file for file in (path / split).rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES)
-    if not files:
-        raise ValueError(f"There are no images ({', '.join(IMAGE_SUFFIXES)}) in {str(path / split)!r}.")
-    images = []
-    for file in files:
-        with Image.open(file) as image:
-            images.append(np.asarray(image.convert("L" if image.mode in ("1", "L", "I;16") else "RGB")))
-        if images[-1].shape != images[0].shape:
-            sizes = f"{images[0].shape} ({files[0].name}) and {images[-1].shape} ({file.name})"
-            raise ValueError(f"All images of a folder must have one size. Received: {sizes}.")
-    arrays = {"image": _with_channel(np.stack(images))}
-    classes = sorted({file.parent.name for file in files if file.parent != path / split})
-    if classes and all(file.parent != path / split for file in files):
-        arrays["label"] = np.array([classes.index(file.parent.name) for file in files], np.int32)
+    known_split("arrays", split, ("all",))
+    arrays = {key: np.asarray(array) for key, array in arrays.items()}
+    arrays["image"] = checked_images(arrays["image"], "The arrays")
+    num_images = len(arrays["image"])
+    if "label" in arrays:
+        arrays["label"] = checked_labels(arrays["label"], num_images, "The arrays")
+    for key, array in arrays.items():
+        if array.ndim == 0 or len(array) != num_images:
+            raise ValueError(
+                f"The arrays: all must have as many rows as the images, {num_images}. Received: {key!r} of shape {array.shape}."
+            )
     return arrays
 
 
@@ -110,34 +104,57 @@ def _from_folder(path, split):
 def _from_tfds(name, split, data_dir):
     import tensorflow_datasets as tfds
 
-    try:
-        builder = tfds.builder(name, data_dir=data_dir)
-    except tfds.core.DatasetNotFoundError as error:
-        hint = str(error).strip().splitlines()[0]
-        raise ValueError(f"No data set is named {name!r}: it is not 'digits', not a file or folder, and TFDS says: {hint}") from None
+    builder = _builder(name, data_dir)
     if not builder.is_prepared():
         _prepare(builder, name)
-    _known_split(name, split, builder.info.splits)
-    if "image" not in builder.info.features:
-        raise ValueError(f"Data set {name!r} has no images. Its features are {sorted(builder.info.features)}.")
+    known_split(name, split, builder.info.splits)
+    features = _features(builder, name)
     # TFDS's order of the examples is its own, not that of the original files.
-    features = list(builder.info.features)
-    factors = [key for key in features if key.startswith("label_")]  # of dsprites and shapes3d
-    wanted = [key for key in features if key in ("image", "label")] + factors
-    decoders = {key: tfds.decode.SkipDecoding() for key in features if key not in wanted}
-    columns = {key: [] for key in wanted}
+    decoders = {key: tfds.decode.SkipDecoding() for key in builder.info.features if key not in features}
+    columns = {key: [] for key in features}
     for batch in builder.as_dataset(split=split, batch_size=1000, decoders=decoders, shuffle_files=False).as_numpy_iterator():
         for key, column in columns.items():
             column.append(batch[key])
     arrays = {key: np.concatenate(column) for key, column in columns.items()}
-    arrays = {key: array if key == "image" else array.astype(np.int32) for key, array in arrays.items()}
+    if builder.name in OF_ZEROS_AND_ONES:
+        arrays["image"] = arrays["image"] * np.uint8(255)
+    arrays["image"] = checked_images(arrays["image"], f"Data set {name!r}")
+    for key in features[1:]:
+        arrays[key] = checked_labels(arrays[key], len(arrays["image"]), f"{key!r} of data set {name!r}")
+    factors = [key for key in features if key.startswith("label_")]  # of dsprites and shapes3d
     if factors:
         arrays["factors"] = np.stack([arrays.pop(key) for key in factors], axis=-1)
-    if name == "dsprites":
-        arrays["image"] = arrays["image"] * np.uint8(255)  # its file holds 0 and 1
     for array in arrays.values():
         array.flags.writeable = False  # they are shared between calls
     return arrays
+
+
+def _builder(name, data_dir):
+    import tensorflow_datasets as tfds
+
+    try:
+        return tfds.builder(name, data_dir=data_dir)
+    except tfds.core.DatasetNotFoundError as error:
+        hint = str(error).strip().splitlines()[0]
+        raise ValueError(f"No data set is named {name!r}: it is not 'digits', not a file or folder, and TFDS says: {hint}") from None
+    except (AssertionError, ValueError) as error:  # of a version, of a configuration
+        hint = str(error).strip().splitlines()[0]
+        raise ValueError(f"TFDS knows {name.partition('/')[0].partition(':')[0]!r}, but not {name!r}: {hint}") from None
+
+
+def _features(builder, name):
+    """Names of the features to read: "image", then "label" and "label_*" as far as they are class numbers."""
+    features = builder.info.features
+    if "image" not in features:
+        raise ValueError(f"Data set {name!r} has no images. Its features are {sorted(features)}.")
+    shape = features["image"].shape
+    if None in shape:
+        raise ValueError(f"All images of a data set must have one size. Received: {name!r} with images of shape {shape}.")
+    labels = [key for key in features if key == "label" or key.startswith("label_")]
+    numbers = [key for key in labels if features[key].shape == () and np.dtype(features[key].np_dtype).kind in "biu"]
+    for key in set(labels) - set(numbers):
+        logger.warning("Left out of data set %r: %r, as it holds no class numbers.", name, key)
+    return ["image", *numbers]
 
 
 def _prepare(builder, name):
@@ -147,8 +164,9 @@ def _prepare(builder, name):
     """
     import tensorflow_datasets as tfds
 
-    root = Path(builder.data_dir).parents[1]
-    manual_dir = root / "downloads" / "manual" / name
+    has_configuration = builder.builder_config is not None
+    root = Path(builder.data_dir).parents[2 if has_configuration else 1]  # <root>/<name>/<configuration>/<version>
+    manual_dir = root / "downloads" / "manual" / builder.name
     missing = {}  # URL -> the name that a file put there by hand has
     for url, info in (builder.url_infos or {}).items():
         if not (manual_dir / (info.filename or "")).is_file():
@@ -171,14 +189,3 @@ def _is_reachable(host, port=443, seconds=3):
     except OSError:
         return False
     return True
-
-
-def _known_split(name, split, splits):
-    if split not in splits:
-        raise ValueError(f"{name!r} has no split {split!r}. Its splits are {', '.join(sorted(splits))}.")
-    return split
-
-
-def _with_channel(images):
-    """[N, H, W] -> [N, H, W, 1]."""
-    return images[..., None] if images.ndim == 3 else images

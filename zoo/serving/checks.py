@@ -41,6 +41,8 @@ class Finding(NamedTuple):
 def check(directory):
     """Checks an exported version, all versions of a model, or all models of a base directory.
 
+    A model with layers of one's own is compared with its Python model once `zoo.serving.import_layers` has run the file that defines them.
+
     Yields:
         `Finding`s.
 

@@ -1,28 +1,13 @@
-"""Asks a model server: arrays in, arrays out.
-
-Over REST with requests in rows, over gRPC with tensors; both as TensorFlow Serving documents them
-(https://www.tensorflow.org/tfx/serving/api_rest; tensorflow_serving/apis/prediction_service.proto).
-"""
+"""Asks a model server: arrays in, arrays out."""
 
 import functools
-from typing import NamedTuple
+import math
+import numbers
 
 import numpy as np
-import requests
 
-# TensorFlow's names of types -> NumPy's.
-DTYPES = {"DT_FLOAT": "float32", "DT_DOUBLE": "float64", "DT_INT32": "int32", "DT_INT64": "int64", "DT_UINT8": "uint8", "DT_BOOL": "bool"}
-
-
-class ServerError(RuntimeError):
-    """The server refused a request; the message holds its own."""
-
-
-class Ports(NamedTuple):
-    """What a signature takes and gives: name -> (dtype, shape with None for any size)."""
-
-    inputs: dict
-    outputs: dict
+from zoo.serving.transports import DTYPES, Grpc, Ports, Rest
+from zoo.serving.transports import ServerError as ServerError
 
 
 class Client:
@@ -36,22 +21,29 @@ class Client:
         model: Name under which the model is served.
         version: Version number; by default the server's newest.
         label: Label of a version in the server's configuration, such as "stable", in place of a number.
-        timeout: Seconds that an answer may take.
+        timeout: Seconds that a whole answer may take.
 
     Raises (every method):
-        ConnectionError: If nothing answers at the address.
-        TimeoutError: If no answer came in time.
-        ServerError: If the server refuses the request.
+        ConnectionError: If nothing answers at the address, or the connection is closed before an answer.
+        TimeoutError: If the answer was not whole in time.
+        ServerError: If the server refuses the request, or answers with other names, numbers of rows, shapes or types than were asked for.
         ValueError: If the model has no such signature, or the inputs are not the signature's.
     """
 
-    def __init__(self, url, model, *, version=None, label=None, timeout=60.0):
+    def __init__(self, url: str, model: str, *, version: int | None = None, label: str | None = None, timeout: float = 60.0):
         scheme, separator, host = url.rstrip("/").partition("://")
         if scheme not in ("http", "https", "grpc") or not separator or not host:
             raise ValueError(f"`url` must start with http://, https:// or grpc://. Received: url={url!r}.")
         if version is not None and label is not None:
             raise ValueError(f"A version goes by its number or by its label. Received: version={version!r}, label={label!r}.")
-        transport = _Grpc if scheme == "grpc" else _Rest
+        if version is not None and (not _is_integer(version) or version < 1):
+            raise ValueError(f"`version` must be a positive integer. Received: version={version!r}.")
+        for name, value in (("model", model), ("label", "stable" if label is None else label)):
+            if not isinstance(value, str) or not value:
+                raise ValueError(f"`{name}` must be a name. Received: {name}={value!r}.")
+        if not isinstance(timeout, numbers.Real) or not (timeout > 0 and math.isfinite(timeout)):
+            raise ValueError(f"`timeout` must be a positive number of seconds. Received: timeout={timeout!r}.")
+        transport = Grpc if scheme == "grpc" else Rest
         self._transport = transport(url.rstrip("/"), host, model, version, label, timeout)
         self.model = model
 
@@ -66,22 +58,30 @@ class Client:
         self.close()
 
     @functools.cached_property
-    def signatures(self):
+    def signatures(self) -> dict[str, Ports]:
         """Name -> `Ports`, as the server tells."""
         return self._transport.signatures()
 
-    def ask(self, signature, **inputs):
+    def ask(self, signature: str, **inputs) -> dict[str, np.ndarray]:
         """Any signature, by its name and the names of its inputs: arrays [B, ...]. -> dict of name -> array [B, ...]"""
         if signature not in self.signatures:
             raise ValueError(f"{self.model!r} has no signature {signature!r}: it has {', '.join(sorted(self.signatures))}.")
         ports = self.signatures[signature]
+        unread = {name: dtype for name, (dtype, _) in ports.outputs.items() if dtype not in DTYPES.values()}
+        if unread or not ports.inputs:
+            raise ValueError(f"{signature!r} of {self.model!r} cannot be asked for arrays: {unread or 'it has no inputs'}.")
         if inputs.keys() != ports.inputs.keys():
             takes, received = (", ".join(sorted(names)) or "nothing" for names in (ports.inputs, inputs))
             raise ValueError(f"{signature!r} of {self.model!r} takes {takes}. Received: {received}.")
         arrays = {name: _as_array(name, value, *ports.inputs[name]) for name, value in inputs.items()}
         if len({len(array) for array in arrays.values()}) > 1:
             raise ValueError(f"All inputs must have as many rows. Received: { {name: len(array) for name, array in arrays.items()} }.")
-        return self._transport.predict(signature, arrays, ports)
+        num_rows = len(next(iter(arrays.values())))
+        answer = self._transport.predict(signature, arrays, ports)
+        problem = _problem(answer, ports.outputs, num_rows)
+        if problem:
+            raise ServerError(f"The server of {self.model!r} did not answer {num_rows} rows of {signature!r}: {problem}.")
+        return answer
 
     # -- The signatures of the zoo's models
 
@@ -97,17 +97,17 @@ class Client:
         """The mean of p(x|z, c) at the posterior's mean: [B, *image_shape]."""
         return self._ask("reconstruct", image=image, condition=condition)
 
-    def sample(self, num_rows, seed=0, condition=None):
+    def sample(self, num_rows: int, seed: int = 0, condition=None):
         """Draws from p(x|c): dict of `z`, `reconstruction` (mean of p(x|z)) and `sample` (a draw of it: `model.sample(num_rows, seed)`)."""
         return self._ask("sample", seed=_seeds(seed, num_rows), condition=condition)
 
-    def score(self, image, seed=0, condition=None):
+    def score(self, image, seed: int = 0, condition=None):
         """The single-sample bound: dict of `elbo`, `kl`, `log_likelihood`, nats [B]."""
-        return self._ask("score", image=image, seed=_seeds(seed, len(image)), condition=condition)
+        return self._ask("score", image=image, seed=_seeds(seed, _num_rows(image)), condition=condition)
 
-    def log_prob(self, image, seed=0, condition=None):
+    def log_prob(self, image, seed: int = 0, condition=None):
         """The importance-weighted bound on log p(x|c) with 64 samples: nats [B]."""
-        return self._ask("score_k64", image=image, seed=_seeds(seed, len(image)), condition=condition)
+        return self._ask("score_k64", image=image, seed=_seeds(seed, _num_rows(image)), condition=condition)
 
     def classify(self, image):
         """q(y|x): probabilities [B, K]."""
@@ -122,137 +122,76 @@ class Client:
         return next(iter(answer.values())) if len(answer) == 1 else answer
 
 
+def _is_integer(value):
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
 def _seeds(seed, num_rows):
     """(seed, row) of each row, as the served signatures take it: int32 [num_rows, 2]."""
+    if not _is_integer(seed) or not -(2**31) <= seed < 2**31:
+        raise ValueError(f"`seed` must be an integer of 32 bits. Received: seed={seed!r}.")
+    if not _is_integer(num_rows) or num_rows < 1:
+        raise ValueError(f"`num_rows` must be a positive integer. Received: num_rows={num_rows!r}.")
     return np.stack([np.full(num_rows, seed), np.arange(num_rows)], axis=-1).astype(np.int32)
 
 
+def _num_rows(image):
+    shape = np.shape(image)
+    if not shape or not shape[0]:
+        raise ValueError(f"'image' must hold at least one row. Received: shape {shape}.")
+    return shape[0]
+
+
 def _as_array(name, value, dtype, shape):
+    """An input as the signature takes it."""
+    if dtype not in DTYPES.values():
+        raise ValueError(f"{name!r} must hold {dtype}, which this client does not send. It sends {', '.join(sorted(DTYPES.values()))}.")
     array = np.asarray(value)
-    if array.dtype == np.uint8 and dtype == "float32":
-        array = array / np.float32(255)
-    if array.dtype.kind not in "fiub" or (array.dtype.kind == "f" and dtype.startswith("int")):
+    if array.dtype.kind not in "fiub" or (array.dtype.kind == "f" and "int" in dtype):
         raise ValueError(f"{name!r} must hold numbers of type {dtype}. Received: {array.dtype}.")
-    if array.ndim != len(shape) or any(wanted not in (None, size) for wanted, size in zip(shape, array.shape, strict=True)):
+    _check_shape(name, array, shape)
+    if name == "image" and dtype == "float32":
+        return _as_image(array)
+    with np.errstate(over="ignore"):  # found below
+        converted = array.astype(dtype)
+    if not np.all(np.isfinite(converted)) or ("int" in dtype and np.any(converted != array)):
+        raise ValueError(f"{name!r} must hold finite numbers of type {dtype}. Received: {array.dtype} in [{array.min()}, {array.max()}].")
+    return converted
+
+
+def _check_shape(name, array, shape):
+    if shape is not None and not _fits(array.shape, shape):
         wanted = ", ".join("B" if size is None else str(size) for size in shape)
         raise ValueError(f"{name!r} must have the shape [{wanted}]. Received: shape {array.shape}.")
-    return array.astype(dtype)
+    if array.ndim == 0 or len(array) == 0:
+        raise ValueError(f"{name!r} must hold at least one row. Received: shape {array.shape}.")
 
 
-class _Rest:
-    def __init__(self, url, host, model, version, label, timeout):
-        part = f"/versions/{version}" if version is not None else f"/labels/{label}" if label is not None else ""
-        self._url, self._model, self._timeout = f"{url}/v1/models/{model}{part}", model, timeout
-        self._session = requests.Session()
-        self.close = self._session.close
-
-    def signatures(self):
-        reply = self._send("GET", "/metadata")
-        definitions = reply["metadata"]["signature_def"]["signature_def"]
-        return {
-            name: Ports(_rest_ports(definition["inputs"]), _rest_ports(definition["outputs"]))
-            for name, definition in definitions.items()
-            if definition["method_name"]  # the loader's own has none
-        }
-
-    def predict(self, signature, inputs, ports):
-        if len(inputs) == 1:
-            rows = next(iter(inputs.values())).tolist()
-        else:
-            columns = {name: array.tolist() for name, array in inputs.items()}
-            rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-        predictions = self._send("POST", ":predict", {"signature_name": signature, "instances": rows})["predictions"]
-        if len(ports.outputs) == 1:  # a reply does not name the only output
-            predictions = [{next(iter(ports.outputs)): row} for row in predictions]
-        return {name: np.array([row[name] for row in predictions], dtype) for name, (dtype, _) in ports.outputs.items()}
-
-    def _send(self, method, path, content=None):
-        try:
-            reply = self._session.request(method, self._url + path, json=content, timeout=self._timeout)
-        except requests.Timeout:
-            raise TimeoutError(f"{self._url} did not answer within {self._timeout:g} seconds.") from None
-        except requests.ConnectionError as error:
-            raise ConnectionError(f"Nothing answers at {self._url}: is the server running? ({_innermost(error)})") from None
-        try:
-            content = reply.json()
-        except requests.JSONDecodeError:
-            raise ServerError(f"{self._url} is no model server: it answered {reply.text[:100]!r} (HTTP {reply.status_code}).") from None
-        if not reply.ok:
-            message = content.get("error", content) if isinstance(content, dict) else content
-            raise ServerError(f"The server of {self._model!r} refused the request: {message} (HTTP {reply.status_code})")
-        return content
+def _fits(shape, wanted):
+    return len(shape) == len(wanted) and all(size in (None, got) for size, got in zip(wanted, shape, strict=True))
 
 
-def _rest_ports(definitions):
-    """JSON of TensorInfo messages, whose 64-bit integers are strings."""
-    return {
-        name: (DTYPES.get(info["dtype"], info["dtype"]), tuple(_size(int(dim["size"])) for dim in info["tensor_shape"].get("dim", ())))
-        for name, info in definitions.items()
-    }
+def _as_image(array):
+    """Floats in [0, 1]. The rule of `zoo.images`, which needs TensorFlow."""
+    low, high, levels = array.min(), array.max(), array.dtype.kind in "iu"
+    if not (low >= 0 and high <= (255 if levels else 1)):  # so that NaN fails as well
+        hint = " Divide by 255, or pass uint8." if not levels and low >= 0 and 1 < high <= 255 else ""
+        raise ValueError(f"'image' must hold integers in 0 ... 255 or floats in [0, 1]. Received: {array.dtype} in [{low}, {high}].{hint}")
+    if levels and high == 1:
+        raise ValueError(
+            f"'image' of the integers 0 and 1 would be black. Received: {array.dtype}. Multiply by 255, or pass bools or floats."
+        )
+    return array / np.float32(255) if array.dtype == np.uint8 else (array / 255 if levels else array).astype(np.float32)
 
 
-def _size(size):
-    return None if size < 0 else size
-
-
-def _innermost(error):
-    """The cause at the bottom of requests' wrappers."""
-    while error.args and isinstance(error.args[0], Exception):
-        error = error.args[0]
-    return getattr(error, "reason", error)
-
-
-class _Grpc:
-    def __init__(self, url, host, model, version, label, timeout):
-        import grpc
-        from tensorflow_serving.apis import model_pb2, prediction_service_pb2_grpc
-
-        self._grpc, self._url, self._model, self._timeout = grpc, url, model, timeout
-        self._spec = functools.partial(model_pb2.ModelSpec, name=model)
-        if version is not None:
-            self._spec = functools.partial(self._spec, version={"value": version})
-        if label is not None:
-            self._spec = functools.partial(self._spec, version_label=label)
-        unlimited = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
-        channel = grpc.insecure_channel(host, unlimited)
-        self._stub, self.close = prediction_service_pb2_grpc.PredictionServiceStub(channel), channel.close
-
-    def signatures(self):
-        from tensorflow_serving.apis import get_model_metadata_pb2
-
-        request = get_model_metadata_pb2.GetModelMetadataRequest(model_spec=self._spec(), metadata_field=["signature_def"])
-        reply = self._send(self._stub.GetModelMetadata, request)
-        definitions = get_model_metadata_pb2.SignatureDefMap()
-        reply.metadata["signature_def"].Unpack(definitions)
-        return {
-            name: Ports(_grpc_ports(definition.inputs), _grpc_ports(definition.outputs))
-            for name, definition in definitions.signature_def.items()
-            if definition.method_name
-        }
-
-    def predict(self, signature, inputs, ports):
-        import tensorflow as tf
-        from tensorflow_serving.apis import predict_pb2
-
-        tensors = {name: tf.make_tensor_proto(array) for name, array in inputs.items()}
-        reply = self._send(self._stub.Predict, predict_pb2.PredictRequest(model_spec=self._spec(signature_name=signature), inputs=tensors))
-        return {name: tf.make_ndarray(tensor) for name, tensor in reply.outputs.items()}
-
-    def _send(self, method, request):
-        try:
-            return method(request, timeout=self._timeout)
-        except self._grpc.RpcError as error:
-            codes = self._grpc.StatusCode
-            if error.code() == codes.UNAVAILABLE:
-                raise ConnectionError(f"Nothing answers at {self._url}: is the server running? ({error.details()})") from None
-            if error.code() == codes.DEADLINE_EXCEEDED:
-                raise TimeoutError(f"{self._url} did not answer within {self._timeout:g} seconds.") from None
-            raise ServerError(f"The server of {self._model!r} refused the request: {error.details()} ({error.code().name})") from None
-
-
-def _grpc_ports(definitions):
-    import tensorflow as tf
-
-    return {
-        name: (tf.as_dtype(info.dtype).name, tuple(_size(dim.size) for dim in info.tensor_shape.dim)) for name, info in definitions.items()
-    }
+def _problem(answer, outputs, num_rows):
+    """What is wrong with an answer in words, or None."""
+    if answer.keys() != outputs.keys():
+        return f"it answered {', '.join(sorted(answer)) or 'nothing'} in place of {', '.join(sorted(outputs))}"
+    for name, (dtype, shape) in outputs.items():
+        wanted = (num_rows, *(answer[name].shape if shape is None else shape)[1:])
+        if not _fits(answer[name].shape, wanted):
+            return f"{name!r} has the shape {answer[name].shape} in place of {wanted}"
+        if answer[name].dtype.name != dtype:
+            return f"{name!r} holds {answer[name].dtype} in place of {dtype}"
+    return None

@@ -25,6 +25,7 @@ from zoo.cards import file_hashes, versions
 from zoo.files import whole_directory
 from zoo.serving import graph, warmup
 from zoo.serving.compact import compact
+from zoo.serving.own_layers import unknown_parts
 from zoo.serving.packed import PackedWeights, unpack
 from zoo.serving.signatures import DEFAULT_SIGNATURE, made_up_rows, signatures
 
@@ -79,13 +80,21 @@ def read_model(version_directory):
     """The Python model of an export: built from its configuration, with its weights.
 
     Raises:
-        ValueError: If the export holds no configuration, or one that cannot be built here, or the weights do not fit.
+        ValueError: If the export holds no configuration, or one that cannot be built here, or the weights do not fit. Layers of one's
+            own are built once `zoo.serving.import_layers` has run the file that defines them.
     """
 
     importlib.import_module("zoo.models")  # what a configuration names has to be registered
     path = Path(version_directory) / CONFIGURATION
     try:
-        model = keras.saving.deserialize_keras_object(json.loads(path.read_text(encoding="utf-8")))
+        configuration = json.loads(path.read_text(encoding="utf-8"))
+        unknown = unknown_parts(configuration)
+        if unknown:
+            raise LookupError(
+                f"nothing here defines {', '.join(unknown)}. Name the file that does: `zoo check DIR --import FILE.py`, "
+                'or `zoo.serving.import_layers("FILE.py")`'
+            )
+        model = keras.saving.deserialize_keras_object(configuration)
         if not isinstance(model, keras.Model):
             raise TypeError("it describes no model")
     except Exception as error:  # whatever the constructors of a model's parts raise

@@ -1,6 +1,7 @@
 """Starts TensorFlow Serving on a base directory: the program where it is installed, its Docker image where Docker runs."""
 
 import contextlib
+import http.client
 import json
 import shutil
 import subprocess
@@ -117,6 +118,6 @@ def _is_available(url):
     try:
         with urllib.request.urlopen(url, timeout=5) as reply:
             states = json.load(reply)["model_version_status"]
-    except (OSError, ValueError, KeyError):
+        return any(state["state"] == "AVAILABLE" for state in states)
+    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):  # no server yet, or another program's answer
         return False
-    return any(state["state"] == "AVAILABLE" for state in states)

@@ -1,0 +1,74 @@
+"""One picture of a file as pixels."""
+
+import functools
+import re
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+EXPECTED = "A picture must be grey or RGB, with 8 bits, opaque, and of one frame"
+# How Pillow names the samples of 16 bits that it would cut to 8; "BGR;16" is a pixel of 16 bits.
+SIXTEEN_BITS = re.compile(r"\b(L|LA|RGB|RGBA|RGBX);16[BLN]\b")
+DEEP_MODES = ("I", "F")
+PALETTES = ("P", "PA")
+READABLE_MODES = ("1", "L", "LA", *PALETTES, "RGB", "RGBA", "RGBX")
+
+
+@functools.cache
+def suffixes() -> frozenset[str]:
+    """Those of the files that Pillow opens, in lower case."""
+    return frozenset(suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN)
+
+
+def is_picture(file: Path) -> bool:
+    return file.suffix.lower() in suffixes()
+
+
+def read_picture(file: Path) -> np.ndarray:
+    """uint8 [H, W] of a grey picture, [H, W, 3] of one in colours, upright as its EXIF data say. A palette of greys is grey.
+
+    Raises:
+        ValueError: If it cannot be read, or is of a kind that has no 8-bit grey or RGB pixels.
+    """
+    try:
+        with Image.open(file) as image:
+            refusal, pixels = _refusal(image), None
+            if refusal is None:
+                pixels = _opaque(ImageOps.exif_transpose(image))
+    except Exception as error:  # Pillow's readers have no common class of errors
+        raise ValueError(f"The picture {str(file)!r} cannot be read: {error} ({type(error).__name__}). Restore or remove it.") from None
+    if pixels is None:
+        refusal = refusal or "with transparent pixels. Lay it over a background."
+        raise ValueError(f"{EXPECTED}. Received: {str(file)!r}, {refusal}")
+    return pixels
+
+
+def _refusal(image):
+    """What the picture is and what to do about it, or None."""
+    num_frames = getattr(image, "n_frames", 1)
+    if num_frames > 1 and image.format != "MPO":  # a photograph whose other frames are previews of it
+        return f"with {num_frames} frames. Save each in a file of its own."
+    if image.mode.split(";")[0] in DEEP_MODES or SIXTEEN_BITS.search(str(image.tile)):
+        return f"with more than 8 bits (mode {image.mode!r}). Scale its pixels to 0 ... 255, or save floats in [0, 1] as .npz."
+    if image.mode not in READABLE_MODES:
+        return f"in colours of mode {image.mode!r}. Convert it to RGB."
+    return None
+
+
+def _opaque(image):
+    """Pixels of a picture, or None where some are transparent."""
+    mode = image.mode
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        if image.getchannel("A").getextrema()[0] < 255:
+            return None
+    pixels = np.asarray(image.convert("L" if image.mode in ("1", "L") else "RGB"))
+    is_grey = mode in ("1", "L", "LA") or (mode in PALETTES and np.all(pixels == pixels[..., :1]))
+    return pixels[..., 0] if is_grey and pixels.ndim == 3 else pixels
+
+
+def has_palette(file: Path) -> bool:
+    """Whether a picture that is grey could as well have had colours."""
+    with Image.open(file) as image:
+        return image.mode in PALETTES or image.format == "GIF"

@@ -1,0 +1,82 @@
+"""A user's own layers in a configuration: known by name once the user has run the file that defines them.
+
+A configuration names classes and functions and holds no code. Those of Keras and of this package are found; a file that the
+configuration names is never run on its word.
+"""
+
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import keras
+
+
+def import_layers(name: str | Path) -> ModuleType:
+    """Runs a user's Python file, or imports a module, so that configurations may name the classes and functions that it defines.
+
+    Those that are decorated with `keras.saving.register_keras_serializable` go by their registered name, the others by their own.
+
+    Args:
+        name: The path of a .py file, whose neighbours it may import, or the name of a module on Python's path.
+
+    Returns:
+        The module.
+
+    Raises:
+        ValueError: If there is none, or it fails.
+    """
+    try:
+        module = _run_file(Path(name)) if str(name).endswith(".py") else importlib.import_module(str(name))
+    except (Exception, SystemExit) as error:  # the file may be anyone's
+        raise ValueError(f"The layers of {str(name)!r} cannot be imported ({type(error).__name__}: {error}).") from None
+    known = keras.saving.get_custom_objects()
+    for attribute, value in vars(module).items():
+        if callable(value) and getattr(value, "__module__", "").partition(".")[0] == module.__name__.partition(".")[0]:
+            known.setdefault(attribute, value)
+    return module
+
+
+def _run_file(path):
+    path = path.resolve()
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))
+    specification = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(specification)
+    is_first = sys.modules.setdefault(path.stem, module) is module  # dataclasses and pickles look their module up
+    try:
+        specification.loader.exec_module(module)
+    except BaseException:
+        if is_first:
+            del sys.modules[path.stem]
+        raise
+    return module
+
+
+def unknown_parts(configuration: object) -> list[str]:
+    """What a Keras configuration names and nothing here has defined, such as "'Encoder' of my_layers", each once."""
+    found = {}
+    for part in _parts(configuration):
+        name, module = part["registered_name"], part["module"]
+        if (
+            name
+            and module
+            and module.partition(".")[0] not in ("builtins", "keras", "zoo")
+            and not keras.saving.get_registered_object(name)
+        ):
+            shown = part["config"] if part["class_name"] == "function" else part["class_name"]
+            found[f"{shown!r} of {module}"] = None
+    return list(found)
+
+
+def _parts(configuration):
+    """All serialized objects within a configuration."""
+    if isinstance(configuration, dict):
+        if {"module", "class_name", "config", "registered_name"} <= configuration.keys():
+            yield configuration
+        for value in configuration.values():
+            yield from _parts(value)
+    elif isinstance(configuration, list):
+        for value in configuration:
+            yield from _parts(value)
