@@ -274,7 +274,7 @@ def test_folders_of_another_layout_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"grey, or all in colour. Received: grey \(0.png\) and colour \(1.png\)"):
         data.load(tmp_path / "kinds", "train")
     picture(tmp_path, "masks/train/0.png", LEVELS[0] // 128)
-    with pytest.raises(ValueError, match=r"The folder '.*masks/train': images of the integers 0 and 1"):
+    with pytest.raises(ValueError, match=r"The folder '.*masks/train': Images of the integers 0 and 1"):
         data.load(tmp_path / "masks", "train")
 
 

@@ -72,8 +72,11 @@ BAD = {
     "levels as floats": (LEVELS.astype(np.float32), r"float32 pixels in \[0, 255\]. Divide by 255, or pass uint8"),
     "negative": (LEVELS.astype(np.int32) - 1, r"int32 pixels in \[-1, 254\]"),
     "NaN": (np.where(LEVELS > 250, np.nan, LEVELS / 255.0), r"Received: \d+ images with NaN"),
-    "0 and 1": ((LEVELS > 127).astype(np.uint8), "Received: images that hold 0 and 1 alone.*multiply them by 255"),
-    "0 and 1 as int64": ((LEVELS > 127).astype(np.int64), "Received: images that hold 0 and 1 alone"),
+    "0 and 1": (
+        (LEVELS > 127).astype(np.uint8),
+        r"integers 0 and 1 would be black.*Received: uint8 pixels in \[0, 1\]. Multiply by 255, or pass bools or floats",
+    ),
+    "0 and 1 as int64": ((LEVELS > 127).astype(np.int64), r"Received: int64 pixels in \[0, 1\]. Multiply by 255"),
     "another shape": (LEVELS[:, :3], r"must have the shape \(4, 4, 1\). Received: images of shape \(3, 4, 1\)"),
     "text": (np.full(LEVELS.shape, "a"), "Received: dtype <U1"),
     "none": (LEVELS[:0], r"There are no images. Received: an array of shape \(0, 4, 4, 1\)"),
@@ -103,7 +106,7 @@ def test_integers_0_and_1_in_a_stream_are_refused_with_its_first_block():
     model = zoo.VAE(*small_models.parts())
     model.compile(jit_compile=False)
     for dtype in (np.uint8, np.int64):
-        with pytest.raises(ValueError, match="images that hold 0 and 1 alone"):
+        with pytest.raises(ValueError, match="integers 0 and 1 would be black"):
             model.fit(tf.data.Dataset.from_tensor_slices((LEVELS > 127).astype(dtype)).batch(8), verbose=0)
     assert int(model.optimizer.iterations) == 0
     model.fit(tf.data.Dataset.from_tensor_slices(LEVELS.astype(np.int64)).batch(8), verbose=0)

@@ -129,10 +129,9 @@ class CompiledModel(keras.Model):
         return self._mode or self._choose_mode("auto", False)
 
     def _choose_mode(self, jit_compile, run_eagerly):
-        layers = self._flatten_layers()
         device = "gpu" if tf.config.list_physical_devices("GPU") else "cpu"
-        supports_jit = all(layer.supports_jit for layer in layers)
-        return execution_mode(jit_compile, run_eagerly, device, kind_of_network(layers), is_op_determinism_enabled(), supports_jit)
+        supports_jit = all(layer.supports_jit for layer in self._flatten_layers())
+        return execution_mode(jit_compile, run_eagerly, device, kind_of_network(self), is_op_determinism_enabled(), supports_jit)
 
     def _assert_hooks_are_called(self):
         overridden = [name for name in NEVER_CALLED if getattr(type(self), name) is not getattr(CompiledModel, name)]

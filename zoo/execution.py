@@ -9,8 +9,10 @@ CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.Conv2DTranspose, keras.layers.
 FASTEST = {
     ("cpu", "dense"): "xla-block",
     ("cpu", "convolutional"): "tf-loop",
+    ("cpu", "drawing"): "tf-loop",
     ("gpu", "dense"): "xla-block",
     ("gpu", "convolutional"): "xla-block",
+    ("gpu", "drawing"): "xla-block",
 }
 
 
@@ -23,7 +25,8 @@ def execution_mode(
         jit_compile: "auto" (what was fastest), True (XLA) or False.
         run_eagerly: Whether to run step by step in Python.
         device: "cpu" or "gpu".
-        network: "dense" or "convolutional".
+        network: "dense", "convolutional" or "drawing": with Keras's own Dropout or noise, whose draws XLA makes slowly on a CPU (a dense model
+            with two Dropout layers a network trained nine times slower than in TensorFlow's loop; those of `zoo.layers` cost a tenth).
         deterministic: Whether op determinism is on. XLA's programs for a GPU are not covered by it, those for a CPU repeat themselves to
             the bit in any case.
         supports_jit: Whether every layer can be compiled.
@@ -39,9 +42,11 @@ def execution_mode(
     return "tf-loop" if not supports_jit or (deterministic and device == "gpu") else mode
 
 
-def kind_of_network(layers) -> str:
-    """ "convolutional" if one of the layers is, else "dense"."""
-    return "convolutional" if any(isinstance(layer, CONVOLUTIONS) for layer in layers) else "dense"
+def kind_of_network(model) -> str:
+    """ "drawing" if a layer of Keras draws, "convolutional" if one is, else "dense"."""
+    if generator_states(model):
+        return "drawing"
+    return "convolutional" if any(isinstance(layer, CONVOLUTIONS) for layer in model._flatten_layers()) else "dense"
 
 
 def has_batch_statistics(layers) -> bool:

@@ -4,7 +4,6 @@ import numpy as np
 import tensorflow as tf
 
 EXPECTED = "integers in 0 ... 255 or floats in [0, 1]"
-BLACK_AND_WHITE = "Black and white images are bools or floats: pass `images.astype(bool)`, or multiply them by 255."
 
 
 def check_images(images, image_shape) -> np.ndarray:
@@ -54,7 +53,10 @@ def check_levels(images) -> None:
         ValueError: If the greatest of them is 1.
     """
     if np.max(images) == 1:
-        raise ValueError(f"Integers are grey levels in 0 ... 255. Received: images that hold 0 and 1 alone. {BLACK_AND_WHITE}")
+        raise ValueError(
+            f"Images of the integers 0 and 1 would be black, as 255 is white. Received: {images.dtype} pixels in [{np.min(images)}, 1]. "
+            "Multiply by 255, or pass bools or floats."
+        )
 
 
 def check_image_stream(element, image_shape):

@@ -45,11 +45,6 @@ def checked_images(images: np.ndarray, source: str) -> np.ndarray:
         )
     if images.dtype == bool:
         return images.astype(np.uint8) * np.uint8(255)
-    if images.dtype.kind in "ui" and images.size and images.max() == 1:
-        raise ValueError(
-            f"{source}: images of the integers 0 and 1 would be black, as 255 is white. Received: {images.dtype} pixels in "
-            f"[{images.min()}, 1]. Multiply by 255, or pass bools or floats."
-        )
     try:
         return check_images(images, images.shape[1:])
     except ValueError as error:
