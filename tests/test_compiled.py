@@ -324,16 +324,20 @@ def test_mixed_precision_trains_in_16_bits_and_scores_in_32(mode, images):
         ({"x": np.zeros((3, 4, 4, 1)), "validation_data": (np.zeros((3, 4, 4, 1)), np.zeros(3))}, "`validation_data` holds targets"),
         (
             {"x": np.zeros((3, 4, 4, 1)), "validation_split": 1.0},
-            "leaves no examples on one side. Received: validation_split=1.0, 3 examples",
+            r"`validation_split` must be a fraction in \[0, 1\). Received: validation_split=1.0",
         ),
-        ({"x": tf.data.Dataset.from_tensor_slices((np.zeros((3, 4, 4, 1)), np.zeros(3))).batch(2)}, "a tf.data.Dataset of tuples"),
+        (
+            {"x": np.zeros((3, 4, 4, 1)), "validation_split": 0.1},
+            "leaves no examples on one side. Received: validation_split=0.1, 3 examples",
+        ),
+        ({"x": tf.data.Dataset.from_tensor_slices((np.zeros((3, 4, 4, 1)), np.zeros(3))).batch(2)}, "Received: a stream of tuples"),
         (
             {"x": tf.data.Dataset.from_tensor_slices(np.zeros((3, 4, 4, 1), np.uint8)).batch(2), "batch_size": 2},
             "leave `batch_size` out. Received: batch_size=2",
         ),
         ({"x": tf.data.Dataset.from_tensor_slices(np.zeros((3, 4, 4, 1), np.uint8)).repeat().batch(2)}, "infinite: pass `steps_per_epoch`"),
         ({"x": tf.data.Dataset.from_tensor_slices(np.zeros((0, 4, 4, 1), np.uint8)).batch(2)}, "empty tf.data.Dataset"),
-        ({"x": tf.data.Dataset.from_tensor_slices(np.zeros((3, 4, 4, 1), np.int64)).batch(2)}, "Received: dtype int64"),
+        ({"x": tf.data.Dataset.from_tensor_slices(np.full((3, 4, 4, 1), "a")).batch(2)}, "Received: dtype string"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -25,8 +25,8 @@ def execution_mode(
         jit_compile: "auto" (what was fastest), True (XLA) or False.
         run_eagerly: Whether to run step by step in Python.
         device: "cpu" or "gpu".
-        network: "dense", "convolutional" or "drawing": with Keras's own Dropout or noise, whose draws XLA makes slowly on a CPU (a dense model
-            with two Dropout layers a network trained nine times slower than in TensorFlow's loop; those of `zoo.layers` cost a tenth).
+        network: "dense", "convolutional" or "drawing": with Keras's own Dropout or noise, whose draws XLA makes slowly on a CPU. A dense
+            model with two Dropout layers a network trained nine times slower than in TensorFlow's loop; those of `zoo.layers` cost a tenth.
         deterministic: Whether op determinism is on. XLA's programs for a GPU are not covered by it, those for a CPU repeat themselves to
             the bit in any case.
         supports_jit: Whether every layer can be compiled.

@@ -94,7 +94,10 @@ def as_unit_interval(images, image_shape):
         ValueError: As `check_images` does.
     """
     if not is_symbolic(images):
-        return to_unit_interval(tf.constant(check_images(images, image_shape)))
+        checked = check_images(images, image_shape)
+        if not tf.is_tensor(images):
+            return to_unit_interval(tf.constant(checked))
+    # The tensor itself, through which a gradient may pass.
     shape = _fitting_shape(images.shape[1:], image_shape)
     return to_unit_interval(images if images.shape[1:] == shape else tf.reshape(images, [-1, *shape]))
 
