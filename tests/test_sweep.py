@@ -7,7 +7,7 @@ import shutil
 
 import numpy as np
 import pytest
-from matplotlib import pyplot as plt
+from matplotlib import image
 
 from zoo import checkpoints, cli, compiled, plots, registry, sweep
 
@@ -94,7 +94,7 @@ def changed(path):
 def test_each_point_is_a_run_and_its_numbers_are_written_and_printed(swept):
     path, printed = swept
     assert sorted(file.name for file in path.iterdir()) == ["beta=0.5", "beta=8.0", "rate_distortion.png", "sweep.json"]
-    assert plt.imread(path / "rate_distortion.png").shape[2] == 4
+    assert image.imread(path / "rate_distortion.png").shape[2] == 4
     table = {line.split()[0]: line.split() for line in printed.splitlines()}
     for point, beta in zip(points_of(path), (0.5, 8.0), strict=True):
         record = json.loads((path / point["label"] / "run.json").read_text())
@@ -211,4 +211,3 @@ def test_rate_is_drawn_against_distortion():
         np.testing.assert_allclose(segment.vertices.sum(axis=1), segment.vertices.sum(axis=1)[0], rtol=1e-4)  # one ELBO
     assert [bar.get_width() for bar in bars.patches] == [10, 6, 0, 0]
     assert [text.get_text() for text in bars.texts] == ["10 of 10", "6 of 10", "0 of 10", "0 of 10"]
-    plt.close(figure)

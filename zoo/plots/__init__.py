@@ -1,8 +1,7 @@
-"""Pictures: each function returns a Matplotlib figure, and writes it where a path is given."""
+"""Pictures: each function returns a Matplotlib figure, and writes it where a path is given.
 
-import matplotlib
-
-matplotlib.use("Agg")  # no display is needed; a notebook shows the returned figure all the same
+Figures are made without `pyplot`: they need no display, leave the user's backend alone, and are gone when nobody holds them.
+"""
 
 from zoo.plots.codes import aggregate_posterior as aggregate_posterior
 from zoo.plots.codes import factor_maps as factor_maps

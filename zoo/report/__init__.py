@@ -3,17 +3,16 @@
 import base64
 import html
 import importlib.resources
-import io
 import json
 from pathlib import Path
 from string import Template
 
 import numpy as np
-from matplotlib import pyplot as plt
 
 from zoo import cards, data, plots, pretrained
 from zoo.evaluation.latents import LatentReader, is_readable, most_information
 from zoo.files import write_atomically
+from zoo.plots.figures import png
 from zoo.report import explorer
 from zoo.training import Run
 
@@ -165,10 +164,7 @@ def _curves(run, recipe_name):
 
 
 def _figure(figure, caption):
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
-    plt.close(figure)
-    return _image(buffer.getvalue(), caption)
+    return _image(png(figure, dpi=110), caption)
 
 
 def _image(content, caption):
