@@ -160,31 +160,33 @@ def _remove_abandoned(parent, pattern):
 # -- Places that someone named, looked at before the work that fills them
 
 
-def check_file_target(name: str, path: str | Path) -> None:
-    """Raises ValueError unless a file can be written at a path; `name` is what the user calls it ("--out")."""
+def check_file_target(name: str, path: str | Path, makes_parent: bool = False) -> None:
+    """Raises ValueError unless a file can be written at a path.
+
+    Args:
+        name: What the user calls the path ("--out").
+        path: The file.
+        makes_parent: Whether the writer makes the directory where there is none.
+    """
     path = _checked_path(name, path)
     if path.is_dir():
         raise ValueError(f"{name} must be a file. Received: {name}={str(path)!r}, which is a directory. Name a file in it.")
-    if not path.parent.is_dir():
+    if not makes_parent and not path.parent.is_dir():
         raise ValueError(f"There is no directory for {name} {str(path)!r}. Make {str(path.parent)!r}, or name another file.")
-    _check_writable(name, path, path.parent)
+    check_directory_target(name, path.parent)
 
 
 def check_directory_target(name: str, path: str | Path) -> None:
-    """Raises ValueError unless a path is a directory that can be written into, or can be made one."""
+    """Raises ValueError unless a path, `name` to the user, is a directory that can be written into, or can be made one."""
     path = _checked_path(name, path)
     there = next((place for place in (path, *path.parents) if place.exists()), Path("."))
     if not there.is_dir():
         raise ValueError(f"{name} must be a directory. Received: {name}={str(path)!r}, where {str(there)!r} is a file. Name another.")
-    _check_writable(name, path, there)
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ValueError(f"{name} must be writable. Received: {name}={str(path)!r}, and {str(there)!r} is not. Name another place.")
 
 
 def _checked_path(name, path):
     if "\0" in str(path):
         raise ValueError(f"{name} must be a path. Received: {name}={str(path)!r}, with a null character. Leave it out.")
     return Path(path)
-
-
-def _check_writable(name, path, directory):
-    if not os.access(directory, os.W_OK | os.X_OK):
-        raise ValueError(f"{name} must be writable. Received: {name}={str(path)!r}, and {str(directory)!r} is not. Name another place.")

@@ -9,6 +9,7 @@ from zoo.plots.codes import latent_maps as latent_maps
 from zoo.plots.curves import curves as curves
 from zoo.plots.curves import importance_curve as importance_curve
 from zoo.plots.curves import rate_distortion as rate_distortion
+from zoo.plots.figures import check_suffix as check_suffix
 from zoo.plots.latents import interpolations as interpolations
 from zoo.plots.latents import manifold as manifold
 from zoo.plots.latents import traversals as traversals
