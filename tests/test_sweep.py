@@ -4,12 +4,16 @@ import contextlib
 import io
 import json
 import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 from matplotlib import image
 
-from zoo import checkpoints, cli, compiled, plots, registry, sweep
+from zoo import checkpoints, cli, compiled, files, plots, registry, sweep, training
 
 RECIPE = '''
 """A BetaVAE that trains in no time."""
@@ -184,6 +188,93 @@ def test_mistakes_are_told_before_anything_is_trained(recipe, arguments, message
     printed = capsys.readouterr()
     assert message in printed.err and len(printed.err.splitlines()) == 1 and printed.out == ""
     assert not (tmp_path / "sweep").exists()
+
+
+def test_a_dry_run_tells_the_points_and_writes_nothing(recipe, copy, tmp_path, capsys):
+    out = tmp_path / "dry"
+    assert cli.main(["sweep", str(recipe), "beta=0.5,8", "epochs=3", "--out", str(out), "--jobs", "1", "--dry-run"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split(maxsplit=1) == ["recipe", "tiny_beta: 2 points, 2 to train, 1 at a time"]
+    assert lines[1].split(maxsplit=1)[1].startswith("digits: 200 training images (train[:200]), 100 validation images")
+    assert [line.split(maxsplit=1) for line in lines[2:]] == [
+        ["beta=0.5", "begins: 3 epochs of 50 images a step"],
+        ["beta=8.0", "begins: 3 epochs of 50 images a step"],
+        ["output", str(out)],
+    ]
+    assert not out.exists()
+    before = changed(copy)
+    lines = sweep.describe(recipe, {"beta": [0.5, 2], "epochs": 3, "hidden_units": (8, 8)}, out=copy, resume=True)
+    assert [line.split(maxsplit=1)[1] for line in lines[2:4]] == ["is finished", "begins: 3 epochs of 50 images a step"]
+    assert changed(copy) == before
+    with pytest.raises(ValueError, match="`jobs` must be a positive integer. Received: jobs=0"):
+        sweep.describe(recipe, {"beta": [0.5, 2]}, out=out, jobs=0)
+
+
+def point(label, seed, beta, kl):
+    arguments = {"beta": beta, "seed": seed}
+    return {"label": label, "arguments": arguments, "elbo": -9.0 - kl, "log_likelihood": -9.0, "kl": kl, "active_units": 2, "latent_dim": 3}
+
+
+def test_numbers_are_averaged_over_seeds(tmp_path):
+    points = [point(f"beta={beta},seed={seed}", seed, beta, beta + seed) for beta in (1.0, 2.0) for seed in (0, 1, 5)]
+    means = sweep.means_over_seeds(points)
+    assert [mean["label"] for mean in means] == ["beta=1.0", "beta=2.0"]
+    assert means[0]["arguments"] == {"beta": 1.0} and means[0]["seeds"] == [0, 1, 5] and means[0]["latent_dim"] == 3
+    assert means[1]["kl"] == {"mean": pytest.approx(4.0), "std": pytest.approx(7**0.5)}  # of 2, 3 and 7
+    assert means[1]["elbo"] == {"mean": pytest.approx(-13.0), "std": pytest.approx(7**0.5)}
+    assert means[1]["active_units"] == {"mean": 2.0, "std": 0.0}
+    assert sweep.means_over_seeds(points[::3]) == []  # one seed each
+    assert [mean["label"] for mean in sweep.means_over_seeds([point(f"seed={seed}", seed, 1.0, 1.0) for seed in (0, 1)])] == ["all"]
+    (tmp_path / "sweep.json").write_text(json.dumps({"points": points, "means": means}))
+    lines = sweep.table(tmp_path).splitlines()
+    assert len(lines) == 1 + 6 + 2 and lines[-1].split("  ")[0] == "beta=2.0: mean of 3 seeds ± deviation"
+    assert "4.000 ± 2.646" in lines[-1] and "2.0 ± 0.0 of 3" in lines[-1]
+
+
+def test_a_directory_is_swept_by_one_process_at_a_time(recipe, copy):
+    with (
+        files.locked(copy),
+        pytest.raises(ValueError, match="Another process sweeps in '.*sweep'. Wait for its end, or pass another --out"),
+    ):
+        sweep.sweep(recipe, {"beta": [0.5, 8], "epochs": 3}, out=copy, resume=True)
+
+
+def children_of(process):
+    """Numbers of the processes that a process started, directly."""
+    numbers = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdecimal()]
+    return [number for number in numbers if parent_of(number) == process]
+
+
+def parent_of(process):
+    """The number of a living process's parent, or None."""
+    try:
+        state, parent = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[:2]
+    except OSError:
+        return None
+    return None if state == "Z" else int(parent)
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_workers_end_with_their_sweep_however_it_ends(recipe, tmp_path):
+    out = tmp_path / "sweep"
+    command = [sys.executable, "-m", "zoo.cli", "sweep", str(recipe), "beta=1,2", "epochs=100000", "--out", str(out), "--jobs", "2"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not all((out / label / "history.csv").exists() for label in ("beta=1.0", "beta=2.0")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    workers = children_of(process.pid)
+    assert len(workers) >= 2
+    with pytest.raises(ValueError, match="Another process trains in '.*beta=1.0'"):
+        training.train(recipe, out=out / "beta=1.0", resume=True)
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 20
+    while any(parent_of(worker) is not None for worker in workers):
+        assert time.monotonic() < deadline, "a worker outlives its sweep"
+        time.sleep(0.01)
+    for label in ("beta=1.0", "beta=2.0"):
+        with files.locked(out / label, wait=False):
+            pass
 
 
 def test_units_are_active_where_their_mean_depends_on_the_image(make_vae, images):

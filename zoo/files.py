@@ -3,7 +3,6 @@
 import contextlib
 import os
 import re
-import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -25,7 +24,7 @@ def write_atomically(path: Path, content: bytes) -> None:
         OSError: If they cannot be written, as on a full disk: the file is then the old one, and the message names it.
     """
     path = Path(path)
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.{os.getpid()}")
+    beside = path.with_name(f".{path.name}.{os.urandom(4).hex()}.{os.getpid()}")
     try:
         beside.write_bytes(content)
         os.replace(beside, path)
