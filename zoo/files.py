@@ -169,7 +169,7 @@ def check_file_target(name: str, path: str | Path, makes_parent: bool = False) -
     """
     path = _checked_path(name, path)
     if path.is_dir():
-        raise ValueError(f"{name} must be a file. Received: {name}={str(path)!r}, which is a directory. Name a file in it.")
+        raise ValueError(f"{name} must be a file. Received: {name.strip('`')}={str(path)!r}, which is a directory. Name a file in it.")
     if not makes_parent and not path.parent.is_dir():
         raise ValueError(f"There is no directory for {name} {str(path)!r}. Make {str(path.parent)!r}, or name another file.")
     check_directory_target(name, path.parent)
@@ -180,12 +180,16 @@ def check_directory_target(name: str, path: str | Path) -> None:
     path = _checked_path(name, path)
     there = next((place for place in (path, *path.parents) if place.exists()), Path("."))
     if not there.is_dir():
-        raise ValueError(f"{name} must be a directory. Received: {name}={str(path)!r}, where {str(there)!r} is a file. Name another.")
+        raise ValueError(
+            f"{name} must be a directory. Received: {name.strip('`')}={str(path)!r}, where {str(there)!r} is a file. Name another."
+        )
     if not os.access(there, os.W_OK | os.X_OK):
-        raise ValueError(f"{name} must be writable. Received: {name}={str(path)!r}, and {str(there)!r} is not. Name another place.")
+        raise ValueError(
+            f"{name} must be writable. Received: {name.strip('`')}={str(path)!r}, and {str(there)!r} is not. Name another place."
+        )
 
 
 def _checked_path(name, path):
     if "\0" in str(path):
-        raise ValueError(f"{name} must be a path. Received: {name}={str(path)!r}, with a null character. Leave it out.")
+        raise ValueError(f"{name} must be a path. Received: {name.strip('`')}={str(path)!r}, with a null character. Leave it out.")
     return Path(path)

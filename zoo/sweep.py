@@ -12,18 +12,15 @@ import itertools
 import json
 import logging
 import multiprocessing
-import os
-import threading
 import typing
 from concurrent import futures
-from multiprocessing import connection
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from zoo import data, plots, registry, training
+from zoo import data, machine, plots, registry, training
 from zoo.evaluation.likelihood import ACTIVE_VARIANCE
 from zoo.files import check_directory_target, locked, write_atomically
 from zoo.random import EVALUATION_STEP, RowNoise
@@ -141,7 +138,7 @@ def _plan(recipe, arguments, out, resume, jobs):
     path = Path(out or Path("runs") / f"{file.name}_sweep")
     if not resume and path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise ValueError(f"{str(path)!r} exists and is not empty. Pass --resume to go on with it, or another --out.")
-    check_directory_target("out", path)
+    check_directory_target("`out`", path)
     points = expand(file, arguments)
     runs = {label: training.Run.prepare(recipe, point, path / label, _has_begun(path / label)) for label, point in points.items()}
     _assert_comparable(runs, arguments)
@@ -167,9 +164,7 @@ def _tasks(plan, recipe, data_dir):
 
 def _room():
     """Dense training keeps one core busy, and a GPU is best left to one process."""
-    if tf.config.list_physical_devices("GPU") or not hasattr(os, "sched_getaffinity"):
-        return 1
-    return len(os.sched_getaffinity(0))
+    return 1 if tf.config.list_physical_devices("GPU") else machine.cores()
 
 
 def _train_all(tasks, jobs, num_finished, verbose):
@@ -182,7 +177,7 @@ def _train_all(tasks, jobs, num_finished, verbose):
         return
     logger.info("%d runs, %d at a time (%d were finished before): %s.", len(tasks), jobs, num_finished, ", ".join(tasks))
     # Spawned, not forked: TensorFlow's threads do not survive a fork.
-    with futures.ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), initializer=_end_with_parent) as pool:
+    with futures.ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), initializer=machine.end_with_parent) as pool:
         labels = {pool.submit(_train_quietly, task): label for label, task in tasks.items()}
         try:
             for number, done in enumerate(futures.as_completed(labels), 1):
@@ -191,16 +186,6 @@ def _train_all(tasks, jobs, num_finished, verbose):
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)  # those that are running end by themselves, and can be resumed
             raise
-
-
-def _end_with_parent():
-    """Ends this process when the sweep that started it does, killed or not: nobody else would wait for it, or stop it."""
-
-    def watch():
-        connection.wait([multiprocessing.parent_process().sentinel])
-        os._exit(1)  # checkpoints are written atomically: --resume goes on from the last one
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _train_quietly(task):

@@ -36,7 +36,7 @@ def report(*targets, path, data_dir=None):
     if len(targets) not in (1, 2):
         raise ValueError(f"A report is about one model, or two side by side. Received: {len(targets)}.")
     path = Path(path)
-    check_file_target("path", path, makes_parent=True)
+    check_file_target("`path`", path, makes_parent=True)
     for target in targets:
         _assert_there(target)
     models = [pretrained.open_model(target) for target in targets]

@@ -59,7 +59,7 @@ def export(model, directory, *, version=None, card=None, packed=False):
         raise ValueError(f"`version` must be a positive integer. Received: version={version!r}.")
     if version is not None and (directory / str(version)).exists():
         raise ValueError(_exists(directory / str(version)))
-    check_directory_target("directory", directory)
+    check_directory_target("`directory`", directory)
     answered = signatures(model)
     functions = {name: signature.traced() for name, signature in answered.items()}
     requests = {name: made_up_rows(signature.inputs, 1) for name, signature in answered.items()}
