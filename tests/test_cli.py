@@ -156,6 +156,10 @@ def test_mistakes_are_told_in_one_line(arguments, message, capsys, tmp_path, mon
     ("error", "line"),
     [
         (tf.errors.InvalidArgumentError(None, None, "bad\n  shape"), "InvalidArgumentError: bad shape. ZOO_TRACEBACK=1 shows where"),
+        (
+            tf.errors.OutOfRangeError(None, None, "{{node a/b}} x/y; File too large [Op:SaveV2] name: "),
+            "OutOfRangeError: x/y; File too large.",
+        ),
         (tf.errors.ResourceExhaustedError(None, None, "OOM"), "There is not enough memory or disk space for this: OOM. Ask for less"),
         (MemoryError(), "There is not enough memory or disk space for this: no more is known."),
         (zipfile.BadZipFile("File is not a zip file"), "BadZipFile: File is not a zip file. ZOO_TRACEBACK=1"),

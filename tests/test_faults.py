@@ -42,7 +42,7 @@ def test_a_run_is_trained_by_one_process_at_a_time(eager, tmp_path, monkeypatch)
         pass
     with pytest.raises(ValueError, match="no split 'nowhere'"):
         monkeypatch.setattr("zoo.data.load", lambda *arguments, **options: _raise(ValueError("no split 'nowhere'")))
-        training.train("vae_digits", TINY, out=tmp_path / "other", verbose=0)
+        training.train("vae_digits", TINY, out=tmp_path / "other" / "run", verbose=0)
     assert not (tmp_path / "other").exists()
 
 

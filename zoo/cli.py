@@ -5,6 +5,7 @@ import inspect
 import json
 import logging
 import os
+import re
 import shutil
 import signal
 import sys
@@ -52,11 +53,14 @@ def _forget_output():
 # Errors whose text is a sentence for the user; of others their class has to be told.
 SENTENCES = (ValueError, ImportError, OSError, RuntimeError)
 LONGEST_LINE = 1000  # characters; TensorFlow quotes whole graphs
+# Where in a graph an error arose: "{{node x}} ... [Op:SaveV2] name: ".
+TENSORFLOW_MARKS = re.compile(r"\{\{[^}]*\}\}|\[Op:\w+\](?: name:)?")
 
 
 def _in_one_line(error):
     """An error's message, with the advice that a fault of the machine or of this package asks for."""
-    message = " ".join(str(getattr(error, "message", None) or error).split())
+    message = TENSORFLOW_MARKS.sub("", str(getattr(error, "message", None) or error))
+    message = " ".join(message.split())
     if len(message) > LONGEST_LINE:
         message = message[:LONGEST_LINE] + " ..."
     if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":

@@ -97,6 +97,35 @@ def _unlock(lock):
 
 
 @contextlib.contextmanager
+def alone_in(directory: Path, verb: str) -> Iterator[None]:
+    """Makes a directory and locks it; at the end, directories that were made and hold nothing are removed again.
+
+    Args:
+        directory: The directory, with its parents.
+        verb: What is done there, for the message ("trains").
+
+    Raises:
+        ValueError: If another process has it locked.
+    """
+    directory = Path(directory)
+    made = [place for place in (directory, *directory.parents) if not place.exists()]
+    directory.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(locked(directory, wait=False))
+        except BlockingIOError:
+            raise ValueError(f"Another process {verb} in {str(directory)!r}. Wait for its end, or pass another --out.") from None
+        stack.callback(_remove_empty, made)
+        yield
+
+
+def _remove_empty(directories):
+    with contextlib.suppress(OSError):  # something is in it
+        for directory in directories:
+            directory.rmdir()
+
+
+@contextlib.contextmanager
 def scratch_directory(parent: Path, name: str) -> Iterator[Path]:
     """A directory `.<name>.xxxxxxxx` to write into; `rename_into_place` gives it its name. It vanishes at the end if none did.
 

@@ -22,7 +22,7 @@ import tensorflow as tf
 
 from zoo import data, machine, plots, registry, training
 from zoo.evaluation.likelihood import ACTIVE_VARIANCE
-from zoo.files import check_directory_target, locked, write_atomically
+from zoo.files import alone_in, check_directory_target, write_atomically
 from zoo.random import EVALUATION_STEP, RowNoise
 
 logger = logging.getLogger("zoo")
@@ -86,12 +86,7 @@ def sweep(
         zoo.checkpoints.TrainingDiverged: If the loss of a point becomes NaN or infinite.
     """
     plan = _plan(recipe, arguments, out, resume, jobs)
-    plan.path.mkdir(parents=True, exist_ok=True)
-    with contextlib.ExitStack() as stack:
-        try:
-            stack.enter_context(locked(plan.path, wait=False))
-        except BlockingIOError:
-            raise ValueError(f"Another process sweeps in {str(plan.path)!r}. Wait for its end, or pass another --out.") from None
+    with alone_in(plan.path, "sweeps"):
         _train_all(_tasks(plan, recipe, data_dir), plan.jobs, len(plan.points) - len(plan.unfinished), verbose)
         measured = [measure(training.Run.open(plan.path / label), label, data_dir) for label in plan.points]
         means = means_over_seeds(measured)

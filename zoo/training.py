@@ -25,7 +25,7 @@ import tensorflow as tf
 
 from zoo import data, registry, replicas
 from zoo.checkpoints import Checkpoint
-from zoo.files import locked, remove_half_written, write_atomically
+from zoo.files import alone_in, remove_half_written, write_atomically
 
 logger = logging.getLogger("zoo")
 
@@ -228,22 +228,10 @@ class Run:
         Raises:
             ValueError: If another process trains in it, or did since this run was prepared.
         """
-        made = not self.path.exists()
-        self.path.mkdir(parents=True, exist_ok=True)
-        with contextlib.ExitStack() as stack:
-            try:
-                stack.enter_context(locked(self.path, wait=False))
-            except BlockingIOError:
-                raise ValueError(f"Another process trains in {str(self.path)!r}. Wait for its end, or pass another --out.") from None
-            if made:
-                stack.callback(self._remove_if_empty)
+        with alone_in(self.path, "trains"):
             if not resume and (self.path / "run.json").exists():
                 raise ValueError(f"Another process has trained in {str(self.path)!r}. Pass --resume to go on, or another --out.")
             yield
-
-    def _remove_if_empty(self):
-        with contextlib.suppress(OSError):  # a run is in it
-            self.path.rmdir()
 
     def begin(self, model, strategy=None):
         self.path.mkdir(parents=True, exist_ok=True)
