@@ -1,9 +1,13 @@
 import json
+import os
 import subprocess
 import sys
 import time
+import zipfile
+import zlib
 
 import pytest
+import tensorflow as tf
 
 from zoo import cards, cli, registry
 
@@ -117,6 +121,20 @@ def test_dry_run_says_what_would_happen(capsys, tmp_path):
         (["evaluate", "runs/none"], "There is no run directory 'runs/none'"),
         (["evaluate", "tests"], "'tests' is not a run directory"),
         (["evaluate", "tests", "--json", "nowhere/numbers.json"], "There is no directory for --json 'nowhere/numbers.json'"),
+        (["evaluate", "vae_digits", "--json", "tests"], "--json must be a file. Received: --json='tests', which is a directory"),
+        (["sample", "vae_digits", "--out", "tests"], "--out must be a file. Received: --out='tests'"),
+        (["sample", "vae_digits", "--out", "nowhere/a.png"], "There is no directory for --out 'nowhere/a.png'"),
+        (["reconstruct", "vae_digits", "--out", "a.txt"], "must end in .png or another of"),
+        (["report", "vae_digits", "--out", "tests"], "--out must be a file. Received: --out='tests'"),
+        (["report", "vae_digits", "--out", "tests/file/report.html"], "Received: --out='tests/file', where 'tests/file' is a file"),
+        (["train", "vae_digits", "--out", "tests/file"], "--out must be a directory. Received: --out='tests/file'"),
+        (["sweep", "vae_digits", "seed=1,2", "--out", "tests/file/a"], "Received: --out='tests/file/a', where 'tests/file' is a file"),
+        (["export", "vae_digits", "--out", "tests/file"], "--out must be a directory. Received: --out='tests/file'"),
+        (["push", "vae_digits", "--root", "tests/file"], "--root must be a directory. Received: --root='tests/file'"),
+        (["copy", "vae_digits", "nowhere/a.py"], "There is no directory for FILE 'nowhere/a.py'"),
+        (["report", "vae_digits", "vae_mnits"], "No recipe is named 'vae_mnits'"),
+        (["verify", "vae_digits", "vae_mnits"], "No recipe is named 'vae_mnits'"),
+        (["verify", "vae_digits", "--version", "9"], "'vae_digits' has no version 9."),
         (["evaluate", "vae_digits", "--num-samples", "0"], "Received: num_samples=0"),
         (["sample", "ae_mnist"], "Autoencoder draws no images by itself"),
         (["sample", "cvae_mnist_quadrants"], "CompletionCVAE draws the rest of an image, given what is seen of it"),
@@ -127,10 +145,49 @@ def test_dry_run_says_what_would_happen(capsys, tmp_path):
 def test_mistakes_are_told_in_one_line(arguments, message, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "file").write_text("")
     status, out, err = answer(capsys, *arguments)
     assert status == 2 and out == ""
     assert err.startswith("zoo: ") and len(err.splitlines()) == 1 and message in err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["tests"]
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (tf.errors.InvalidArgumentError(None, None, "bad\n  shape"), "InvalidArgumentError: bad shape. ZOO_TRACEBACK=1 shows where"),
+        (
+            tf.errors.OutOfRangeError(None, None, "{{node a/b}} x/y; File too large [Op:SaveV2] name: "),
+            "OutOfRangeError: x/y; File too large.",
+        ),
+        (tf.errors.ResourceExhaustedError(None, None, "OOM"), "There is not enough memory or disk space for this: OOM. Ask for less"),
+        (MemoryError(), "There is not enough memory or disk space for this: no more is known."),
+        (zipfile.BadZipFile("File is not a zip file"), "BadZipFile: File is not a zip file. ZOO_TRACEBACK=1"),
+        (zlib.error("invalid block type"), "error: invalid block type."),
+        (EOFError(), "EOFError: no more is known."),
+        (KeyError("numbers"), "KeyError: 'numbers'. ZOO_TRACEBACK=1"),
+        (OverflowError("too large"), "OverflowError: too large."),
+        (AssertionError(), "AssertionError: no more is known."),
+        (ValueError("x" * 5000), "x" * 1000 + " ..."),
+        (OSError(28, "No space left on device", "a/b"), "[Errno 28] No space left on device: 'a/b'"),
+    ],
+)
+def test_faults_of_every_kind_are_told_in_one_line(error, line, monkeypatch, capsys):
+    def fail(arguments):
+        raise error
+
+    monkeypatch.setitem(cli.COMMANDS, "list", fail)
+    status, out, err = answer(capsys, "list")
+    assert status == 2 and out == "" and err.startswith(f"zoo: {line}") and len(err.splitlines()) == 1
+
+
+def test_a_reader_that_goes_away_is_no_error():
+    """As `zoo show vae_digits | head -1`, with a reader that is gone before anything is written."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    process = subprocess.run([sys.executable, "-m", "zoo.cli", "show", "vae_digits"], stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    assert process.stderr == "" and process.returncode == 1
 
 
 def test_traceback_on_request(monkeypatch):

@@ -14,11 +14,12 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "zoo"
 
 # Part of the package -> the parts of it that it may import. What lies below a part itself, and these, are free to all.
-FREE = {"random", "images", "sprites", "files"}
+FREE = {"random", "images", "sprites", "files", "machine"}
 ALLOWED = {
     "random": set(),
     "images": set(),
     "files": set(),
+    "machine": set(),
     "sprites": set(),
     "objectives": {"shards"},
     "schedules": set(),
@@ -43,13 +44,13 @@ ALLOWED = {
     "pretrained": {"cards", "hub", "registry", "serving", "training"},
     "push": {"cards", "data", "evaluation", "hub", "plots", "pretrained", "registry", "serving", "training"},
     "verify": {"cards", "data", "evaluation", "hub", "pretrained", "registry"},
-    "report": {"cards", "data", "evaluation", "networks", "plots", "pretrained", "training"},
+    "report": {"cards", "data", "evaluation", "hub", "networks", "plots", "pretrained", "registry", "training"},
     "sweep": {"data", "evaluation", "plots", "registry", "training"},
     "arguments": set(),
-    "cli": {"arguments", "cards", "data", "evaluation", "plots", "pretrained", "push", "registry"}
+    "cli": {"arguments", "cards", "data", "evaluation", "hub", "plots", "pretrained", "push", "registry"}
     | {"replicas", "report", "serving", "sweep", "training", "verify"},
 }
-STANDARD_LIBRARY_ONLY = ("recipe", "registry", "cards", "files", "arguments", "__init__")
+STANDARD_LIBRARY_ONLY = ("recipe", "registry", "cards", "files", "machine", "arguments", "__init__")
 
 
 def imports(path):

@@ -1,10 +1,13 @@
 """Finding and fetching the files of stored models, against a server of this process."""
 
+import contextlib
 import functools
 import hashlib
 import http.server
 import json
+import re
 import threading
+import time
 
 import pytest
 
@@ -27,6 +30,11 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         self.send_header("Content-Length", str(len(content) - first))
         self.end_headers()
         content = content[first:]
+        with contextlib.suppress(BrokenPipeError):
+            for byte in content[: server.drips]:
+                self.wfile.write(bytes([byte]))
+                time.sleep(0.05)
+        content = b"" if server.drips else content
         if server.hang_up_after is not None:
             content, server.hang_up_after = content[: server.hang_up_after], None
         self.wfile.write(content)
@@ -60,8 +68,8 @@ def server(tmp_path, monkeypatch):
     monkeypatch.setattr(cards, "roots", lambda: [tmp_path / "here"])
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler)) as server:
-        server.root, server.asked, server.knows_ranges, server.hang_up_after = root, [], True, None
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        server.root, server.asked, server.knows_ranges, server.hang_up_after, server.drips = root, [], True, None, 0
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         monkeypatch.setenv("ZOO_HUB", f"http://127.0.0.1:{server.server_address[1]}/")
         yield server
         server.shutdown()
@@ -88,8 +96,7 @@ def test_what_is_not_here_is_fetched_once(server, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("knows_ranges", [True, False])
-def test_a_fetch_that_was_cut_off_goes_on(server, tmp_path, knows_ranges, monkeypatch):
-    monkeypatch.setattr(hub, "CHUNK", 10)
+def test_a_fetch_that_was_cut_off_goes_on(server, tmp_path, knows_ranges):
     server.knows_ranges, server.hang_up_after = knows_ranges, 100
     with pytest.raises(OSError, match="cannot be fetched.*the next attempt goes on from there"):
         hub.version_directory("vae_digits")
@@ -173,3 +180,94 @@ def test_the_index_holds_sizes_and_hashes(tmp_path, monkeypatch):
     content = (directory / "saved_model.pb").read_bytes()
     assert hub.write_index(tmp_path / "models")["vae_digits"]["1"]["saved_model.pb"] == [hashlib.sha256(content).hexdigest(), len(content)]
     assert hub.read_index()["vae_digits"].keys() == {"1"}
+
+
+def test_a_server_that_drips_is_given_up(server, monkeypatch):
+    monkeypatch.setattr(hub, "TIMEOUT", 0.2)
+    server.drips = 100
+    with pytest.raises(OSError, match="cannot be fetched: it sends less than 10 kB a second. What came is kept"):
+        monkeypatch.setattr(hub, "SLOWEST", 10_000)
+        hub.version_directory("vae_digits")
+    server.drips = 0
+    assert hub.version_directory("vae_digits").is_dir()
+    assert any(asked and asked.startswith("bytes=") for _, asked in server.asked)
+
+
+def test_a_hub_may_be_a_directory(server, tmp_path, monkeypatch):
+    served = server.root.rename(tmp_path / "served here")
+    monkeypatch.setenv("ZOO_HUB", served.as_uri())
+    directory = hub.version_directory("vae_digits")
+    cards.check_files(directory.parent, cards.read_version_card(directory))
+    (served / "vae_digits" / "1" / "saved_model.pb").unlink()
+    with pytest.raises(OSError, match="saved_model.pb cannot be fetched: .*No such file"):
+        hub.version_directory("vae_digits", 1)
+    for base in (str(served), "ftp://host/models"):
+        monkeypatch.setenv("ZOO_HUB", base)
+        with pytest.raises(ValueError, match=f"ZOO_HUB must be a URL that begins with https://.* Received: ZOO_HUB='{base}'"):
+            hub.version_directory("vae_digits", 1)
+
+
+def test_what_others_put_into_the_cache_is_neither_kept_nor_written_through(server, tmp_path):
+    mine = tmp_path / "mine.txt"
+    mine.write_text("mine")
+    partial = tmp_path / "cache" / "vae_digits" / ".2.partial"
+    partial.mkdir(parents=True)
+    (partial / "foreign.py").write_text("foreign")
+    (partial / "variables").symlink_to(tmp_path)
+    (partial / "saved_model.pb").symlink_to(mine)
+    (partial.parent / ".lock").symlink_to(mine)
+    directory = hub.version_directory("vae_digits")
+    assert {path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file()} == set(
+        hub.read_index()["vae_digits"]["2"]
+    )
+    assert mine.read_text() == "mine" and not partial.exists()
+    (partial.parent / ".1.partial").symlink_to(tmp_path / "elsewhere")
+    assert hub.version_directory("vae_digits", 1).is_dir() and not (tmp_path / "elsewhere").exists()
+
+
+def test_a_cache_that_is_a_link_to_elsewhere_is_told(server, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "vae_digits").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OSError, match="cannot be written .it is a symbolic link to '.*elsewhere'"):
+        hub.version_directory("vae_digits")
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+@pytest.mark.parametrize("path", ["../x", "/etc/x", "a/../../x", "C:/x", "a\\..\\x", ""])
+def test_paths_that_leave_their_directory_are_refused(server, tmp_path, path):
+    index = hub.read_index()
+    index["vae_digits"]["2"][path] = ["0" * 64, 1]
+    hub.INDEX.write_text(json.dumps(index))
+    with pytest.raises(ValueError, match=f"Paths of the index must lie within a model's directory. Received: {re.escape(repr(path))} in"):
+        hub.version_directory("vae_digits")
+    assert server.asked == [] and not (tmp_path / "cache").exists()
+
+
+def test_names_and_versions_are_no_paths(server, tmp_path):
+    write_model(tmp_path / "here")
+    write_model(tmp_path, "outside")
+    for name in ("../outside", str(tmp_path / "outside"), "..", ""):
+        with pytest.raises(ValueError, match=f"Recipe {name!r} has no stored weights"):
+            hub.version_directory(name)
+    for version in ("../../outside/1", True, 1.5, -1):
+        with pytest.raises(ValueError, match=re.escape(f"'vae_digits' has no version {version!r}. Its versions are 1, 2.")):
+            hub.version_directory("vae_digits", version)
+
+
+def test_cards_that_do_not_fit_their_files_are_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(cards, "roots", lambda: [tmp_path])
+    path = write_model(tmp_path) / "assets.extra" / "card.json"
+    card = json.loads(path.read_text())
+    for change, message in (
+        ({"files": {}}, "saved_model.pb' is not among the files of its card"),
+        ({"files": {"1/saved_model.pb": card["files"]["1/saved_model.pb"]}}, "data-00000-of-00001' is not among the files of its card"),
+        ({"version": 2}, "must be of version 1. Received: version=2"),
+        ({"version": "../1"}, r"must be of version 1. Received: version='../1'"),
+    ):
+        path.write_text(json.dumps({**card, **change}))
+        with pytest.raises(ValueError, match=message):
+            hub.version_directory("vae_digits")
+    path.write_text(json.dumps(card))
+    (path.parent / ".DS_Store").write_text("a file manager's")
+    assert hub.version_directory("vae_digits").name == "1"

@@ -4,7 +4,6 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from matplotlib import pyplot as plt
 from scipy import special
 
 from tests.test_vae import LinearGaussian
@@ -121,6 +120,5 @@ def test_table_and_picture_show_every_row(tmp_path):
     assert (estimates.get_xscale(), estimates.get_yscale(), sizes.get_xscale(), sizes.get_yscale()) == ("log", "linear", "log", "log")
     assert "nats" in estimates.get_ylabel() and len(estimates.get_legend().get_texts()) == 2
     np.testing.assert_array_equal(sizes.lines[0].get_ydata(), [1, 6])
-    plt.close(figure)
     plots.importance_curve(rows[:2], tmp_path / "curve.png")
     assert (tmp_path / "curve.png").stat().st_size > 1000

@@ -68,6 +68,11 @@ def test_a_healthy_model_is_left_alone(model, images):
     assert "KL by dimension, nats:" in latents.table(numbers)
 
 
+def test_active_dimensions_are_no_collapse_however_few_nats_they_cost():
+    assert latents.collapse({"active_units": 2, "latent_dim": 2, "kl": 0.09}) is None
+    assert "0 of 2 latent dimensions are active" in latents.collapse({"active_units": 0, "latent_dim": 2, "kl": 0.5})
+
+
 def test_full_covariance_and_conditions_are_read(make_vae, images):
     model = make_vae(posterior=layers.FullCovarianceNormal(3), condition_shape=(2,))
     model.compile()

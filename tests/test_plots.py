@@ -1,19 +1,17 @@
+import importlib
+import io
+import sys
+
+import matplotlib
 import matplotlib.image
 import numpy as np
 import pytest
-from matplotlib import pyplot as plt
 from PIL import Image
 
 import zoo
 from zoo import layers, networks, plots
 from zoo.plots import latents
 from zoo.random import RowNoise
-
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
 
 
 def pixels(figure):
@@ -57,7 +55,29 @@ def test_curves_are_labelled_with_units_and_signs():
 def test_pictures_are_written(make_vae, tmp_path):
     plots.samples(make_vae(), path=tmp_path / "samples.png")
     assert matplotlib.image.imread(tmp_path / "samples.png").shape[2] == 4
-    assert plt.get_fignums() == []
+    with pytest.raises(ValueError, match=r"must end in .png or another of .*svg.* Received: 'samples.txt'"):
+        plots.samples(make_vae(), path="samples.txt")
+
+
+def test_pictures_are_whole_or_absent(tmp_path, monkeypatch):
+    history = [{"epoch": 1, "elbo": -90.0}]
+    plots.curves(history, path=tmp_path / "curves.png")
+    before = (tmp_path / "curves.png").read_bytes()
+    monkeypatch.setattr("os.replace", lambda *paths: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        plots.curves(history, path=tmp_path / "curves.png")
+    assert [path.name for path in tmp_path.iterdir()] == ["curves.png"] and (tmp_path / "curves.png").read_bytes() == before
+
+
+def test_drawing_leaves_the_users_backend_and_pyplot_alone(monkeypatch):
+    monkeypatch.setattr(zoo, "plots", plots)
+    for name in [name for name in sys.modules if name.startswith("zoo.plots")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)  # importing it fails
+    monkeypatch.setattr(matplotlib, "use", lambda *arguments: pytest.fail("the backend is the user's"))
+    figure = importlib.import_module("zoo.plots").curves([{"epoch": 1, "elbo": -90.0}])
+    with Image.open(io.BytesIO(figure._repr_png_())) as picture:  # what a notebook shows
+        assert picture.format == "PNG"
 
 
 @pytest.fixture

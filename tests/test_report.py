@@ -123,6 +123,19 @@ def test_command_and_its_mistakes(run, tmp_path, capsys):
     assert "A report is about one model, or two side by side. Received: 3." in capsys.readouterr().err
 
 
+def test_every_target_and_the_file_are_looked_at_before_a_model_is_read(tmp_path, monkeypatch):
+    from zoo import pretrained
+
+    monkeypatch.setattr(pretrained, "open_model", lambda target: pytest.fail("read"))
+    for targets, path, message in (
+        (("vae_digits", "vae_mnits"), "page.html", "No recipe is named 'vae_mnits'"),
+        (("vae_digits",), ".", "`path` must be a file. Received: path="),
+    ):
+        with pytest.raises(ValueError, match=message):
+            report(*targets, path=tmp_path / path)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
     """Headless Chromium."""

@@ -11,6 +11,7 @@ import zoo
 from tests.conftest import IMAGE_SHAPE
 from zoo import layers
 from zoo.cards import versions
+from zoo.files import scratch_directory
 from zoo.random import RowNoise
 from zoo.serving import graph, saved_model
 from zoo.serving.saved_model import export
@@ -114,6 +115,30 @@ def test_versions_count_up_and_are_never_overwritten(make_vae, tmp_path):
         export(model, tmp_path / "model", version=7)
     with pytest.raises(ValueError, match="must be a positive integer. Received: version=0"):
         export(model, tmp_path / "model", version=0)
+
+
+def test_exports_at_once_take_the_next_free_version(tmp_path, monkeypatch):
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "saved_model.pb").write_text("another process's")
+    numbers = iter([1, 1, 2])  # it took 1 while this one was writing
+    monkeypatch.setattr(saved_model, "_next_version", lambda directory: next(numbers))
+    with scratch_directory(tmp_path, "1") as beside:
+        (beside / "assets.extra").mkdir()
+        (beside / "saved_model.pb").write_text("mine")
+        assert saved_model._publish(beside, tmp_path, None, {"recipe": "model"}) == tmp_path / "2"
+    card = json.loads((tmp_path / "2" / "assets.extra" / "card.json").read_text())
+    assert card["version"] == 2 and card["files"].keys() == {"2/saved_model.pb"}
+    with scratch_directory(tmp_path, "1") as beside, pytest.raises(ValueError, match="Version 2 exists: .* Leave `version` out"):
+        (beside / "assets.extra").mkdir()
+        saved_model._publish(beside, tmp_path, 2, {})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "2"]
+
+
+def test_a_directory_that_is_a_file_is_told_before_anything_is_traced(make_vae, tmp_path, monkeypatch):
+    monkeypatch.setattr(saved_model, "signatures", lambda model: pytest.fail("traced"))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="`directory` must be a directory. Received: directory='.*file/model', where '.*file' is a file"):
+        export(make_vae(), tmp_path / "file" / "model")
 
 
 def test_card_lies_beside_the_graph_with_the_hashes_of_the_files(make_vae, tmp_path):

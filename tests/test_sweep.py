@@ -4,12 +4,15 @@ import contextlib
 import io
 import json
 import shutil
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
-from matplotlib import pyplot as plt
+from matplotlib import image
 
-from zoo import checkpoints, cli, compiled, plots, registry, sweep
+from zoo import checkpoints, cli, compiled, files, plots, registry, sweep, training
 
 RECIPE = '''
 """A BetaVAE that trains in no time."""
@@ -94,7 +97,7 @@ def changed(path):
 def test_each_point_is_a_run_and_its_numbers_are_written_and_printed(swept):
     path, printed = swept
     assert sorted(file.name for file in path.iterdir()) == ["beta=0.5", "beta=8.0", "rate_distortion.png", "sweep.json"]
-    assert plt.imread(path / "rate_distortion.png").shape[2] == 4
+    assert image.imread(path / "rate_distortion.png").shape[2] == 4
     table = {line.split()[0]: line.split() for line in printed.splitlines()}
     for point, beta in zip(points_of(path), (0.5, 8.0), strict=True):
         record = json.loads((path / point["label"] / "run.json").read_text())
@@ -186,6 +189,73 @@ def test_mistakes_are_told_before_anything_is_trained(recipe, arguments, message
     assert not (tmp_path / "sweep").exists()
 
 
+def test_a_dry_run_tells_the_points_and_writes_nothing(recipe, copy, tmp_path, capsys):
+    out = tmp_path / "dry"
+    assert cli.main(["sweep", str(recipe), "beta=0.5,8", "epochs=3", "--out", str(out), "--jobs", "1", "--dry-run"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split(maxsplit=1) == ["recipe", "tiny_beta: 2 points, 2 to train, 1 at a time"]
+    assert lines[1].split(maxsplit=1)[1].startswith("digits: 200 training images (train[:200]), 100 validation images")
+    assert [line.split(maxsplit=1) for line in lines[2:]] == [
+        ["beta=0.5", "begins: 3 epochs of 50 images a step"],
+        ["beta=8.0", "begins: 3 epochs of 50 images a step"],
+        ["output", str(out)],
+    ]
+    assert not out.exists()
+    before = changed(copy)
+    lines = sweep.describe(recipe, {"beta": [0.5, 2], "epochs": 3, "hidden_units": (8, 8)}, out=copy, resume=True)
+    assert [line.split(maxsplit=1)[1] for line in lines[2:4]] == ["is finished", "begins: 3 epochs of 50 images a step"]
+    assert changed(copy) == before
+    with pytest.raises(ValueError, match="`jobs` must be a positive integer. Received: jobs=0"):
+        sweep.describe(recipe, {"beta": [0.5, 2]}, out=out, jobs=0)
+
+
+def point(label, seed, beta, kl):
+    arguments = {"beta": beta, "seed": seed}
+    return {"label": label, "arguments": arguments, "elbo": -9.0 - kl, "log_likelihood": -9.0, "kl": kl, "active_units": 2, "latent_dim": 3}
+
+
+def test_numbers_are_averaged_over_seeds(tmp_path):
+    points = [point(f"beta={beta},seed={seed}", seed, beta, beta + seed) for beta in (1.0, 2.0) for seed in (0, 1, 5)]
+    means = sweep.means_over_seeds(points)
+    assert [mean["label"] for mean in means] == ["beta=1.0", "beta=2.0"]
+    assert means[0]["arguments"] == {"beta": 1.0} and means[0]["seeds"] == [0, 1, 5] and means[0]["latent_dim"] == 3
+    assert means[1]["kl"] == {"mean": pytest.approx(4.0), "std": pytest.approx(7**0.5)}  # of 2, 3 and 7
+    assert means[1]["elbo"] == {"mean": pytest.approx(-13.0), "std": pytest.approx(7**0.5)}
+    assert means[1]["active_units"] == {"mean": 2.0, "std": 0.0}
+    assert sweep.means_over_seeds(points[::3]) == []  # one seed each
+    assert [mean["label"] for mean in sweep.means_over_seeds([point(f"seed={seed}", seed, 1.0, 1.0) for seed in (0, 1)])] == ["all"]
+    (tmp_path / "sweep.json").write_text(json.dumps({"points": points, "means": means}))
+    lines = sweep.table(tmp_path).splitlines()
+    assert len(lines) == 1 + 6 + 2 and lines[-1].split("  ")[0] == "beta=2.0: mean of 3 seeds ± deviation"
+    assert "4.000 ± 2.646" in lines[-1] and "2.0 ± 0.0 of 3" in lines[-1]
+
+
+def test_a_directory_is_swept_by_one_process_at_a_time(recipe, copy):
+    with (
+        files.locked(copy),
+        pytest.raises(ValueError, match="Another process sweeps in '.*sweep'. Wait for its end, or pass another --out"),
+    ):
+        sweep.sweep(recipe, {"beta": [0.5, 8], "epochs": 3}, out=copy, resume=True)
+
+
+@pytest.mark.slow
+def test_workers_end_with_their_sweep_however_it_ends(recipe, tmp_path):
+    out, labels = tmp_path / "sweep", ("beta=1.0", "beta=2.0")
+    command = [sys.executable, "-m", "zoo.cli", "sweep", str(recipe), "beta=1,2", "epochs=100000", "--out", str(out), "--jobs", "2"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not all((out / label / "history.csv").exists() for label in labels):
+        assert process.poll() is None
+        time.sleep(0.05)
+    for label in labels:
+        with pytest.raises(ValueError, match=f"Another process trains in '.*{label}'"):
+            training.train(recipe, out=out / label, resume=True)
+    process.kill()
+    process.wait()
+    for label in labels:
+        with files.locked(out / label):  # waits for the worker's end
+            pass
+
+
 def test_units_are_active_where_their_mean_depends_on_the_image(make_vae, images):
     model = make_vae(pixels="as_given")
     kernel = model.encoder.stack[-1].kernel
@@ -211,4 +281,3 @@ def test_rate_is_drawn_against_distortion():
         np.testing.assert_allclose(segment.vertices.sum(axis=1), segment.vertices.sum(axis=1)[0], rtol=1e-4)  # one ELBO
     assert [bar.get_width() for bar in bars.patches] == [10, 6, 0, 0]
     assert [text.get_text() for text in bars.texts] == ["10 of 10", "6 of 10", "0 of 10", "0 of 10"]
-    plt.close(figure)

@@ -85,6 +85,7 @@ def _parser(functions):
     sub.add_argument(
         "--jobs", type=_positive, metavar="N", help="points that train at the same time (default: one for each core; on a GPU one)"
     )
+    sub.add_argument("--dry-run", action="store_true", help="say which points would be trained, and where, and stop")
 
     sub = command("evaluate", "measure the bound and the importance-sampled -log p(x) on a split")
     add_target(sub)

@@ -6,13 +6,13 @@ device, with an order that is drawn there; of a stream, each block brings its ow
 
 import itertools
 import math
-import os
 from typing import NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from zoo import machine
 from zoo.random import permutation
 
 # Batches per compiled call. 30 were as fast as a whole epoch; more only make callbacks rarer and a stream's blocks larger.
@@ -169,7 +169,7 @@ def device_memory():
 
     if tf.config.list_physical_devices("GPU"):
         return min(device.memory_limit for device in device_lib.list_local_devices() if device.device_type == "GPU")
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return machine.memory()
 
 
 class ArrayFeed:

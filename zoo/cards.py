@@ -210,6 +210,9 @@ def check_files(directory, card):
     if not version_directory.is_dir():
         raise ValueError(f"The files of version {card['version']} are missing: {version_directory}.")
     received = file_hashes(version_directory)
+    for name in received:
+        if name not in card["files"] and not name.rpartition("/")[2].startswith("."):  # a file manager's
+            raise ValueError(f"{str(directory / name)!r} is not among the files of its card. Remove it, or push the run again.")
     for name, digest in card["files"].items():
         if received.get(name) != digest:
             state = "is missing" if name not in received else "is not the file that the card describes (its sha256 differs)"

@@ -5,29 +5,69 @@ import inspect
 import json
 import logging
 import os
+import re
 import shutil
 import signal
 import sys
 from pathlib import Path
 
 from zoo.arguments import parse
+from zoo.files import check_directory_target, check_file_target, write_atomically
 
 
-def main(argv=None):
-    """Runs one command; returns its exit status: 0, 1 for checks that failed, or 2 for a mistake in what was asked, told in one line."""
+def main(argv: list[str] | None = None) -> int:
+    """Runs one command.
+
+    Returns:
+        The exit status: 0; 1 for checks that failed, or when nobody reads on (`zoo show X | head`); 2 for a mistake in what was asked
+        or a fault on the way, told in one line; 130 when it was interrupted.
+    """
     arguments = parse(argv, COMMANDS)
     logging.basicConfig(format="%(message)s")
     logging.getLogger("zoo").setLevel("INFO")
     try:
-        return arguments.command(arguments) or 0
+        status = arguments.command(arguments) or 0
+        sys.stdout.flush()  # a reader that is gone is noticed here, not at the interpreter's end
+        return status
     except KeyboardInterrupt:
         print(f"\nStopped.{arguments.on_interrupt}", file=sys.stderr)
         return 130
-    except (ValueError, ImportError, OSError, RuntimeError) as error:
+    except BrokenPipeError:
+        _forget_output()
+        return 1
+    except Exception as error:
         if os.environ.get("ZOO_TRACEBACK"):
             raise
-        print(f"zoo: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"zoo: {_in_one_line(error)}", file=sys.stderr)
         return 2
+
+
+def _forget_output():
+    """What is still to be written goes nowhere, so that the interpreter does not fail at it. From Python's notes on SIGPIPE."""
+    with contextlib.suppress(OSError, ValueError):  # a stream that is no file
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
+# Errors whose text is a sentence for the user; of others their class has to be told.
+SENTENCES = (ValueError, ImportError, OSError, RuntimeError)
+LONGEST_LINE = 1000  # characters; TensorFlow quotes whole graphs
+# Where in a graph an error arose: "{{node x}} ... [Op:SaveV2] name: ".
+TENSORFLOW_MARKS = re.compile(r"\{\{[^}]*\}\}|\[Op:\w+\](?: name:)?")
+
+
+def _in_one_line(error):
+    """An error's message, with the advice that a fault of the machine or of this package asks for."""
+    message = TENSORFLOW_MARKS.sub("", str(getattr(error, "message", None) or error))
+    message = " ".join(message.split())
+    if len(message) > LONGEST_LINE:
+        message = message[:LONGEST_LINE] + " ..."
+    if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
+        return f"There is not enough memory or disk space for this: {message or 'no more is known'}. Ask for less, or free some."
+    if isinstance(error, SENTENCES) and message:
+        return message
+    return f"{type(error).__name__}: {message or 'no more is known'}. ZOO_TRACEBACK=1 shows where it was raised."
 
 
 # -- Without TensorFlow
@@ -74,6 +114,7 @@ def _copy(arguments):
         raise ValueError(f"A recipe is a .py file with a Python name, such as my_vae.py. Received: {arguments.file!r}.")
     if file.exists():
         raise ValueError(f"{arguments.file!r} exists.")
+    check_file_target("FILE", file)
     shutil.copyfile(recipe.path, file)
     print(f"Change {file} and run it: zoo train {file}")
 
@@ -82,6 +123,7 @@ def _copy(arguments):
 
 
 def _train(arguments):
+    _check_directory("--out", arguments.out)
     strategy = _start_tensorflow(arguments.strategy)
     from zoo import training
 
@@ -105,12 +147,18 @@ def _train(arguments):
 
 
 def _sweep(arguments):
+    _check_directory("--out", arguments.out)
+    assignments = _assignments(arguments.arguments)
     _start_tensorflow()
     from zoo import sweep
 
+    if arguments.dry_run:
+        options = {"out": arguments.out, "data_dir": arguments.data_dir, "resume": arguments.resume, "jobs": arguments.jobs}
+        print("\n".join(sweep.describe(arguments.recipe, assignments, **options)))
+        return
     path = sweep.sweep(
         arguments.recipe,
-        _assignments(arguments.arguments),
+        assignments,
         out=arguments.out,
         data_dir=arguments.data_dir,
         resume=arguments.resume,
@@ -122,8 +170,7 @@ def _sweep(arguments):
 
 
 def _evaluate(arguments):
-    if arguments.json and not Path(arguments.json).parent.is_dir():  # it would be told after the evaluation otherwise
-        raise ValueError(f"There is no directory for --json {arguments.json!r}.")
+    _check_file("--json", arguments.json)
     _start_tensorflow()
     from zoo import data, pretrained
     from zoo.evaluation.likelihood import evaluate, table
@@ -151,13 +198,15 @@ def _evaluate(arguments):
     print(f"{name} on {len(examples['image']):,} images, {recipe.dataset.name} {split}:")
     print(table(numbers))
     if arguments.json:
-        Path(arguments.json).write_text(json.dumps({"recipe": name, "numbers": numbers}, indent=2) + "\n", encoding="utf-8")
+        write_atomically(Path(arguments.json), (json.dumps({"recipe": name, "numbers": numbers}, indent=2) + "\n").encode())
 
 
 def _sample(arguments):
+    _check_file("--out", arguments.out)
     _start_tensorflow()
     from zoo import plots, pretrained
 
+    plots.check_suffix(arguments.out or "samples.png")
     model, name, _ = pretrained.open_model(arguments.target)
     path = arguments.out or f"{name}_samples.png"
     plots.samples(model, seed=arguments.seed, label=arguments.label, path=path)
@@ -165,9 +214,11 @@ def _sample(arguments):
 
 
 def _reconstruct(arguments):
+    _check_file("--out", arguments.out)
     _start_tensorflow()
     from zoo import data, plots, pretrained
 
+    plots.check_suffix(arguments.out or "reconstructions.png")
     model, name, recipe = pretrained.open_model(arguments.target)
     examples = data.load(recipe.dataset.name, recipe.dataset.test, data_dir=arguments.data_dir)
     path = arguments.out or f"{name}_reconstructions.png"
@@ -177,16 +228,18 @@ def _reconstruct(arguments):
 
 
 def _report(arguments):
+    out = arguments.out or "report.html"
+    check_file_target("--out", out, makes_parent=True)
     _start_tensorflow()
     from zoo.report import report
 
-    out = arguments.out or "report.html"
     print(f"Report: {report(*arguments.targets, path=out, data_dir=arguments.data_dir)}")
 
 
 def _export(arguments):
     if bool(arguments.target) == arguments.all:
         raise ValueError("Name a run or a recipe, or pass --all for every recipe with stored weights.")
+    _check_directory("--out", arguments.out)
     _start_tensorflow()
     from zoo import cards, pretrained, registry, serving
 
@@ -236,9 +289,12 @@ def _verify(arguments):
     if bool(arguments.names) == arguments.all:
         raise ValueError("Name recipes with stored weights, or pass --all.")
     _start_tensorflow()
-    from zoo import cards, registry, verify
+    from zoo import cards, hub, registry, verify
 
     names = [name for name in registry.list_recipes() if cards.find_card(name)] if arguments.all else arguments.names
+    for name in names:  # the last one's mistake is told before the first one's minutes
+        registry.find(name)
+        hub.version_to_load(name, arguments.version)
     failed = total = 0
     for name in names:
         for row in verify.verify(name, arguments.version, new_seed=arguments.new_seed, data_dir=arguments.data_dir):
@@ -249,6 +305,7 @@ def _verify(arguments):
 
 
 def _push(arguments):
+    _check_directory("--root", arguments.root)
     _start_tensorflow()
     from zoo import push
     from zoo.evaluation.likelihood import table
@@ -291,6 +348,16 @@ def _start_tensorflow(strategy=None):
     finally:
         os.dup2(kept, 2)
         os.close(kept)
+
+
+def _check_file(option, path):
+    if path:
+        check_file_target(option, path)
+
+
+def _check_directory(option, path):
+    if path:
+        check_directory_target(option, path)
 
 
 def _assignments(words):

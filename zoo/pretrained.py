@@ -5,6 +5,7 @@ from pathlib import Path
 import keras
 
 from zoo import cards, hub, registry
+from zoo.files import locked
 from zoo.serving import configuration
 from zoo.serving.saved_model import export, read_weights
 from zoo.training import Run, build
@@ -69,7 +70,8 @@ def export_model(target, base):
     else:
         name, (model, card) = target, load_with_card(target)
     directory = export(model, Path(base) / name, card=card)
-    configuration.write(base)
+    with locked(base):  # who writes last has to know of all versions
+        configuration.write(base)
     return directory
 
 

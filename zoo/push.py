@@ -1,6 +1,7 @@
 """Storing a trained model: measured on its test split, written with a card, and with what a person reads and looks at."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from PIL import Image
 
 from zoo import cards, data, hub, plots, registry
 from zoo.evaluation.likelihood import evaluate
-from zoo.files import write_atomically
+from zoo.files import scratch_directory, write_atomically
 from zoo.pretrained import describe, epochs_in_full, load_with_card
 from zoo.serving.packed import round_weights
 from zoo.serving.saved_model import CARD, export
@@ -77,16 +78,16 @@ def push(target, *other_runs, data_dir=None, num_samples=None, root=None, versio
 def _store(model, card, directory, examples, replace, curves):
     """Writes a measured model as the next version of a directory, with its run's picture of curves if there is one; returns its card."""
     version_directory = export(model, directory, card=card, packed=True)
-    content = (version_directory / CARD).read_bytes()
-    card = json.loads(content)
-    plots.pictures(model, examples, directory)
-    if curves is not None:
-        shutil.copyfile(curves, directory / "curves.png")
-    for path in directory.glob("*.png"):
-        _reduce_colours(path)
-    write_atomically(directory / "README.md", readme(directory, card).encode())
-    # Atomically: from here on the new version is the one that is loaded.
-    write_atomically(directory / "card.json", content)
+    try:
+        content = (version_directory / CARD).read_bytes()
+        card = json.loads(content)
+        _draw(model, examples, directory, curves)
+        write_atomically(directory / "README.md", readme(directory, card).encode())
+        # Atomically: from here on the new version is the one that is loaded.
+        write_atomically(directory / "card.json", content)
+    except BaseException:
+        shutil.rmtree(version_directory, ignore_errors=True)  # no card names it
+        raise
     if replace:
         for version in cards.versions(directory):
             older = directory / str(version)
@@ -95,6 +96,17 @@ def _store(model, card, directory, examples, replace, curves):
     if directory.parent == cards.roots()[0]:
         hub.write_index(directory.parent)
     return card
+
+
+def _draw(model, examples, directory, curves):
+    """Replaces the pictures of a directory, once all of them are drawn."""
+    with scratch_directory(directory, "pictures") as beside:
+        plots.pictures(model, examples, beside)
+        if curves is not None and curves.is_file():  # a run is finished without it
+            shutil.copyfile(curves, beside / "curves.png")
+        for path in beside.glob("*.png"):
+            _reduce_colours(path)
+            os.replace(path, directory / path.name)
 
 
 def _reduce_colours(path):

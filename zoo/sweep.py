@@ -3,7 +3,7 @@
 A sweep's directory holds
 
     beta=0.5, beta=1.0, ...    the run directory of each point
-    sweep.json                 the points: their values, validation numbers and active units
+    sweep.json                 the points: their values, validation numbers and active units; means over seeds where several were swept
     rate_distortion.png        the points between rate and distortion
 """
 
@@ -12,17 +12,17 @@ import itertools
 import json
 import logging
 import multiprocessing
-import os
 import typing
 from concurrent import futures
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from zoo import data, plots, registry, training
+from zoo import data, machine, plots, registry, training
 from zoo.evaluation.likelihood import ACTIVE_VARIANCE
-from zoo.files import write_atomically
+from zoo.files import alone_in, check_directory_target, write_atomically
 from zoo.random import EVALUATION_STEP, RowNoise
 
 logger = logging.getLogger("zoo")
@@ -31,52 +31,135 @@ logger = logging.getLogger("zoo")
 BATCH_SIZE = 500
 
 
-def sweep(recipe, arguments, *, out=None, data_dir=None, resume=False, jobs=None, verbose="auto"):
+class Plan(NamedTuple):
+    """What a sweep would do: everything about it checked, nothing written.
+
+    Attributes:
+        file: The `registry.RecipeFile`.
+        path: The sweep's directory.
+        points: Dict from label to the arguments of each point.
+        runs: Dict from label to its `training.Run`.
+        jobs: Points that train at the same time.
+    """
+
+    file: registry.RecipeFile
+    path: Path
+    points: dict
+    runs: dict
+    jobs: int
+
+    @property
+    def unfinished(self):
+        return [label for label, run in self.runs.items() if run.record["status"] != "finished"]
+
+
+def sweep(
+    recipe: str | Path,
+    arguments: dict,
+    *,
+    out: str | Path | None = None,
+    data_dir: str | None = None,
+    resume: bool = False,
+    jobs: int | None = None,
+    verbose: str | int = "auto",
+) -> Path:
     """Trains a recipe at all combinations of the values given, and draws rate against distortion.
 
     Args:
         recipe: Name of a recipe, or path of a recipe file.
         arguments: Dict of the recipe's arguments, each a value, a list of values, or a string of them with commas ("0.5,1,2"). The commas
-            of an argument that is a tuple belong to its one value.
+            of an argument that is a tuple belong to its one value. Over several values of `seed` the numbers are averaged.
         out: The sweep's directory; by default `runs/<recipe>_sweep`.
         data_dir: As in `zoo.data.load`.
         resume: Go on in `out`: finished points are left alone, an unfinished one goes on after its last finished epoch, and values that
             were not swept before are added.
-        jobs: Points that train at the same time, each in a process of its own; by default one for each core, and one on a GPU.
+        jobs: Points that train at the same time, each in a process of its own that ends with this one; by default one for each core,
+            and one on a GPU.
         verbose: As in Keras's `fit`, where one point trains after the other.
 
     Returns:
         The sweep's directory, as a `Path`.
 
     Raises:
-        ValueError: If an argument, the data or the directory are not what they should be; nothing has been trained then.
+        ValueError: If an argument, the data or the directory are not what they should be, or another process sweeps there; nothing has
+            been trained then.
         zoo.checkpoints.TrainingDiverged: If the loss of a point becomes NaN or infinite.
     """
+    plan = _plan(recipe, arguments, out, resume, jobs)
+    with alone_in(plan.path, "sweeps"):
+        _train_all(_tasks(plan, recipe, data_dir), plan.jobs, len(plan.points) - len(plan.unfinished), verbose)
+        measured = [measure(training.Run.open(plan.path / label), label, data_dir) for label in plan.points]
+        means = means_over_seeds(measured)
+        record = {"recipe": plan.file.name, "points": measured} | ({"means": means} if means else {})
+        write_atomically(plan.path / "sweep.json", (json.dumps(record, indent=2) + "\n").encode())
+        plots.rate_distortion(measured, path=plan.path / "rate_distortion.png")
+    return plan.path
+
+
+def describe(
+    recipe: str | Path,
+    arguments: dict,
+    *,
+    out: str | Path | None = None,
+    data_dir: str | None = None,
+    resume: bool = False,
+    jobs: int | None = None,
+) -> list[str]:
+    """What `sweep` would train, as lines of text; nothing is written. Raises as `sweep` does."""
+    plan = _plan(recipe, arguments, out, resume, jobs)
+    dataset = next(iter(plan.runs.values())).spec.dataset
+    sizes = [len(data.load(dataset.name, split, data_dir=data_dir)["image"]) for split in (dataset.train, dataset.validation)]
+    rows = []
+    for label, run in plan.runs.items():
+        begun = "goes on" if _has_begun(run.path) else "begins"
+        state = (
+            "is finished" if label not in plan.unfinished else f"{begun}: {run.spec.epochs:,} epochs of {run.spec.batch_size} images a step"
+        )
+        rows.append((label, state))
+    width = max(9, *(len(label) for label, _ in rows))
+    return [
+        f"{'recipe':{width}}  {plan.file.name}: {len(plan.points)} points, {len(plan.unfinished)} to train, {plan.jobs} at a time",
+        f"{'data':{width}}  {dataset.name}: {sizes[0]:,} training images ({dataset.train}), "
+        f"{sizes[1]:,} validation images ({dataset.validation})",
+        *(f"{label:{width}}  {state}" for label, state in rows),
+        f"{'output':{width}}  {plan.path}",
+    ]
+
+
+def _plan(recipe, arguments, out, resume, jobs):
+    if jobs is not None and (isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1):
+        raise ValueError(f"`jobs` must be a positive integer. Received: jobs={jobs!r}.")
     file = registry.find(recipe)
     path = Path(out or Path("runs") / f"{file.name}_sweep")
     if not resume and path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise ValueError(f"{str(path)!r} exists and is not empty. Pass --resume to go on with it, or another --out.")
+    check_directory_target("`out`", path)
     points = expand(file, arguments)
     runs = {label: training.Run.prepare(recipe, point, path / label, _has_begun(path / label)) for label, point in points.items()}
     _assert_comparable(runs, arguments)
-    unfinished = [label for label, run in runs.items() if run.record["status"] != "finished"]
-    for label in unfinished:
+    plan = Plan(file, path, points, runs, min(jobs or _room(), len(points)))
+    for label in plan.unfinished:
         _assert_has_rate(training.build(runs[label].spec), label)  # a mistake in the last point costs no training of the others
-    tasks = {
-        label: {"recipe": recipe, "arguments": points[label], "out": path / label, "data_dir": data_dir, "resume": _has_begun(path / label)}
-        for label in unfinished
+    return plan
+
+
+def _tasks(plan, recipe, data_dir):
+    """Label -> the arguments of `training.train`, of every point that is not finished."""
+    return {
+        label: {
+            "recipe": recipe,
+            "arguments": plan.points[label],
+            "out": plan.path / label,
+            "data_dir": data_dir,
+            "resume": _has_begun(plan.path / label),
+        }
+        for label in plan.unfinished
     }
-    _train_all(tasks, jobs or _room(), len(points) - len(unfinished), verbose)
-    measured = [measure(training.Run.open(path / label), label, data_dir) for label in points]
-    record = {"recipe": file.name, "points": measured}
-    write_atomically(path / "sweep.json", (json.dumps(record, indent=2) + "\n").encode())
-    plots.rate_distortion(measured, path=path / "rate_distortion.png")
-    return path
 
 
 def _room():
     """Dense training keeps one core busy, and a GPU is best left to one process."""
-    return 1 if tf.config.list_physical_devices("GPU") else len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    return 1 if tf.config.list_physical_devices("GPU") else machine.cores()
 
 
 def _train_all(tasks, jobs, num_finished, verbose):
@@ -89,7 +172,7 @@ def _train_all(tasks, jobs, num_finished, verbose):
         return
     logger.info("%d runs, %d at a time (%d were finished before): %s.", len(tasks), jobs, num_finished, ", ".join(tasks))
     # Spawned, not forked: TensorFlow's threads do not survive a fork.
-    with futures.ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+    with futures.ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), initializer=machine.end_with_parent) as pool:
         labels = {pool.submit(_train_quietly, task): label for label, task in tasks.items()}
         try:
             for number, done in enumerate(futures.as_completed(labels), 1):
@@ -194,14 +277,49 @@ def active_units(model, examples):
     return int((variances > ACTIVE_VARIANCE).sum()), len(variances)
 
 
-def table(path):
-    """The points of a sweep's directory as lines of text."""
-    points = json.loads((Path(path) / "sweep.json").read_text(encoding="utf-8"))["points"]
+def means_over_seeds(points: list[dict]) -> list[dict]:
+    """Points that differ in their seed alone, taken together.
+
+    Args:
+        points: As `measure` gives them.
+
+    Returns:
+        List of dicts: `label` and `arguments` without the seed, the `seeds`, and for every number its `mean` and `std`, the sample standard
+        deviation between seeds. Points with one seed are left out.
+    """
+    groups = {}
+    for point in points:
+        others = {name: value for name, value in point["arguments"].items() if name != "seed"}
+        groups.setdefault(json.dumps(others), []).append(point)
+    means = []
+    for group in groups.values():
+        if len(group) < 2:
+            continue
+        label = ",".join(part for part in group[0]["label"].split(",") if not part.startswith("seed="))
+        arguments = {name: value for name, value in group[0]["arguments"].items() if name != "seed"}
+        numbers = {}
+        for name in group[0].keys() - {"label", "arguments", "latent_dim"}:
+            values = [point[name] for point in group]
+            numbers[name] = {"mean": float(np.mean(values)), "std": float(np.std(values, ddof=1))}
+        seeds = [point["arguments"]["seed"] for point in group]
+        means.append({"label": label or "all", "arguments": arguments, "seeds": seeds, **dict(sorted(numbers.items()))})
+        means[-1]["latent_dim"] = group[0]["latent_dim"]
+    return means
+
+
+def table(path: str | Path) -> str:
+    """The points of a sweep's directory as lines of text, and the means over seeds below them where there are some."""
+    record = json.loads((Path(path) / "sweep.json").read_text(encoding="utf-8"))
     names = ("elbo", "log_likelihood", "kl")
     rows = [("validation, nats", *names, "active units")]
-    for point in points:
+    for point in record["points"]:
         active = f"{point['active_units']} of {point['latent_dim']}"
         rows.append((point["label"], *(f"{point[name]:.3f}" for name in names), active))
+    for mean in record.get("means", []):
+        label = f"{mean['label']}: mean of {len(mean['seeds'])} seeds ± deviation"
+        cells = [f"{mean[name]['mean']:.3f} ± {mean[name]['std']:.3f}" for name in names]
+        active = "{mean:.1f} ± {std:.1f}".format(**mean["active_units"])
+        rows.append((label, *cells, f"{active} of {mean['latent_dim']}"))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     first, *others = widths
     return "\n".join("  ".join([row[0].ljust(first), *map(str.rjust, row[1:], others)]) for row in rows)

@@ -25,7 +25,7 @@ import tensorflow as tf
 
 from zoo import data, registry, replicas
 from zoo.checkpoints import Checkpoint
-from zoo.files import remove_half_written, write_atomically
+from zoo.files import alone_in, remove_half_written, write_atomically
 
 logger = logging.getLogger("zoo")
 
@@ -70,9 +70,14 @@ def train(
     if isinstance(strategy, str):
         strategy = replicas.make_strategy(strategy)
     writes = strategy is None or replicas.is_chief(strategy)
-    several = strategy is not None and replicas.is_multi_worker(strategy)
     run = Run.prepare(recipe, arguments or {}, out, resume, writes)
+    with run.alone(resume) if writes else contextlib.nullcontext():
+        return _train(run, data_dir, strategy, writes, tensorboard, checkpoint_minutes, verbose)
+
+
+def _train(run, data_dir, strategy, writes, tensorboard, checkpoint_minutes, verbose):
     spec = run.spec
+    several = strategy is not None and replicas.is_multi_worker(strategy)
     examples = _load(spec, data_dir)
     with strategy.scope() if strategy is not None else contextlib.nullcontext():
         model = build(spec, num_steps(spec, len(examples["train"]["image"])))
@@ -216,6 +221,18 @@ class Run:
                     f"{str(self.path)!r} was begun with {name}={kept!r} and can only go on with it. Received: {name}={bound[name]!r}."
                 )
 
+    @contextlib.contextmanager
+    def alone(self, resume):
+        """Makes the directory, and keeps other processes from training in it, for as long as the `with` and this process last.
+
+        Raises:
+            ValueError: If another process trains in it, or did since this run was prepared.
+        """
+        with alone_in(self.path, "trains"):
+            if not resume and (self.path / "run.json").exists():
+                raise ValueError(f"Another process has trained in {str(self.path)!r}. Pass --resume to go on, or another --out.")
+            yield
+
     def begin(self, model, strategy=None):
         self.path.mkdir(parents=True, exist_ok=True)
         remove_half_written(self.path)
@@ -233,15 +250,18 @@ class Run:
 
         kept = checkpoint.restore_kept(model)
         model.save_weights(self.weights_path)
-        plots.curves(checkpoint.history, path=self.path / "curves.png")
-        plots.pictures(model, validation, self.path)
         numbers = {name: value for name, value in kept.items() if name.startswith("val_")}
         self.record |= {"status": "finished", "epochs": len(checkpoint.history), "kept_epoch": kept["epoch"]}
         self.record |= {"seconds": round(checkpoint.seconds, 1), "numbers": numbers}
-        if message := latents.collapse_of(model, validation):
-            self.record["warning"] = message
-            logger.warning(message)
-        self._write_record()
+        self._write_record()  # what follows looks at the run and is no part of it
+        with _told_if_it_fails("pictures"):
+            plots.curves(checkpoint.history, path=self.path / "curves.png")
+            plots.pictures(model, validation, self.path)
+        with _told_if_it_fails("look at the latents"):
+            if message := latents.collapse_of(model, validation):
+                self.record["warning"] = message
+                logger.warning(message)
+                self._write_record()
 
     @property
     def weights_path(self):
@@ -265,6 +285,14 @@ class Run:
 
     def _write_record(self):
         write_atomically(self.path / "run.json", (json.dumps(self.record, indent=2) + "\n").encode())
+
+
+@contextlib.contextmanager
+def _told_if_it_fails(what):
+    try:
+        yield
+    except Exception as error:  # whatever a model of the user's own raises
+        logger.warning("The run is finished; its %s failed (%s: %s).", what, type(error).__name__, error)
 
 
 def _was_killed_at_its_start(path):

@@ -1,8 +1,7 @@
-"""Pictures: each function returns a Matplotlib figure, and writes it where a path is given."""
+"""Pictures: each function returns a Matplotlib figure, and writes it where a path is given.
 
-import matplotlib
-
-matplotlib.use("Agg")  # no display is needed; a notebook shows the returned figure all the same
+Figures are made without `pyplot`: they need no display, leave the user's backend alone, and are gone when nobody holds them.
+"""
 
 from zoo.plots.codes import aggregate_posterior as aggregate_posterior
 from zoo.plots.codes import factor_maps as factor_maps
@@ -10,6 +9,7 @@ from zoo.plots.codes import latent_maps as latent_maps
 from zoo.plots.curves import curves as curves
 from zoo.plots.curves import importance_curve as importance_curve
 from zoo.plots.curves import rate_distortion as rate_distortion
+from zoo.plots.figures import check_suffix as check_suffix
 from zoo.plots.latents import interpolations as interpolations
 from zoo.plots.latents import manifold as manifold
 from zoo.plots.latents import traversals as traversals

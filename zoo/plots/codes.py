@@ -2,10 +2,10 @@
 
 import numpy as np
 import tensorflow as tf
-from matplotlib import pyplot as plt
+from matplotlib.patches import Circle
 from scipy import stats
 
-from zoo.plots.sheets import finished
+from zoo.plots.figures import finished, subplots
 from zoo.random import RowNoise
 
 # Of posterior means, above which a dimension is active: what a code of less tells is noise.
@@ -20,11 +20,11 @@ def latent_maps(models, examples, num_images=5000, path=None):
         examples: Dict with "image" and "label".
     """
     labels = examples["label"][:num_images]
-    figure, axes = plt.subplots(1, len(models), figsize=(5.2 * len(models) + 0.6, 4.8), squeeze=False, layout="constrained")
+    figure, axes = subplots(1, len(models), figsize=(5.2 * len(models) + 0.6, 4.8), squeeze=False)
     for axis, (title, model) in zip(axes[0], models.items(), strict=True):
         z = means(model, {"image": examples["image"][:num_images]})
         points = axis.scatter(*z.T, c=labels, cmap="tab10", s=3, linewidths=0, vmin=-0.5, vmax=9.5)
-        axis.add_patch(plt.Circle((0, 0), 2, fill=False, linestyle="--", linewidth=0.8, color="black"))
+        axis.add_patch(Circle((0, 0), 2, fill=False, linestyle="--", linewidth=0.8, color="black"))
         axis.set_aspect("equal", adjustable="datalim")
         axis.set_title(title, fontsize=10)
         axis.set_xlabel("$z_1$")
@@ -56,7 +56,7 @@ def factor_maps(model, examples, names=None, num_images=5000, path=None):
     codes = means(model, {name: array[:num_images] for name, array in examples.items()})
     if codes.shape[1] < 2:
         raise ValueError("A map needs a latent of two dimensions or more. Received: one.")
-    figure, axes = plt.subplots(1, len(names), figsize=(3.1 * len(names), 2.9), squeeze=False, layout="constrained")
+    figure, axes = subplots(1, len(names), figsize=(3.1 * len(names), 2.9), squeeze=False)
     for axis, name, values in zip(axes[0], names, factors.T, strict=True):
         told = _variance_explained(codes, values)
         dims = np.argsort(told)[::-1][:2]
@@ -92,7 +92,7 @@ def aggregate_posterior(model, examples, num_images=1000, num_dims=8, seed=0, pa
     dims = np.argsort(kl)[::-1][:num_dims]
     columns = min(4, len(dims))
     shape = -(-len(dims) // columns), columns
-    figure, axes = plt.subplots(*shape, figsize=(2.4 * columns, 1.9 * shape[0] + 0.4), squeeze=False, layout="constrained", sharex=True)
+    figure, axes = subplots(*shape, figsize=(2.4 * columns, 1.9 * shape[0] + 0.4), squeeze=False, sharex=True)
     line = np.linspace(-4, 4, 161)
     for axis, dim in zip(axes.flat, dims, strict=False):
         axis.hist(z[:, dim], bins=np.linspace(-4, 4, 41), density=True, color="0.7")

@@ -1,9 +1,8 @@
 """Numbers over epochs, samples and weights of the KL."""
 
 import numpy as np
-from matplotlib import pyplot as plt
 
-from zoo.plots.sheets import finished
+from zoo.plots.figures import finished, subplots
 
 
 def curves(history, path=None):
@@ -21,7 +20,7 @@ def curves(history, path=None):
         "accuracy": ("accuracy", 1),
     }
     panels = {name: panel for name, panel in panels.items() if name in history[0]}
-    figure, axes = plt.subplots(1, len(panels), figsize=(3.3 * len(panels), 2.8), squeeze=False, layout="constrained")
+    figure, axes = subplots(1, len(panels), figsize=(3.3 * len(panels), 2.8), squeeze=False)
     axes = axes[0]
     for axis, (name, (title, sign)) in zip(axes, panels.items(), strict=True):
         for prefix, label in (("", "training"), ("val_", "validation")):
@@ -47,7 +46,7 @@ def rate_distortion(points, path=None):
     """
     labels = [point["label"] for point in points]
     active, of = ([point[name] for point in points] for name in ("active_units", "latent_dim"))
-    figure, (plane, bars) = plt.subplots(1, 2, figsize=(9.5, 4), width_ratios=(3, 2), layout="constrained")
+    figure, (plane, bars) = subplots(1, 2, figsize=(9.5, 4), width_ratios=(3, 2))
     _draw_plane(plane, np.array([(-point["log_likelihood"], point["kl"]) for point in points]), labels)
     plane.set_title("validation images, with lines of equal ELBO", fontsize=9)
     plane.set_xlabel("distortion: -log p(x|z), nats per image", fontsize=8)
@@ -68,7 +67,7 @@ def importance_curve(rows, path=None):
     Args:
         rows: What `zoo.evaluation.importance.importance_curve` returns.
     """
-    figure, (estimates, sizes) = plt.subplots(1, 2, figsize=(9.5, 3.6), layout="constrained")
+    figure, (estimates, sizes) = subplots(1, 2, figsize=(9.5, 3.6))
     labels = {"posterior": "draws from q(z|x)", "prior": "draws from the prior p(z)"}
     for proposal, label in labels.items():
         of_proposal = [row for row in rows if row["proposal"] == proposal]

@@ -1,12 +1,16 @@
 """What codes decode to: one dimension moved, the way between two codes, a whole plane."""
 
+import io
+from pathlib import Path
+
 import numpy as np
-from matplotlib import pyplot as plt
 from PIL import Image
 from scipy import stats
 
+from zoo.files import write_atomically
 from zoo.plots.codes import drawn, means
-from zoo.plots.sheets import finished, tiled
+from zoo.plots.figures import finished, subplots
+from zoo.plots.sheets import tiled
 
 
 def traversals(model, examples, row=0, num_dims=10, num_steps=11, reach=2.5, path=None):
@@ -31,7 +35,7 @@ def traversals(model, examples, row=0, num_dims=10, num_steps=11, reach=2.5, pat
     if str(path).endswith(".gif"):
         _write_gif(images.reshape(len(dims), num_steps, *images.shape[1:]), path)
         path = None
-    figure, axis = plt.subplots(figsize=(num_steps * 0.55 + 1.2, len(dims) * 0.55 + 0.6), layout="constrained")
+    figure, axis = subplots(figsize=(num_steps * 0.55 + 1.2, len(dims) * 0.55 + 0.6))
     sheet = tiled(images, len(dims), num_steps)
     axis.imshow(sheet, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     height, width = sheet.shape[0] / len(dims), sheet.shape[1] / num_steps
@@ -61,7 +65,7 @@ def interpolations(model, examples, num_rows=6, num_steps=10, path=None):
     decoded = _decoded(model, between).reshape(len(codes) // 2, num_steps, *images.shape[1:])
     originals = images / np.float32(255) if images.dtype == np.uint8 else images
     rows = np.concatenate([originals[::2, None], decoded, originals[1::2, None]], axis=1)
-    figure, axis = plt.subplots(figsize=(rows.shape[1] * 0.55, len(rows) * 0.55 + 0.35), layout="constrained")
+    figure, axis = subplots(figsize=(rows.shape[1] * 0.55, len(rows) * 0.55 + 0.35))
     axis.imshow(tiled(rows.reshape(-1, *images.shape[1:]), *rows.shape[:2]), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     axis.set_axis_off()
     axis.set_title("From image to image (at the ends) on a great circle of the latent space", fontsize=9)
@@ -90,7 +94,7 @@ def manifold(model, num_steps=20, path=None):
     edges = stats.norm.ppf((np.arange(num_steps) + 0.5) / num_steps)
     codes = np.stack(np.meshgrid(edges, edges[::-1]), axis=-1).reshape(-1, 2)  # z2 grows upwards
     sheet = tiled(_decoded(model, codes), num_steps, num_steps)
-    figure, axis = plt.subplots(figsize=(6.2, 6.4), layout="constrained")
+    figure, axis = subplots(figsize=(6.2, 6.4))
     axis.imshow(sheet, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     shown = np.linspace(0, num_steps - 1, 5).round().astype(int)
     places = (shown + 0.5) * sheet.shape[0] / num_steps
@@ -123,4 +127,6 @@ def _write_gif(rows, path, zoom=2, milliseconds=80):
     columns = min(5, len(rows))
     frames = [(255 * tiled(rows[:, step], -(-len(rows) // columns), columns)).astype(np.uint8) for step in order]
     frames = [Image.fromarray(np.kron(frame, np.ones((zoom, zoom, *[1] * (frame.ndim - 2)), np.uint8))) for frame in frames]
-    frames[0].save(path, save_all=True, append_images=frames[1:], duration=milliseconds, loop=0)
+    buffer = io.BytesIO()
+    frames[0].save(buffer, format="gif", save_all=True, append_images=frames[1:], duration=milliseconds, loop=0)
+    write_atomically(Path(path), buffer.getvalue())

@@ -1,9 +1,9 @@
 """Sheets of images: samples, reconstructions, and what a condition does to them."""
 
 import numpy as np
-from matplotlib import pyplot as plt
 
 from zoo.images import to_unit_interval
+from zoo.plots.figures import finished, subplots
 from zoo.random import RowNoise, Stream
 
 
@@ -87,7 +87,7 @@ def decoded_draws(models, num_columns=12, num_rows=2, seed=0, path=None):
     for model in models.values():
         z = RowNoise.of_seed(seed, num_rows * num_columns).normal(Stream.LATENT, next(iter(model.latent_shapes.values())))
         sheets.append(np.asarray(model.decode(z).mean()))
-    figure, axes = plt.subplots(len(models), 1, figsize=(num_columns * 0.55, len(models) * (num_rows * 0.55 + 0.35)), layout="constrained")
+    figure, axes = subplots(len(models), 1, figsize=(num_columns * 0.55, len(models) * (num_rows * 0.55 + 0.35)))
     for axis, name, images in zip(np.atleast_1d(axes), models, sheets, strict=True):
         axis.imshow(tiled(images, num_rows, num_columns), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         axis.set_axis_off()
@@ -126,14 +126,7 @@ def tiled(images, num_rows, num_columns):
 def sheet_of(images, num_rows, num_columns):
     """[rows * columns, H, W, C] -> one figure without gaps between axes to compute."""
     scale = 0.55
-    figure, axis = plt.subplots(figsize=(num_columns * scale, num_rows * scale + 0.35), layout="constrained")
+    figure, axis = subplots(figsize=(num_columns * scale, num_rows * scale + 0.35))
     axis.imshow(tiled(images, num_rows, num_columns), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     axis.set_axis_off()
-    return figure
-
-
-def finished(figure, path):
-    if path is not None:
-        figure.savefig(path, dpi=120)
-        plt.close(figure)
     return figure

@@ -3,17 +3,16 @@
 import base64
 import html
 import importlib.resources
-import io
 import json
 from pathlib import Path
 from string import Template
 
 import numpy as np
-from matplotlib import pyplot as plt
 
-from zoo import cards, data, plots, pretrained
+from zoo import cards, data, hub, plots, pretrained, registry
 from zoo.evaluation.latents import LatentReader, is_readable, most_information
-from zoo.files import write_atomically
+from zoo.files import check_file_target, write_atomically
+from zoo.plots.figures import png
 from zoo.report import explorer
 from zoo.training import Run
 
@@ -36,7 +35,12 @@ def report(*targets, path, data_dir=None):
     """
     if len(targets) not in (1, 2):
         raise ValueError(f"A report is about one model, or two side by side. Received: {len(targets)}.")
-    sections = [_section(target, data_dir, named=len(targets) > 1) for target in targets]
+    path = Path(path)
+    check_file_target("`path`", path, makes_parent=True)
+    for target in targets:
+        _assert_there(target)
+    models = [pretrained.open_model(target) for target in targets]
+    sections = [_section(target, *opened, data_dir, named=len(targets) > 1) for target, opened in zip(targets, models, strict=True)]
     page = Template(_file("page.html")).substitute(
         title=" and ".join(name for name, _ in sections),
         subtitle="Variational autoencoders of the zoo. Nats per image; the decoders on this page run in it.",
@@ -44,7 +48,6 @@ def report(*targets, path, data_dir=None):
         models="\n".join(text for _, text in sections),
         script=_file("explorer.js"),
     )
-    path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, page.encode())
     return path
@@ -54,9 +57,15 @@ def _file(name):
     return (importlib.resources.files(__name__) / name).read_text(encoding="utf-8")
 
 
-def _section(target, data_dir, named):
+def _assert_there(target):
+    """Raises for a name under which nothing lies, before another one's model is read for seconds."""
+    if not Path(target).is_dir() and "/" not in str(target):
+        registry.find(target)
+        hub.version_to_load(target)
+
+
+def _section(target, model, recipe_name, recipe, data_dir, named):
     """(name, HTML) of one model."""
-    model, recipe_name, recipe = pretrained.open_model(target)
     run = Run.open(target) if Path(target).is_dir() else None
     record = cards.find_card(recipe_name) if run is None else run.record
     examples, absent = _examples(recipe, data_dir)
@@ -165,10 +174,7 @@ def _curves(run, recipe_name):
 
 
 def _figure(figure, caption):
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
-    plt.close(figure)
-    return _image(buffer.getvalue(), caption)
+    return _image(png(figure, dpi=110), caption)
 
 
 def _image(content, caption):

@@ -22,7 +22,7 @@ import numpy as np
 import tensorflow as tf
 
 from zoo.cards import file_hashes, versions
-from zoo.files import whole_directory
+from zoo.files import check_directory_target, rename_into_place, scratch_directory
 from zoo.serving import graph, warmup
 from zoo.serving.compact import compact
 from zoo.serving.own_layers import unknown_parts
@@ -56,24 +56,40 @@ def export(model, directory, *, version=None, card=None, packed=False):
         RuntimeError: If the written model does not answer as the Python model does.
     """
     directory = Path(directory)
-    version = _next_version(directory) if version is None else version
-    if not isinstance(version, int) or version < 1:
+    if version is not None and (not isinstance(version, int) or version < 1):
         raise ValueError(f"`version` must be a positive integer. Received: version={version!r}.")
-    target = directory / str(version)
-    if target.exists():
-        raise ValueError(f"Version {version} exists: {target}. Leave `version` out to write the next one.")
+    if version is not None and (directory / str(version)).exists():
+        raise ValueError(_exists(directory / str(version)))
+    check_directory_target("`directory`", directory)
     answered = signatures(model)
     functions = {name: signature.traced() for name, signature in answered.items()}
     requests = {name: made_up_rows(signature.inputs, 1) for name, signature in answered.items()}
-    with whole_directory(target) as beside:
+    with scratch_directory(directory, str(version or _next_version(directory))) as beside:
         _write(model, functions, beside, packed)
         _check({name: (functions[name], made_up_rows(signature.inputs, CHECK_ROWS)) for name, signature in answered.items()}, beside)
         warmup.write(beside, directory.resolve().name, {**requests, "serving_default": requests[DEFAULT_SIGNATURE]})
         _write_configuration(model, beside)
-        files = {f"{version}/{name.partition('/')[2]}": digest for name, digest in file_hashes(beside).items()}
-        card = {"versions": _versions(), **(card or {}), "version": version, "files": files}
-        (beside / CARD).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
-    return target
+        return _publish(beside, directory, version, {"versions": _versions(), **(card or {})})
+
+
+def _publish(beside, directory, version, card):
+    """Gives a version's files their card and their place; where other processes export here too, the first number that is free."""
+    hashes = {name.partition("/")[2]: digest for name, digest in file_hashes(beside).items()}
+    while True:
+        number = version or _next_version(directory)
+        files = {f"{number}/{name}": digest for name, digest in hashes.items()}
+        (beside / CARD).write_text(json.dumps({**card, "version": number, "files": files}, indent=2) + "\n", encoding="utf-8")
+        try:
+            rename_into_place(beside, directory / str(number))
+        except FileExistsError:
+            if version is not None:
+                raise ValueError(_exists(directory / str(version))) from None
+        else:
+            return directory / str(number)
+
+
+def _exists(target):
+    return f"Version {target.name} exists: {target}. Leave `version` out to write the next one."
 
 
 def read_model(version_directory):

@@ -1,0 +1,73 @@
+"""What the machine gives this process: cores, memory, and a parent. Standard library alone."""
+
+import ctypes
+import multiprocessing
+import os
+import threading
+from multiprocessing import connection
+from pathlib import Path
+
+CGROUPS = Path("/sys/fs/cgroup")
+OWN_CGROUPS = Path("/proc/self/cgroup")
+
+
+def cores() -> int:
+    """Number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def memory() -> int:
+    """Bytes of memory that this process may use: the machine's, or what its container or control group is given of them."""
+    return min([_host_memory(), *_limits()])
+
+
+def _host_memory():
+    if hasattr(os, "sysconf"):
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return _windows_memory()
+
+
+def _windows_memory():
+    class Status(ctypes.Structure):  # MEMORYSTATUSEX
+        _fields_ = [("length", ctypes.c_uint32), ("load", ctypes.c_uint32)] + [(f"bytes{i}", ctypes.c_uint64) for i in range(7)]
+
+    status = Status(length=ctypes.sizeof(Status))
+    ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status))
+    return status.bytes0  # ullTotalPhys
+
+
+def _limits():
+    """Limits of the control groups that this process is in, and of those around them; a container sees its own as the root."""
+    try:
+        lines = OWN_CGROUPS.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, group = line.split(":", 2)
+        if controllers not in ("", "memory"):  # "" is version 2, which has one tree for all
+            continue
+        root, name = (CGROUPS, "memory.max") if not controllers else (CGROUPS / "memory", "memory.limit_in_bytes")
+        inner = root / group.lstrip("/")
+        for directory in (inner, *inner.parents):
+            yield from _limit(directory / name)
+            if directory == root:
+                break
+
+
+def _limit(path):
+    try:
+        text = path.read_text(encoding="utf-8").strip()
+    except OSError:
+        return
+    if text.isdecimal():  # "max" is none
+        yield int(text)
+
+
+def end_with_parent() -> None:
+    """Makes this process, which `multiprocessing` started, end when the one that started it does, killed or not."""
+
+    def watch():
+        connection.wait([multiprocessing.parent_process().sentinel])
+        os._exit(1)  # nobody else would wait for it, or stop it
+
+    threading.Thread(target=watch, daemon=True).start()
