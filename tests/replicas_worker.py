@@ -33,6 +33,10 @@ def cases():
         "tf-loop": (zoo.VAE, {}, sgd, 16, {"jit_compile": False}),
         "capacity": (zoo.CapacityVAE, {"capacity": zoo.schedules.Linear(0.0, 2.0, 10), "gamma": 3.0}, sgd, 15, {}),
         "free-bits": (zoo.VAE, free_bits, sgd, 16, {}),
+        "dropout by row": (zoo.VAE, {"inner": lambda: zoo.layers.Dropout(0.4)}, sgd, 15, {}),
+        "synchronized": (zoo.VAE, {"inner": lambda: keras.layers.BatchNormalization(synchronized=True)}, sgd, 20, {}),
+        "dropout": (zoo.VAE, {"inner": lambda: keras.layers.Dropout(0.4)}, sgd, 16, {}),
+        "batch normalization": (zoo.VAE, {"inner": lambda: keras.layers.BatchNormalization(momentum=0.5)}, sgd, 16, {"jit_compile": True}),
     }
 
 
@@ -46,10 +50,19 @@ def train(case, strategy):
     keras.utils.set_random_seed(0)
     with strategy.scope() if strategy else contextlib.nullcontext():
         posterior, likelihood = zoo.layers.DiagonalNormal(3), zoo.layers.Bernoulli(SHAPE)
-        networks = zoo.networks.MLP((16,), posterior.num_params), zoo.networks.MLP((16,), likelihood.num_params)
-        model = model_class(*networks, posterior, likelihood, **arguments)
+        decoder = zoo.networks.MLP((16,), likelihood.num_params)
+        inner = arguments.pop("inner", None)
+        if inner is None:
+            encoder = zoo.networks.MLP((16,), posterior.num_params)
+        else:
+            hidden = keras.layers.Dense(16, "relu")
+            encoder = keras.Sequential([keras.layers.Flatten(), hidden, inner(), keras.layers.Dense(posterior.num_params)])
+        model = model_class(encoder, decoder, posterior, likelihood, **arguments)
         model.compile(optimizer(), **compile_arguments)
     history = model.fit(images, batch_size=batch_size, epochs=7, validation_data=images[:11], verbose=0).history  # 21 steps
+    for variable in model.variables:
+        copies = [copy.numpy() for copy in getattr(variable.value, "values", [variable.value])]
+        assert all(np.array_equal(copy, copies[0]) for copy in copies), f"the replicas differ in {variable.path}"
     return [tf.convert_to_tensor(weight).numpy() for weight in model.weights], history
 
 

@@ -16,8 +16,10 @@ import tensorflow as tf
 from zoo import replicas, shards
 
 WORKER = Path(__file__).with_name("replicas_worker.py")
-QUICK = ("uneven", "capacity")
-REST = ("sgd", "adam", "clipped", "tf-loop", "free-bits")
+QUICK = ("uneven", "capacity", "dropout by row")
+REST = ("sgd", "adam", "clipped", "tf-loop", "free-bits", "synchronized")
+# What two devices do in their own way: `replicas_worker` sees to it that they agree with each other.
+OWN_WAY = ("dropout", "batch normalization")
 
 
 def start(*arguments, environment=None):
@@ -77,6 +79,12 @@ def test_two_devices_train_as_one_does(cases, trained):
         assert_same_training(trained("mirrored", cases), trained("one", cases), case)
 
 
+def test_devices_agree_on_the_state_of_keras_layers(trained):
+    with np.load(trained("mirrored", OWN_WAY)) as archive:
+        histories = json.loads(str(archive["histories"]))
+    assert all(np.isfinite(histories[case]["loss"]).all() for case in OWN_WAY)
+
+
 @pytest.mark.parametrize(
     ("num_workers", "cases"),
     [(2, QUICK[:1]), pytest.param(2, REST, marks=pytest.mark.slow), pytest.param(4, QUICK, marks=pytest.mark.slow)],
@@ -117,11 +125,15 @@ def test_a_killed_worker_stops_the_others_with_a_clear_line_and_all_resume(tmp_p
 @pytest.mark.parametrize(("size", "num_replicas"), [(6, 3), (7, 3), (2, 3), (1, 4)])
 def test_shards_of_a_batch_add_up_to_it(size, num_replicas):
     values = np.random.default_rng(0).normal(size=[size, 2]).astype(np.float32)
-    parts = [shards.take({"v": tf.constant(values)}, size, tf.constant(replica), num_replicas) for replica in range(num_replicas)]
+    parts = [shards.take({"v": tf.constant(values)}, size, None, tf.constant(replica), num_replicas) for replica in range(num_replicas)]
     np.testing.assert_allclose(sum(shard.mean(batch["v"]) for batch, shard in parts), values.mean(axis=0), rtol=1e-6)
     counted = [(value, weight) for batch, shard in parts for value, weight in zip(*_pair(shard.weigh(batch["v"][:, 0])), strict=True)]
     assert sum(weight for _, weight in counted) == size
     assert sum(value * weight for value, weight in counted) == pytest.approx(values[:, 0].sum(), rel=1e-5)
+    # Rows that fill a shape count in no shard.
+    filled = {"v": tf.constant(np.concatenate([values, np.full([3, 2], 7.0, np.float32)]))}
+    parts = [shards.take(filled, size + 3, tf.constant(size), tf.constant(replica), num_replicas) for replica in range(num_replicas)]
+    np.testing.assert_allclose(sum(shard.mean(batch["v"]) for batch, shard in parts), values.mean(axis=0), rtol=1e-6)
 
 
 def _pair(term):

@@ -49,6 +49,15 @@ class Block(NamedTuple):
         """What a compiled program is made for."""
         return len(next(iter(self.table.values()))), len(self.order), len(self.starts), self.batch_size
 
+    def batch(self, i) -> dict:
+        """The rows of batch number `i`: dict of tensors [B, ...]."""
+        places = tf.range(self.batch_size)
+        if self.size is not None:
+            places = tf.minimum(places, self.size - 1)  # the last row again, to fill the shape
+        # Not tf.slice, whose begin XLA wants to know: it would compile a program for each block.
+        rows = tf.gather(self.order, self.starts[i] + places)
+        return {name: tf.gather(values, rows) for name, values in self.table.items()}
+
     def of_tensors(self):
         """The same block with tensors where arrays and numbers of steps would make a compiled program for each value."""
         names = ("starts", "first_row", "num_steps", *(() if self.size is None else ("size",)))

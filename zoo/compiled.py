@@ -365,13 +365,7 @@ class CompiledModel(keras.Model):
         """Block -> metrics so far, through `step` for each of its batches."""
 
         def one_batch(block, i):
-            # Not tf.slice, whose begin XLA wants to know: it would compile a program for each block.
-            places = tf.range(block.batch_size)
-            if block.size is not None:
-                places = tf.minimum(places, block.size - 1)  # the last row again, to fill the shape
-            rows = tf.gather(block.order, block.starts[i] + places)
-            batch = {name: tf.gather(values, rows) for name, values in block.table.items()}
-            step(batch, block.batch_size, block.size, block.first_row[i])
+            step(block.batch(i), block.batch_size, block.size, block.first_row[i])
 
         def run(block):
             def body(i):
