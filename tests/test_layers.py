@@ -138,6 +138,32 @@ def test_wrong_arguments_are_told():
         layers.DiagonalNormal(0)
 
 
+def test_parameters_of_a_mean_image_give_that_mean():
+    mean = np.float32([0.002, 0.1, 0.5, 0.500001, 0.77, 0.998]).reshape(2, 3, 1)
+    for cls in (layers.Bernoulli, layers.ContinuousBernoulli, layers.Normal):
+        layer = cls(mean.shape)
+        params = layer.params_of_mean(mean)
+        assert params.shape == (layer.num_params,) and params.dtype == tf.float32
+        np.testing.assert_allclose(layer(params[None]).mean()[0], mean, rtol=2e-5)
+    for scale in ("shared", "per_pixel"):
+        layer = layers.DiscretizedLogistic(mean.shape, scale)
+        np.testing.assert_array_equal(layer(layer.params_of_mean(mean)[None]).distribution.loc[0], mean)
+
+
+def test_parameters_of_black_and_white_pixels_are_finite():
+    for cls in (layers.Bernoulli, layers.ContinuousBernoulli):
+        params = cls(2).params_of_mean(np.float64([0, 1]))
+        np.testing.assert_allclose(cls(2)(params[None]).mean()[0], [1e-3, 1 - 1e-3], rtol=1e-4)
+
+
+def test_a_likelihood_without_parameters_of_a_mean_says_what_to_define():
+    class Mine(layers.likelihoods.Likelihood):
+        pass
+
+    with pytest.raises(TypeError, match="Mine must say which parameters belong to a mean image.*Define `params_of_mean"):
+        Mine(2).params_of_mean(np.zeros(2))
+
+
 def functional_vae(latent_dim=2, image_shape=(4, 4, 1)):
     inputs = keras.Input(image_shape)
     h = keras.layers.Dense(16, "relu")(keras.layers.Flatten()(inputs))
