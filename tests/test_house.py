@@ -29,7 +29,7 @@ ALLOWED = {
     "recipe": set(),
     "registry": set(),
     "cards": set(),
-    "layers": set(),
+    "layers": {"schedules"},
     "networks": {"layers"},
     "shards": set(),
     "replicas": {"shards"},

@@ -198,16 +198,6 @@ def test_functional_vae_trains_saves_and_adds_the_kl_once(jit_compile, images, t
     np.testing.assert_array_equal(loaded(x).log_prob(x), likelihood.log_prob(x))
 
 
-def test_sample_draws_anew_at_every_training_step_and_keeps_its_step_in_the_weights(tmp_path):
-    layer = layers.Sample(layers.DiagonalNormal(2), layers.StandardNormal(2))
-    params = tf.zeros([3, 4])
-    first, second = layer(params, training=True), layer(params, training=True)
-    assert not np.any(first.numpy() == second.numpy())
-    assert int(layer.step) == 2
-    np.testing.assert_array_equal(layer(params), layer(params))  # evaluation repeats itself
-    assert any(weight is layer.step for weight in layer.weights)
-
-
 def test_regression_with_uncertainty_finds_both_mean_and_spread():
     generator = np.random.default_rng(0)
     x = generator.uniform(-1, 1, (512, 1)).astype(np.float32)
