@@ -138,6 +138,32 @@ def test_wrong_arguments_are_told():
         layers.DiagonalNormal(0)
 
 
+def test_parameters_of_a_mean_image_give_that_mean():
+    mean = np.float32([0.002, 0.1, 0.5, 0.500001, 0.77, 0.998]).reshape(2, 3, 1)
+    for cls in (layers.Bernoulli, layers.ContinuousBernoulli, layers.Normal):
+        layer = cls(mean.shape)
+        params = layer.params_of_mean(mean)
+        assert params.shape == (layer.num_params,) and params.dtype == tf.float32
+        np.testing.assert_allclose(layer(params[None]).mean()[0], mean, rtol=2e-5)
+    for scale in ("shared", "per_pixel"):
+        layer = layers.DiscretizedLogistic(mean.shape, scale)
+        np.testing.assert_array_equal(layer(layer.params_of_mean(mean)[None]).distribution.loc[0], mean)
+
+
+def test_parameters_of_black_and_white_pixels_are_finite():
+    for cls in (layers.Bernoulli, layers.ContinuousBernoulli):
+        params = cls(2).params_of_mean(np.float64([0, 1]))
+        np.testing.assert_allclose(cls(2)(params[None]).mean()[0], [1e-3, 1 - 1e-3], rtol=1e-4)
+
+
+def test_a_likelihood_without_parameters_of_a_mean_says_what_to_define():
+    class Mine(layers.likelihoods.Likelihood):
+        pass
+
+    with pytest.raises(TypeError, match="Mine must say which parameters belong to a mean image.*Define `params_of_mean"):
+        Mine(2).params_of_mean(np.zeros(2))
+
+
 def functional_vae(latent_dim=2, image_shape=(4, 4, 1)):
     inputs = keras.Input(image_shape)
     h = keras.layers.Dense(16, "relu")(keras.layers.Flatten()(inputs))
@@ -170,16 +196,6 @@ def test_functional_vae_trains_saves_and_adds_the_kl_once(jit_compile, images, t
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(loaded(x).log_prob(x), likelihood.log_prob(x))
-
-
-def test_sample_draws_anew_at_every_training_step_and_keeps_its_step_in_the_weights(tmp_path):
-    layer = layers.Sample(layers.DiagonalNormal(2), layers.StandardNormal(2))
-    params = tf.zeros([3, 4])
-    first, second = layer(params, training=True), layer(params, training=True)
-    assert not np.any(first.numpy() == second.numpy())
-    assert int(layer.step) == 2
-    np.testing.assert_array_equal(layer(params), layer(params))  # evaluation repeats itself
-    assert any(weight is layer.step for weight in layer.weights)
 
 
 def test_regression_with_uncertainty_finds_both_mean_and_spread():

@@ -4,7 +4,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 from scipy import stats
 
-from zoo.random import RowNoise, Stream, draw, threefry
+from zoo.random import RowNoise, Stream, draw, draw_elementwise, threefry
 
 tfd = tfp.distributions
 ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
@@ -168,3 +168,86 @@ def test_gradients_flow_through_location_and_scale():
 def test_unknown_families_are_named():
     with pytest.raises(TypeError, match="No rule to draw from Dirichlet by row"):
         draw(tfd.Dirichlet([1.0, 1.0]), RowNoise.of_seed(0, 1))
+
+
+# Every family of TFP that the inverse transform accepts, and those with a rule of their own.
+FAMILIES = {
+    "Beta": (2.0, 3.0),
+    "Cauchy": (0.0, 1.0),
+    "Chi": (3.0,),
+    "Chi2": (3.0,),
+    "ContinuousBernoulli": (0.3,),
+    "ExpGamma": (2.0, 1.0),
+    "ExpInverseGamma": (2.0, 1.0),
+    "Exponential": (1.0,),
+    "Gamma": (2.0, 1.0),
+    "GeneralizedExtremeValue": (0.0, 1.0, 0.1),
+    "GeneralizedNormal": (0.0, 1.0, 1.5),
+    "GeneralizedPareto": (0.0, 1.0, 0.1),
+    "Gumbel": (0.0, 1.0),
+    "HalfCauchy": (0.0, 1.0),
+    "HalfNormal": (1.0,),
+    "InverseGamma": (2.0, 1.0),
+    "JohnsonSU": (0.0, 1.0, 0.0, 1.0),
+    "Kumaraswamy": (2.0, 3.0),
+    "LambertWNormal": (0.0, 1.0, 0.1),
+    "Laplace": (0.0, 1.0),
+    "LogLogistic": (0.0, 1.0),
+    "LogNormal": (0.0, 1.0),
+    "Logistic": (0.0, 1.0),
+    "LogitNormal": (0.0, 1.0),
+    "Moyal": (0.0, 1.0),
+    "NoncentralChi2": (3.0, 1.0),
+    "PERT": (0.0, 0.3, 1.0),
+    "SigmoidBeta": (2.0, 3.0),
+    "SinhArcsinh": (0.0, 1.0),
+    "StudentT": (4.0, 0.0, 1.0),
+    "TruncatedCauchy": (0.0, 1.0, -2.0, 2.0),
+    "TruncatedNormal": (0.0, 1.0, -2.0, 2.0),
+    "TwoPieceNormal": (0.0, 1.0, 1.2),
+    "TwoPieceStudentT": (4.0, 0.0, 1.0, 1.2),
+    "Uniform": (0.0, 1.0),
+    "Weibull": (1.5, 1.0),
+}
+
+
+class Uniforms:
+    """Noise of one row whose uniforms are given."""
+
+    def __init__(self, *uniforms):
+        self.uniforms = tf.constant([uniforms])
+
+    def uniform(self, *arguments):
+        return self.uniforms
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_draws_at_both_ends_of_the_unit_interval_are_finite_and_in_order(family):
+    """0 stands for its cell [0, 2^-24) of the grid that uniforms lie on; 1 - 2^-24 is the largest of them."""
+    distribution = getattr(tfd, family)(*FAMILIES[family])
+    noise = Uniforms(0.0, 2.0**-24, 0.5, 1 - 2.0**-24)
+    x = draw_elementwise(distribution, [4], noise, Stream.LATENT, None, 0).numpy()[0]
+    assert np.all(np.isfinite(x))
+    assert np.all(np.diff(x) >= 0) and x[0] < x[-1]
+
+
+def test_draws_off_zero_are_the_quantiles():
+    u = np.float32([2.0**-24, 0.25, 0.5, 1 - 2.0**-24])
+    for distribution in (tfd.Laplace(0.3, 2.0), tfd.Logistic(0.3, 2.0), tfd.StudentT(4.0, 0.3, 2.0)):
+        received = draw_elementwise(distribution, [4], Uniforms(*u), Stream.LATENT, None, 0)[0]
+        np.testing.assert_array_equal(received, distribution.quantile(u))
+    received = draw_elementwise(tfd.HalfNormal(2.0), [4], Uniforms(*u), Stream.LATENT, None, 0)[0]
+    np.testing.assert_allclose(received, stats.halfnorm(scale=2.0).ppf(u.astype(np.float64)), rtol=5e-6, atol=5e-8)
+
+
+@pytest.mark.parametrize("distribution", [tfd.Poisson([[2.0]]), tfd.Triangular([[0.0]], 1.0, 0.5), tfd.Categorical(logits=[[[0.1, 0.2]]])])
+def test_elements_without_a_quantile_function_are_named_with_the_cure(distribution):
+    family = type(distribution).__name__
+    with pytest.raises(TypeError, match=rf"No rule to draw from {family} by row.*`zoo.random.draw_elementwise.register\({family}\)`"):
+        draw(tfd.Independent(distribution, 1), RowNoise.of_seed(0, 1))
+
+
+def test_tracebacks_name_the_rule_that_drew():
+    for rules in (draw.registry, draw_elementwise.registry):
+        ours = [rule for rule in rules.values() if rule.__module__.startswith("zoo.")]
+        assert all(rule.__name__.startswith("draw") for rule in ours)

@@ -5,6 +5,8 @@ Nothing heavy is imported until it is used: `zoo list` and recipe files cost no 
 
 import importlib
 
+from zoo import saved_classes
+
 __version__ = "0.1.0"
 
 # Where each public name is defined.
@@ -50,6 +52,8 @@ _MODULES = (
 )
 
 __all__ = ["__version__", *_NAMES, *_MODULES]
+
+saved_classes.make_known()  # `keras.models.load_model` then needs `import zoo` alone
 
 
 def __getattr__(name):

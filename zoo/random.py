@@ -224,7 +224,8 @@ def draw(distribution, noise, stream=Stream.LATENT, num_samples=None, first_samp
         Tensor [S, B, *event_shape], or [B, *event_shape].
 
     Raises:
-        TypeError: Where no rule is known for the family. `draw.register` adds one.
+        TypeError: Where no rule is known for the family. `draw.register` adds one, and `draw_elementwise.register` one for the elements of
+            a `tfd.Independent`.
     """
     raise TypeError(
         f"No rule to draw from {type(distribution).__name__} by row. "
@@ -234,22 +235,25 @@ def draw(distribution, noise, stream=Stream.LATENT, num_samples=None, first_samp
 
 @draw.register(tfd.MultivariateNormalDiag)
 @draw.register(tfd.MultivariateNormalTriL)
-def _(distribution, noise, stream=Stream.LATENT, num_samples=None, first_sample=0):
+def draw_multivariate_normal(distribution, noise, stream=Stream.LATENT, num_samples=None, first_sample=0):
     eps = noise.normal(stream, distribution.event_shape, num_samples, first_sample)
     return distribution.loc + distribution.scale.matvec(eps)  # z = loc + scale eps
 
 
 @draw.register(tfd.OneHotCategorical)
-def _(distribution, noise, stream=Stream.LATENT, num_samples=None, first_sample=0):
+def draw_one_hot(distribution, noise, stream=Stream.LATENT, num_samples=None, first_sample=0):
     logits = distribution.logits_parameter()
     return tf.one_hot(_draw_class(logits, noise, stream, num_samples, first_sample), logits.shape[-1])
 
 
 @draw.register(tfd.MixtureSameFamily)
-def _(distribution, noise, stream=Stream.LATENT, num_samples=None, first_sample=0):
+def draw_mixture(distribution, noise, stream=Stream.LATENT, num_samples=None, first_sample=0):
     components = distribution.components_distribution
     if not isinstance(components, tfd.MultivariateNormalDiag) or len(components.batch_shape) != 1:
-        raise TypeError(f"No rule to draw from a mixture of {type(components).__name__} of batch shape {components.batch_shape} by row.")
+        raise TypeError(
+            f"No rule to draw from a mixture of {type(components).__name__} of batch shape {components.batch_shape} by row: "
+            "components must be a MultivariateNormalDiag of batch shape [K]."
+        )
     logits = distribution.mixture_distribution.logits_parameter()  # [K]
     chosen = _draw_class(logits, noise, Stream.COMPONENT, num_samples, first_sample)
     loc, scale = (tf.gather(parameter, chosen) for parameter in (components.loc, components.stddev()))
@@ -269,23 +273,54 @@ def gumbel(noise, stream, shape, num_samples=None, first_sample=0):
 
 
 @draw.register(tfd.Independent)
-def _(distribution, noise, stream=Stream.LATENT, num_samples=None, first_sample=0):
-    return _draw_elementwise(distribution.distribution, distribution.event_shape, noise, stream, num_samples, first_sample)
+def draw_independent(distribution, noise, stream=Stream.LATENT, num_samples=None, first_sample=0):
+    return draw_elementwise(distribution.distribution, distribution.event_shape, noise, stream, num_samples, first_sample)
+
+
+# What a uniform of 0, which stands for its cell [0, 2^-24), is taken for: quantiles of 0 are infinite or NaN. Inside the cell, and not its
+# middle: 1 - 2^-25 is 1 in float32, and quantiles of that are no better.
+_IN_FIRST_CELL = 1.5 * 2.0**-25
 
 
 @functools.singledispatch
-def _draw_elementwise(distribution, event_shape, noise, stream, num_samples, first_sample):
-    """Inverse transform: x = F^-1(u)."""
+def draw_elementwise(distribution, event_shape, noise, stream, num_samples, first_sample):
+    """Samples of independent elements, by the inverse transform x = F^-1(u) unless the family has a rule of its own.
+
+    Args:
+        distribution: Scalar `tfd.Distribution` of batch shape [B, *event_shape] or [*event_shape].
+        event_shape: Shape of one row.
+        noise, stream, num_samples, first_sample: As in `draw`.
+
+    Returns:
+        Tensor [S, B, *event_shape], or [B, *event_shape].
+
+    Raises:
+        TypeError: Where the family has no quantile function.
+    """
     u = noise.uniform(stream, event_shape, num_samples, first_sample)
-    return distribution.quantile(u)
+    try:
+        return distribution.quantile(tf.where(u > 0, u, _IN_FIRST_CELL))
+    except NotImplementedError:  # how TFP says that it knows none
+        family = type(distribution).__name__
+        raise TypeError(
+            f"No rule to draw from {family} by row, and it has no quantile function. "
+            f"Register one with `zoo.random.draw_elementwise.register({family})`."
+        ) from None
 
 
-@_draw_elementwise.register
-def _(distribution: tfd.Normal, event_shape, noise, stream, num_samples, first_sample):
+@draw_elementwise.register
+def draw_elementwise_normal(distribution: tfd.Normal, event_shape, noise, stream, num_samples, first_sample):
     return distribution.loc + distribution.scale * noise.normal(stream, event_shape, num_samples, first_sample)
 
 
-@_draw_elementwise.register
-def _(distribution: tfd.Bernoulli, event_shape, noise, stream, num_samples, first_sample):
+@draw_elementwise.register
+def draw_elementwise_half_normal(distribution: tfd.HalfNormal, event_shape, noise, stream, num_samples, first_sample):
+    # By the upper tail: TFP's quantile takes the inverse error function of u, which is infinite at 1 - 2^-24 and 0 at 2^-24.
+    u = noise.uniform(stream, event_shape, num_samples, first_sample)
+    return -distribution.scale * tf.math.ndtri(0.5 - 0.5 * u)
+
+
+@draw_elementwise.register
+def draw_elementwise_bernoulli(distribution: tfd.Bernoulli, event_shape, noise, stream, num_samples, first_sample):
     u = noise.uniform(stream, event_shape, num_samples, first_sample)
     return tf.cast(u < distribution.probs_parameter(), tf.float32)

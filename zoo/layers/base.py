@@ -4,6 +4,11 @@ import math
 
 import keras
 import tensorflow as tf
+import tensorflow_probability as tfp
+
+from zoo.layers.as_tensor import MeanAsTensor, as_tensor
+
+tfd = tfp.distributions
 
 # Raw scales pass through exp(b tanh(r / b)): the identity on log scales near 0, and never outside [e^-8, e^8].
 LOG_SCALE_BOUND = 8.0
@@ -29,8 +34,12 @@ class DistributionLayer(keras.layers.Layer):
     """Parameters -> `tfd.Distribution`.
 
     Computes in float32 whatever the precision policy: log-densities lose their digits in 16 bits. Parameters arrive flat in the last
-    dimension, any number of batch dimensions before it. The layer may stand last in a Functional or Sequential model that is trained
-    with `zoo.losses.NegativeLogLikelihood`; before another layer use `zoo.layers.Sample`.
+    dimension, any number of batch dimensions before it.
+
+    The layer may stand last in a Functional or Sequential model, or be one of several outputs, and is trained with
+    `zoo.losses.NegativeLogLikelihood` or a function of (y, distribution). Calling the model gives the distribution. Where Keras needs a
+    tensor, in `predict`, in metrics such as "mse" and in a layer that follows, the distribution is its mean. A layer that follows a
+    posterior refuses that mean: `zoo.layers.Sample` draws from it and adds the KL.
 
     Args:
         event_shape: Int or tuple: the shape of one outcome.
@@ -40,9 +49,20 @@ class DistributionLayer(keras.layers.Layer):
 
     Returns:
         `tfd.Distribution` of batch shape [..., B] and event shape `event_shape`.
+
+    Raises:
+        ValueError: If a shape or a number of parameters does not fit, or `activity_regularizer` is given.
     """
 
+    # What the distribution has beside its own: how it becomes a tensor.
+    tensor_kind = MeanAsTensor
+
     def __init__(self, event_shape, **kwargs):
+        if kwargs.get("activity_regularizer") is not None:
+            raise ValueError(
+                "A distribution layer takes no `activity_regularizer`: `zoo.layers.Sample(posterior, prior)` adds KL(posterior || prior). "
+                f"Received: activity_regularizer={kwargs['activity_regularizer']!r}."
+            )
         super().__init__(**{**kwargs, "dtype": "float32"})
         self.event_shape = shape_tuple(event_shape, "event_shape")
 
@@ -56,7 +76,7 @@ class DistributionLayer(keras.layers.Layer):
         """`params_size` of this layer."""
         return self.params_size(self.event_shape)
 
-    def distribution(self, params):
+    def distribution(self, params: tf.Tensor) -> tfd.Distribution:
         """The distribution of float32 parameters [..., B, params_size] that were checked."""
         raise NotImplementedError
 
@@ -67,8 +87,8 @@ class DistributionLayer(keras.layers.Layer):
                 f"dimension. Received: parameters of shape {tuple(params_shape)}."
             )
 
-    def call(self, params):
-        return self.distribution(tf.cast(params, tf.float32))
+    def call(self, params: tf.Tensor) -> tfd.Distribution:
+        return as_tensor(self.distribution(tf.cast(params, tf.float32)), self.tensor_kind)
 
     def compute_output_spec(self, params):
         # What a Functional model sees is the outcome; the distribution itself travels beside Keras's symbols.

@@ -58,7 +58,7 @@ class Latents:
 
 
 @draw.register(Latents)
-def _(distribution, noise, stream=Stream.LATENT, num_samples=None, first_sample=0):
+def draw_latents(distribution, noise, stream=Stream.LATENT, num_samples=None, first_sample=0):
     z = {}
     for number, name in enumerate(distribution.parts):
         z[name] = draw(distribution.given(name, z), noise.of_latent(number), stream, num_samples, first_sample)

@@ -23,6 +23,31 @@ class Likelihood(DistributionLayer):
     pixels = "as_given"
     num_levels = None
 
+    def params_of_mean(self, mean: tf.Tensor) -> tf.Tensor:
+        """Parameters of the distribution that is centred on an image, for a decoder's output bias (`start_at_mean` of models).
+
+        Every likelihood has them. Where the family's mean is its location or a function of one parameter, that is solved for; another
+        parameter, such as a scale that the network gives, is 0 (a scale of 1).
+
+        Args:
+            mean: Float tensor [*event_shape], pixels in [0, 1].
+
+        Returns:
+            Float32 tensor [num_params].
+
+        Raises:
+            TypeError: Where a likelihood of one's own does not define it.
+        """
+        raise TypeError(
+            f"{type(self).__name__} must say which parameters belong to a mean image. Received: no `params_of_mean`. "
+            "Define `params_of_mean(self, mean)`: [*event_shape] -> [num_params]."
+        )
+
+
+def _inside_unit_interval(mean):
+    """Pixels [*event_shape] as float32 [size] in [0.001, 0.999]: parameters of 0 and 1 themselves are infinite."""
+    return tf.clip_by_value(tf.reshape(tf.cast(mean, tf.float32), [-1]), 1e-3, 1 - 1e-3)
+
 
 @keras.saving.register_keras_serializable(package="zoo")
 class Bernoulli(Likelihood):
@@ -34,9 +59,9 @@ class Bernoulli(Likelihood):
     def params_size(event_shape):
         return math.prod((event_shape,) if isinstance(event_shape, int) else event_shape)
 
-    def params_of_mean(self, mean):
-        """Parameters [params_size] of the distribution whose mean is `mean` [*event_shape], kept off 0 and 1 by 1e-3."""
-        mean = tf.clip_by_value(tf.reshape(mean, [-1]), 1e-3, 1 - 1e-3)
+    def params_of_mean(self, mean: tf.Tensor) -> tf.Tensor:
+        """The logits of `mean`, kept off 0 and 1 by 1e-3."""
+        mean = _inside_unit_interval(mean)
         return tf.math.log(mean) - tf.math.log1p(-mean)
 
     def distribution(self, params):
@@ -54,6 +79,17 @@ class ContinuousBernoulli(Likelihood):
     @staticmethod
     def params_size(event_shape):
         return Bernoulli.params_size(event_shape)
+
+    def params_of_mean(self, mean: tf.Tensor) -> tf.Tensor:
+        """The logits whose distribution has `mean`, kept off 0 and 1 by 1e-3. No closed form is known: found by bisection."""
+        mean = _inside_unit_interval(mean)
+        # Near 0 and 1 the mean is 1 / |logit| from the end, so that these two enclose every mean that is left.
+        low, high = tf.fill(mean.shape, -1e3), tf.fill(mean.shape, 1e3)
+        for _ in range(32):  # to 2000 / 2^32 = 5e-7
+            middle = (low + high) / 2.0
+            is_below = ContinuousBernoulliFromLogits(logits=middle).mean() < mean
+            low, high = tf.where(is_below, middle, low), tf.where(is_below, high, middle)
+        return (low + high) / 2.0
 
     def distribution(self, params):
         (logits,) = self.as_event(params)
@@ -83,9 +119,9 @@ class LocationScale(Likelihood):
     def num_params(self):
         return self.params_size(self.event_shape, self.scale)
 
-    def params_of_mean(self, mean):
-        """Parameters [num_params] of the distribution of location `mean` [*event_shape]; the scale is 1 where the network gives it."""
-        loc = tf.reshape(mean, [-1])
+    def params_of_mean(self, mean: tf.Tensor) -> tf.Tensor:
+        """The location is `mean`; the scale is 1 where the network gives it."""
+        loc = tf.reshape(tf.cast(mean, tf.float32), [-1])
         if self.scale != "per_pixel":
             return loc
         return tf.reshape(tf.stack([loc, tf.zeros_like(loc)], axis=-1), [-1])  # a pixel's two parameters lie side by side

@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from zoo.layers.as_tensor import LatentMeanAsTensor
 from zoo.layers.base import LOG_SCALE_BOUND, DistributionLayer, bounded_scale, shape_tuple
 
 tfd = tfp.distributions
@@ -17,6 +18,8 @@ class Posterior(DistributionLayer):
     Args:
         latent_dim: D.
     """
+
+    tensor_kind = LatentMeanAsTensor
 
     def __init__(self, latent_dim, **kwargs):
         super().__init__(event_shape=shape_tuple(latent_dim, "latent_dim"), **kwargs)
