@@ -35,7 +35,7 @@ class Penalized(keras.layers.Layer):
 
     def call(self, x, condition=None):
         h = self.dense(keras.ops.reshape(x, (-1, 16)))
-        self.add_loss(3.0)
+        self.add_loss(keras.ops.convert_to_tensor(3.0))
         return h
 
 

@@ -78,7 +78,7 @@ BAD = {
     ),
     "0 and 1 as int64": ((LEVELS > 127).astype(np.int64), r"Received: int64 pixels in \[0, 1\]. Multiply by 255"),
     "another shape": (LEVELS[:, :3], r"must have the shape \(4, 4, 1\). Received: images of shape \(3, 4, 1\)"),
-    "text": (np.full(LEVELS.shape, "a"), "Received: dtype <U1"),
+    "text": (np.full(LEVELS.shape, "a"), "Received: dtype (<U1|object)"),
     "none": (LEVELS[:0], r"There are no images. Received: an array of shape \(0, 4, 4, 1\)"),
 }
 

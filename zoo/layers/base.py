@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from zoo import validation
 from zoo.layers.as_tensor import MeanAsTensor, as_tensor
 
 tfd = tfp.distributions
@@ -15,11 +16,17 @@ LOG_SCALE_BOUND = 8.0
 
 
 def shape_tuple(shape, argument):
-    """A shape given as an int or a sequence of ints, as a tuple of positive ints."""
-    shape = (shape,) if isinstance(shape, int) else tuple(shape)
-    if not all(isinstance(size, int) and size > 0 for size in shape):
-        raise ValueError(f"`{argument}` must hold positive integers. Received: {argument}={shape}.")
-    return shape
+    """A shape given as an integer or a sequence of integers, as a tuple of positive Python integers.
+
+    Raises:
+        ValueError: If it is none; the message calls it `argument`.
+    """
+    single = validation.as_integer(shape)
+    sizes = (shape,) if single is not None or not hasattr(shape, "__iter__") else tuple(shape)
+    numbers = tuple(validation.as_integer(size) for size in sizes)
+    if not all(number is not None and number > 0 for number in numbers):
+        raise ValueError(f"`{argument}` must hold positive integers. Received: {argument}={sizes}.")
+    return numbers
 
 
 def bounded_scale(raw):

@@ -6,7 +6,8 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from zoo.layers.base import LOG_SCALE_BOUND, DistributionLayer, bounded_scale
+from zoo import validation
+from zoo.layers.base import LOG_SCALE_BOUND, DistributionLayer, bounded_scale, shape_tuple
 from zoo.layers.pixels import BernoulliFromLogits, ContinuousBernoulliFromLogits, DiscretizedLogisticLevel, IndependentPixels
 
 tfd = tfp.distributions
@@ -57,7 +58,7 @@ class Bernoulli(Likelihood):
 
     @staticmethod
     def params_size(event_shape):
-        return math.prod((event_shape,) if isinstance(event_shape, int) else event_shape)
+        return math.prod(shape_tuple(event_shape, "event_shape"))
 
     def params_of_mean(self, mean: tf.Tensor) -> tf.Tensor:
         """The logits of `mean`, kept off 0 and 1 by 1e-3."""
@@ -106,7 +107,7 @@ class LocationScale(Likelihood):
 
     def __init__(self, event_shape, scale, **kwargs):
         super().__init__(event_shape, **kwargs)
-        fixed = isinstance(scale, (int, float)) and not isinstance(scale, bool) and 0 < scale < math.inf
+        fixed = validation.is_number(scale) and 0 < scale < math.inf
         if not (fixed or scale in ("shared", "per_pixel")):
             raise ValueError(f"`scale` must be a positive number, 'shared' or 'per_pixel'. Received: scale={scale!r}.")
         self.scale = scale

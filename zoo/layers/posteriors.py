@@ -44,7 +44,8 @@ class DiagonalNormal(Posterior):
 
     @staticmethod
     def params_size(event_shape):
-        return 2 * event_shape[0] if not isinstance(event_shape, int) else 2 * event_shape
+        (latent_dim,) = shape_tuple(event_shape, "latent_dim")
+        return 2 * latent_dim
 
     def distribution(self, params):
         loc, raw_scale = tf.split(params, 2, axis=-1)
@@ -63,7 +64,7 @@ class FullCovarianceNormal(Posterior):
 
     @staticmethod
     def params_size(event_shape):
-        latent_dim = event_shape if isinstance(event_shape, int) else event_shape[0]
+        (latent_dim,) = shape_tuple(event_shape, "latent_dim")
         return 2 * latent_dim + latent_dim * (latent_dim - 1) // 2
 
     def distribution(self, params):
@@ -86,7 +87,8 @@ class Categorical(Posterior):
 
     @staticmethod
     def params_size(event_shape):
-        return event_shape if isinstance(event_shape, int) else event_shape[0]
+        (num_classes,) = shape_tuple(event_shape, "latent_dim")
+        return num_classes
 
     def distribution(self, params):
         return tfd.OneHotCategorical(logits=params, dtype=tf.float32)
