@@ -6,7 +6,11 @@ A stored model is a directory `<recipe>/` with `card.json`, pictures and the ver
 
 import hashlib
 import json
+import re
+from collections.abc import Mapping
 from pathlib import Path
+
+from zoo.forms import NUMBER, check_form
 
 
 def roots():
@@ -20,38 +24,85 @@ def model_directory(name):
     return next((root / name for root in roots() if (root / name / "card.json").is_file()), None)
 
 
-def read_card(directory):
+# A number says what it is; where it is a mean over runs, also what each run's was.
+NUMBERS = {str: {"value": NUMBER, "unit": str}}
+FILES = {"version": int, "files": {str: str}}
+FORM = {"recipe": str, "version": int, "arguments": {str: object}, "numbers": NUMBERS, "files": {str: str}}
+DATA = {"name": str, "train": str, "validation": str, "test": str, "binarization": str}
+# What a card has once a model was stored; an export tells less.
+OPTIONAL = {
+    "data": DATA,
+    "training": {"epochs": int, "of": int},
+    "evaluation": {"seed": int, "num_samples": int},
+    "versions": {str: str},
+    "headline": str,
+    "evaluation_samples": int,
+    "about": str,
+}
+
+
+def read_card(directory: str | Path) -> dict:
     """The card of a stored model.
 
     Raises:
         ValueError: If it cannot be read, or is another recipe's.
     """
-    return _read(Path(directory) / "card.json", Path(directory).name)
+    return _of_recipe(Path(directory) / "card.json", Path(directory).resolve().name)
 
 
-def _read(path, recipe):
-    try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-        for key in ("recipe", "version", "arguments", "numbers", "files"):
-            card[key]
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"The card {str(path)!r} is damaged ({type(error).__name__}: {error}). Restore it, or push the run again."
-        ) from None
+def read_version_card(version_directory: str | Path) -> dict:
+    """The card that lies in a version's directory, as `read_card` reads the newest one's."""
+    return _of_recipe(_version_card(version_directory), Path(version_directory).resolve().parent.name)
+
+
+def card_of(version_directory: str | Path) -> dict:
+    """The same, wherever the version's directory lies.
+
+    Raises:
+        ValueError: If it cannot be read, or tells no recipe: an export of `zoo.export` that was given no card.
+    """
+    path = _version_card(version_directory)
+    if "recipe" not in _read(path, FILES):
+        raise ValueError(f"The card {str(path)!r} tells neither recipe nor data of the model. Load it in Python: `zoo.load`.")
+    return _read(path, FORM)
+
+
+def _version_card(version_directory):
+    return Path(version_directory) / "assets.extra" / "card.json"
+
+
+def _of_recipe(path, recipe):
+    card = _read(path, FORM)
     if card["recipe"] != recipe:
         raise ValueError(f"The card {str(path)!r} belongs to another recipe. Received: {card['recipe']!r}.")
     return card
 
 
-def read_version_card(version_directory):
-    """The card that lies in a version's directory, as `read_card` reads the newest one's."""
-    return _read(Path(version_directory) / "assets.extra" / "card.json", Path(version_directory).parent.name)
+def _read(path, form):
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+        check_form(card, form)
+        for name, optional in OPTIONAL.items():
+            if name in card:
+                check_form(card[name], optional, name)
+        if not card["files"]:
+            raise ValueError("`files` names none, so that nothing can be checked")
+    except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise ValueError(
+            f"The card {str(path)!r} is damaged ({type(error).__name__}: {error}). Restore it, or push the run again."
+        ) from None
+    return card
 
 
 def versions(directory):
     """The versions in a model's directory, ascending."""
     directory = Path(directory)
     return sorted(int(child.name) for child in directory.iterdir() if child.name.isdigit()) if directory.is_dir() else []
+
+
+def stored() -> list[str]:
+    """Names of all stored models, those of recipes that are not installed here among them."""
+    return sorted({path.parent.name for root in roots() for path in root.glob("*/card.json")})
 
 
 def find_card(name):
@@ -145,6 +196,7 @@ def readme(card, about, pictures):
         "time": f"{training['seconds'] / 60:.1f} minutes on {training['machine']}, as {training['mode']} in {training['precision']}",
         "versions": ", ".join(f"{package} {number}" for package, number in card["versions"].items()),
         "revision": card["git"],
+        **({"sha256 of the recipe": f"`{card['recipe_sha256']}`"} if "recipe_sha256" in card else {}),
         "weights": f"{card['parameters']:,}, rounded to a sixty-fourth of a matrix's standard deviation or finer, and measured so",
         "license": card["license"],
     }
@@ -184,6 +236,41 @@ def readme(card, about, pictures):
     )
 
 
+def about_own(docstring: str, others: Mapping[str, str]) -> str:
+    """What the docstring of somebody's own recipe says of it alone.
+
+    Own recipes begin as copies (`zoo copy`). Paragraphs that still are another recipe's, word for word, tell of that one and of its
+    numbers; and what a docstring says is to be expected is told by the table of what was measured.
+
+    Args:
+        docstring: Of the own recipe.
+        others: Name -> docstring of the recipes that are installed.
+
+    Returns:
+        The docstring that the README shows.
+    """
+    owner = {paragraph: name for name, text in others.items() for paragraph in _paragraphs(text)}
+    title, *body = _paragraphs(docstring) or [""]
+    copied = [owner[paragraph] for paragraph in (title, *body) if paragraph in owner]
+    kept = [_without_expectations(paragraph) for paragraph in body if paragraph not in owner]
+    if title in owner:
+        title = f"A recipe that began as a copy of `{owner[title]}`."
+    elif copied:
+        kept.append(f"The recipe began as a copy of `{copied[0]}`.")
+    return "\n\n".join([title, *filter(None, kept)])
+
+
+def _paragraphs(text):
+    return [paragraph.rstrip() for paragraph in re.split(r"\n\s*\n", text) if paragraph.strip()]
+
+
+def _without_expectations(paragraph):
+    if paragraph.startswith("    "):  # code
+        return paragraph
+    sentences = re.split(r"(?<=[.!?])\s+(?=[A-Z`(])", paragraph)
+    return " ".join(sentence for sentence in sentences if not re.search(r"\bexpect\b", sentence))
+
+
 def _how(number):
     """What a number is a mean of, and its errors."""
     parts = [f"{number['num_examples']:,} images"]
@@ -203,14 +290,28 @@ def file_hashes(version_directory):
     return {f"{directory.name}/{path.relative_to(directory).as_posix()}": hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def check_files(directory, card):
-    """Raises ValueError unless the files of the card's version are those that it was written for."""
+def check_files(directory: str | Path, card: dict) -> None:
+    """Raises ValueError unless the files of the card's version, which lies in a model's directory, are those that it was written for."""
     directory = Path(directory)
     version_directory = directory / str(card["version"])
     if not version_directory.is_dir():
         raise ValueError(f"The files of version {card['version']} are missing: {version_directory}.")
-    received = file_hashes(version_directory)
+    _assert_files(version_directory, card)
+
+
+def check_version(version_directory: str | Path) -> None:
+    """Raises ValueError unless a version's directory, wherever it lies, holds the files that its card was written for."""
+    _assert_files(Path(version_directory), _read(_version_card(version_directory), FILES))
+
+
+def _assert_files(version_directory, card):
+    received = {_within(name): digest for name, digest in file_hashes(version_directory).items()}
     for name, digest in card["files"].items():
-        if received.get(name) != digest:
-            state = "is missing" if name not in received else "is not the file that the card describes (its sha256 differs)"
-            raise ValueError(f"{str(directory / name)!r} {state}. Restore it, or push the run again.")
+        if received.get(_within(name)) != digest:
+            state = "is missing" if _within(name) not in received else "is not the file that the card describes (its sha256 differs)"
+            raise ValueError(f"{str(version_directory / _within(name))!r} {state}. Restore it, or push the run again.")
+
+
+def _within(name):
+    """ "3/variables/variables.index" -> "variables/variables.index"."""
+    return name.partition("/")[2]

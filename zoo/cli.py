@@ -188,9 +188,9 @@ def _export(arguments):
     if bool(arguments.target) == arguments.all:
         raise ValueError("Name a run or a recipe, or pass --all for every recipe with stored weights.")
     _start_tensorflow()
-    from zoo import cards, pretrained, registry, serving
+    from zoo import cards, pretrained, serving
 
-    targets = [name for name in registry.list_recipes() if cards.find_card(name)] if arguments.all else [arguments.target]
+    targets = cards.stored() if arguments.all else [arguments.target]
     if arguments.format != "saved_model":
         write = {"litert": serving.export_litert, "onnx": serving.export_onnx}[arguments.format]
         for target in targets:
@@ -234,9 +234,9 @@ def _verify(arguments):
     if bool(arguments.names) == arguments.all:
         raise ValueError("Name recipes with stored weights, or pass --all.")
     _start_tensorflow()
-    from zoo import cards, registry, verify
+    from zoo import cards, verify
 
-    names = [name for name in registry.list_recipes() if cards.find_card(name)] if arguments.all else arguments.names
+    names = cards.stored() if arguments.all else arguments.names
     failed = total = 0
     for name in names:
         for row in verify.verify(name, arguments.version, new_seed=arguments.new_seed, data_dir=arguments.data_dir):

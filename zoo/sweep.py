@@ -13,7 +13,6 @@ import json
 import logging
 import multiprocessing
 import os
-import typing
 from concurrent import futures
 from pathlib import Path
 
@@ -21,6 +20,7 @@ import numpy as np
 import tensorflow as tf
 
 from zoo import data, plots, registry, training
+from zoo.annotations import takes_commas
 from zoo.evaluation.likelihood import ACTIVE_VARIANCE
 from zoo.files import write_atomically
 from zoo.random import EVALUATION_STEP, RowNoise
@@ -67,7 +67,7 @@ def sweep(recipe, arguments, *, out=None, data_dir=None, resume=False, jobs=None
         for label in unfinished
     }
     _train_all(tasks, jobs or _room(), len(points) - len(unfinished), verbose)
-    measured = [measure(training.Run.open(path / label), label, data_dir) for label in points]
+    measured = [measure(training.Run.open(path / label, recipe), label, data_dir) for label in points]
     record = {"recipe": file.name, "points": measured}
     write_atomically(path / "sweep.json", (json.dumps(record, indent=2) + "\n").encode())
     plots.rate_distortion(measured, path=path / "rate_distortion.png")
@@ -115,7 +115,7 @@ def expand(file, arguments):
     Raises:
         ValueError: If an argument is unknown or of the wrong type, none has several values, or a value is given twice.
     """
-    hints = typing.get_type_hints(file.load().recipe)
+    hints = file.hints()
     values = {name: _values(value, hints.get(name)) for name, value in arguments.items()}
     swept = [name for name in values if len(values[name]) > 1]
     if not swept:
@@ -133,13 +133,9 @@ def expand(file, arguments):
 
 
 def _values(value, hint):
-    if isinstance(value, str) and not _is_tuple(hint):
+    if isinstance(value, str) and not takes_commas(hint):
         return value.split(",")
     return value if isinstance(value, list) else [value]
-
-
-def _is_tuple(hint):
-    return hint is tuple or typing.get_origin(hint) is tuple or any(_is_tuple(option) for option in typing.get_args(hint))
 
 
 def _has_begun(path):
@@ -168,7 +164,7 @@ def _assert_has_rate(model, label):
 
 def measure(run, label, data_dir=None):
     """A point as it stands in sweep.json: its label and arguments, the means of its validation metrics (nats) and its active units."""
-    dataset = run.spec.dataset
+    dataset = run.task.dataset
     examples = data.load(dataset.name, dataset.validation, data_dir=data_dir, binarization=dataset.binarization)
     numbers = {name.removeprefix("val_").removesuffix("_monte_carlo"): value for name, value in run.record["numbers"].items()}
     active, latent_dim = active_units(run.load_model(), examples)

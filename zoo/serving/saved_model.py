@@ -11,7 +11,6 @@ graph holds neither compiled functions nor stateful draws.
         assets.extra/card.json                          what is known of the model, and the sha256 of every other file
 """
 
-import importlib
 import importlib.metadata
 import json
 import logging
@@ -21,6 +20,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from zoo import architecture
 from zoo.cards import file_hashes, versions
 from zoo.files import whole_directory
 from zoo.serving import graph, warmup
@@ -75,22 +75,13 @@ def export(model, directory, *, version=None, card=None, packed=False):
     return target
 
 
-def read_model(version_directory):
-    """The Python model of an export: built from its configuration, with its weights.
+def read_model(version_directory: str | Path) -> keras.Model:
+    """The Python model of an export: built from its configuration, with its weights. Nothing that lies there is executed.
 
     Raises:
         ValueError: If the export holds no configuration, or one that cannot be built here, or the weights do not fit.
     """
-
-    importlib.import_module("zoo.models")  # what a configuration names has to be registered
-    path = Path(version_directory) / CONFIGURATION
-    try:
-        model = keras.saving.deserialize_keras_object(json.loads(path.read_text(encoding="utf-8")))
-        if not isinstance(model, keras.Model):
-            raise TypeError("it describes no model")
-    except Exception as error:  # whatever the constructors of a model's parts raise
-        reason = str(error).partition(" Full object config:")[0]
-        raise ValueError(f"No Python model can be built from {str(path)!r} ({type(error).__name__}: {reason})") from None
+    model = architecture.read(Path(version_directory) / CONFIGURATION)
     read_weights(model, version_directory)
     return model
 
@@ -134,11 +125,11 @@ def _write(model, functions, directory, packed):
 def _write_configuration(model, directory):
     """Left out, with a warning, where a part of the user's own has no `get_config`: such an export serves, and nothing more."""
     try:
-        configuration = json.dumps(keras.saving.serialize_keras_object(model), indent=1)
-    except NotImplementedError as error:  # how Keras says so
+        configuration = architecture.as_text(model)
+    except ValueError as error:
         logger.warning("The export holds no configuration of its Python model, so that `zoo check` cannot compare the two: %s", error)
         return
-    (directory / CONFIGURATION).write_text(configuration + "\n", encoding="utf-8")
+    (directory / CONFIGURATION).write_text(configuration, encoding="utf-8")
 
 
 def _versions():
