@@ -46,14 +46,14 @@ def read(path: Path) -> keras.Model:
 
 
 def _problem(path, error):
-    reason = " ".join(str(error).partition(" Full object config:")[0].split())
-    # Keras repeats the reason of a part in what it says of the whole.
-    reason = reason.partition(" config={")[0]
-    if "Could not locate" not in reason:
+    # Of a part that fails Keras tells in what it says of the whole, behind the whole's configuration.
+    reason = " ".join(str(error).rpartition("Exception encountered: ")[2].partition("Full object config:")[0].split())
+    if not reason.startswith("Could not locate"):
         return f"No Python model can be built from {str(path)!r} ({type(error).__name__}: {reason})"
+    what = reason.partition(". ")[0].removeprefix("Could not locate ")
     return (
-        f"No Python model can be built from {str(path)!r}: it names code of somebody's own, which is not run unasked ({reason.strip()}) "
-        "In Python, import the module that registers it and pass the directory to `zoo.load`."
+        f"No Python model can be built from {str(path)!r}: it holds code of somebody's own, which is not run unasked. Received: {what}. "
+        "Decorate it with `keras.saving.register_keras_serializable()`, import its module, and call `zoo.load` on the directory."
     )
 
 

@@ -119,7 +119,8 @@ class RecipeFile:
             if name not in parameters:
                 known = ", ".join(f"{n}={p.default!r}" for n, p in parameters.items())
                 raise ValueError(f"Recipe {self.name!r} has no argument {name!r}.{_did_you_mean(name, parameters)} It takes: {known}.")
-            bound[name] = self._convert(name, value, hints[name])
+            if value is not parameters[name].default:  # which may be what nobody can type
+                bound[name] = self._convert(name, value, hints[name])
         return bound
 
     def _convert(self, name, value, hint):

@@ -13,6 +13,7 @@ A run may be somebody else's. Opening one runs nothing of theirs: its model is b
 and numbers stands in `run.json`. Only going on with a run executes its recipe, and says so.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -258,6 +259,9 @@ class Run:
                 f"it one, and go on with the run: `zoo train {self.record['recipe']} --resume`."
             )
         self.assert_intact(ARCHITECTURE)
+        if self.record.get("registered"):
+            with contextlib.suppress(ValueError):  # a recipe that is installed here may register layers of its own
+                registry.find(self.record["recipe"]).load()
         return architecture.read(path)
 
     def docstring(self) -> str:
