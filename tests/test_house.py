@@ -43,7 +43,7 @@ ALLOWED = {
     "checkpoints": set(),
     "records": {"data", "recipe", "registry"},
     "runs": {"architecture", "evaluation", "plots", "provenance", "recipe", "records", "registry"},
-    "training": {"checkpoints", "data", "provenance", "registry", "replicas", "runs"},
+    "training": {"checkpoints", "data", "provenance", "recipe", "replicas", "runs"},
     "evaluation": {"data", "objectives"},
     "serving": {"architecture", "cards", "models"},
     "hub": {"cards"},

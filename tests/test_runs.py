@@ -396,14 +396,22 @@ def test_an_own_recipe_does_not_take_the_place_of_an_installed_one(run, tmp_path
 def test_copies_do_not_claim_the_numbers_of_their_original():
     originals = {name: registry.find(name).docstring() for name in registry.list_recipes()}
     for name in ("vae_digits", "vae_mnist"):
-        number = cards.value_shown(cards.find_card(name)["numbers"]["nll"])
-        text = originals[name]
-        assert number in text
-        assert number not in cards.about_own(text, originals)
-        changed = text.replace("core", "hundred cores").replace("A small", "My small")
-        assert number not in cards.about_own(changed, originals)
+        card = cards.find_card(name)
+        number = cards.value_shown(card["numbers"]["nll"])
+        changed = originals[name].replace("core", "hundred cores").replace("A small", "My small")
+        other = {**card, "numbers": {"nll": {**card["numbers"]["nll"], "value": 99.9}}}
+        for text in (originals[name], changed):
+            assert number in cards._true_of(card, text) and number not in cards._true_of(other, text)
+        assert number not in cards.about_own(originals[name], originals)
+        assert cards.about_own(originals[name], originals) == f"A recipe that began as a copy of `{name}`."
     assert cards.about_own("Mine.\n\nNumbers: 3 nats.", originals) == "Mine.\n\nNumbers: 3 nats."
     assert cards.about_own("", originals) == ""
+
+
+def test_the_docstrings_of_stored_models_tell_their_numbers():
+    for name in cards.stored():
+        text = registry.find(name).docstring()
+        assert cards._true_of(cards.find_card(name), text) == text, name
 
 
 def test_a_revision_that_does_not_hold_the_recipe_is_dirty(tmp_path, monkeypatch):

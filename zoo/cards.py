@@ -180,7 +180,7 @@ def readme(card, about, pictures):
         about: The recipe's docstring.
         pictures: Names of the image files beside.
     """
-    title, _, body = about.partition("\n")
+    title, _, body = _true_of(card, about).partition("\n")
     name, version, training, dataset = card["recipe"], card["version"], card["training"], card["data"]
     table = ["| number | value | unit | split | how |", "| --- | --- | --- | --- | --- |"]
     for key, number in card["numbers"].items():
@@ -240,7 +240,7 @@ def about_own(docstring: str, others: Mapping[str, str]) -> str:
     """What the docstring of somebody's own recipe says of it alone.
 
     Own recipes begin as copies (`zoo copy`). Paragraphs that still are another recipe's, word for word, tell of that one and of its
-    numbers; and what a docstring says is to be expected is told by the table of what was measured.
+    numbers.
 
     Args:
         docstring: Of the own recipe.
@@ -252,12 +252,21 @@ def about_own(docstring: str, others: Mapping[str, str]) -> str:
     owner = {paragraph: name for name, text in others.items() for paragraph in _paragraphs(text)}
     title, *body = _paragraphs(docstring) or [""]
     copied = [owner[paragraph] for paragraph in (title, *body) if paragraph in owner]
-    kept = [_without_expectations(paragraph) for paragraph in body if paragraph not in owner]
+    kept = [paragraph for paragraph in body if paragraph not in owner]
     if title in owner:
         title = f"A recipe that began as a copy of `{owner[title]}`."
     elif copied:
         kept.append(f"The recipe began as a copy of `{copied[0]}`.")
-    return "\n\n".join([title, *filter(None, kept)])
+    return "\n\n".join([title, *kept])
+
+
+def _true_of(card, about):
+    """A docstring without what it says is to be expected, unless one of the card's numbers is among it: it may be another recipe's, or
+    another training's."""
+    measured = (f"{abs(number['value']):.{_digits(number)}f}" for number in card["numbers"].values())
+    if any(re.search(rf"(?<![\d.]){re.escape(value)}(?!\d)", about) for value in measured):
+        return about
+    return "\n\n".join(filter(None, map(_without_expectations, _paragraphs(about))))
 
 
 def _paragraphs(text):
@@ -305,6 +314,8 @@ def check_version(version_directory: str | Path) -> None:
 
 
 def _assert_files(version_directory, card):
+    if not card["files"]:
+        raise ValueError(f"The card of {str(version_directory)!r} names no files, so that nothing can be checked. Push the run again.")
     received = {_within(name): digest for name, digest in file_hashes(version_directory).items()}
     for name, digest in card["files"].items():
         if received.get(_within(name)) != digest:

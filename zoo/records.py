@@ -62,24 +62,25 @@ def task_of(record: dict) -> Task:
     return Task(**{field.name: record["task"][field.name] for field in dataclasses.fields(Task)} | {"dataset": Dataset(**dataset)})
 
 
+def as_json(value: Any) -> Any:
+    """What JSON holds of a value that it does not know. Paths are made absolute: a run is opened from anywhere."""
+    if isinstance(value, Path):
+        return str(value.absolute())
+    if isinstance(value, set | frozenset):
+        return sorted(value)
+    raise TypeError(f"JSON holds no {type(value).__name__}")
+
+
 def plain(bound: Mapping[str, Any], recipe: str) -> dict[str, Any]:
-    """Arguments as JSON gives them back. Paths are made absolute: a run is opened from anywhere.
+    """Arguments as JSON gives them back.
 
     Raises:
         ValueError: If JSON cannot hold one of them.
     """
-
-    def encode(value):
-        if isinstance(value, Path):
-            return str(value.absolute())
-        if isinstance(value, set | frozenset):
-            return sorted(value)
-        raise TypeError
-
     written = {}
     for name, value in bound.items():
         try:
-            written[name] = json.loads(json.dumps(value, default=encode))
+            written[name] = json.loads(json.dumps(value, default=as_json))
         except (TypeError, ValueError):
             raise ValueError(
                 f"Arguments of a recipe are kept in the record of its run: numbers, text, paths, None, and tuples, lists and dicts of "

@@ -30,7 +30,7 @@ from zoo.files import remove_half_written, write_atomically
 from zoo.generators import generators_left_alone
 from zoo.provenance import git_revision, machine, versions
 from zoo.recipe import Recipe, Task
-from zoo.records import RECORD, epochs_in_full, lasting, of_record, plain, read_record, task_of
+from zoo.records import RECORD, as_json, epochs_in_full, lasting, of_record, plain, read_record, task_of
 
 logger = logging.getLogger("zoo")
 
@@ -123,12 +123,13 @@ class Run:
         if writes and not resume and path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise ValueError(f"{str(path)!r} exists and is not empty. Pass --resume to go on with it, or another --out.")
         bound = file.bind(arguments)
+        plain(bound, file.name)  # what no record can hold is told now
         spec = file.build(bound)
         record = {
             "recipe": file.name,
             "registered": file.module is not None,
             "recipe_sha256": file.sha256,
-            "arguments": plain(bound, file.name),
+            "arguments": bound,
             "epochs_in_full": epochs_in_full(file, bound),
             "status": "running",
             "versions": versions(),
@@ -139,7 +140,7 @@ class Run:
 
     @classmethod
     def _going_on(cls, recipe, arguments, path):
-        if not is_run(path) and not Path(recipe).is_dir():
+        if not is_run(path) and not _names_a_run(recipe):
             registry.find(recipe)  # a name that is no recipe's is told as such
         record = read_record(path)
         file = _recipe_to_go_on_with(path, record, recipe)
@@ -152,6 +153,9 @@ class Run:
                     f"{str(path)!r} was begun with {name}={kept!r} and can only go on with it. Received: {name}={bound[name]!r}."
                 )
         spec = of_record(file.build(record["arguments"]), record)
+        record.setdefault("epochs_in_full", epochs_in_full(file, record["arguments"]))  # a run of before told neither
+        record.setdefault("registered", file.module is not None)
+        record.pop("recipe_file", None)  # the run keeps a copy now
         revision = git_revision(file.source)
         if revision not in (record.get("git"), *record.get("git_resumed", [])):
             record["git_resumed"] = [*record.get("git_resumed", []), revision]
@@ -285,7 +289,7 @@ class Run:
             )
 
     def _write_record(self):
-        write_atomically(self.path / RECORD, (json.dumps(self.record, indent=2) + "\n").encode())
+        write_atomically(self.path / RECORD, (json.dumps(self.record, indent=2, default=as_json) + "\n").encode())
 
 
 # -- From what was typed
@@ -294,10 +298,15 @@ class Run:
 def _directory(recipe, out):
     if out is not None:
         return Path(out)
-    if is_run(recipe):
+    if _names_a_run(recipe):
         return Path(recipe)
     name = Path(recipe).stem if str(recipe).endswith(".py") else registry.find(recipe).name
     return Path("runs") / name
+
+
+def _names_a_run(recipe):
+    """Whether a run directory stands where a recipe does; a recipe of this name comes first."""
+    return is_run(recipe) and _find(recipe) is None
 
 
 def _was_killed_at_its_start(path):
@@ -307,7 +316,7 @@ def _was_killed_at_its_start(path):
 
 def _recipe_to_go_on_with(path, record, recipe):
     """The recipe file that a run was begun with: the one that was named if it is still the same, or else the run's copy."""
-    is_directory = is_run(recipe)
+    is_directory = _names_a_run(recipe)
     name = Path(recipe).stem if str(recipe).endswith(".py") else str(recipe)
     if not is_directory and name != record["recipe"]:
         raise ValueError(f"{str(path)!r} is a run of {record['recipe']!r}. Received: {name!r}.")
