@@ -204,16 +204,13 @@ def test_a_model_that_needs_code_of_somebodys_own_is_told_in_one_line(run, tmp_p
         zoo.load(run)
 
 
-def test_a_part_that_says_nothing_of_itself_is_told(make_vae):
+def test_a_part_that_says_nothing_of_itself_is_told():
     class Silent(keras.layers.Layer):
-        def __init__(self, size):
+        def __init__(self, function):
             super().__init__()
 
-    model = make_vae()
-    model.silent = Silent(3)
-    assert json.loads(architecture.as_text(model))["class_name"] == "VAE"  # no part of the configuration
     with pytest.raises(ValueError, match="A part of the model has no `get_config` that JSON can hold: .*Silent"):
-        architecture.as_text(keras.Sequential([Silent(3)]))
+        architecture.as_text(keras.Sequential([Silent(lambda x: x)]))
 
 
 def test_runs_of_before_open_by_a_recipe_of_the_registry_only(store, run, tmp_path):

@@ -158,7 +158,7 @@ def find(name: str | Path) -> RecipeFile:
         if not path.is_file():
             raise ValueError(f"There is no recipe file {str(name)!r}.")
         return RecipeFile(path.stem, path.resolve(), None)
-    recipes = _find_all()
+    name, recipes = str(name), _find_all()
     if name not in recipes:
         raise ValueError(f"No recipe is named {name!r}.{_did_you_mean(name, recipes)} `zoo list` shows all {len(recipes)}.")
     return recipes[name]
