@@ -16,6 +16,8 @@ become slant and thickness (`class_epochs=50`), and a class that is certain befo
 of the distance to the capacities is 8, where theirs is 30: see `beta_vae_mnist_capacity`.
 """
 
+from typing import Literal
+
 import zoo
 
 STEPS_PER_EPOCH = 500  # 50,000 images in batches of 100
@@ -23,7 +25,7 @@ STEPS_PER_EPOCH = 500  # 50,000 images in batches of 100
 
 def recipe(
     *,
-    estimator: str = "enumeration",
+    estimator: Literal["enumeration", "relaxation", "score_function"] = "enumeration",
     style_capacity: float = 10.0,
     style_epochs: int = 50,
     class_capacity: float = 2.3,
@@ -42,9 +44,7 @@ def recipe(
             return zoo.objectives.Enumeration()
         if estimator == "relaxation":
             return zoo.objectives.Relaxation(temperature=zoo.schedules.Exponential(1.0, 0.5, rate=3e-5))
-        if estimator == "score_function":
-            return zoo.objectives.ScoreFunction(baseline=zoo.networks.MLP((200,), 1))
-        raise ValueError(f"`estimator` must be 'enumeration', 'relaxation' or 'score_function'. Received: estimator={estimator!r}.")
+        return zoo.objectives.ScoreFunction(baseline=zoo.networks.MLP((200,), 1))
 
     def model():
         posterior = zoo.layers.DiagonalNormal(latent_dim)

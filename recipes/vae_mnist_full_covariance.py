@@ -15,6 +15,8 @@ dense network of `vae_mnist` with 10 latent dimensions, 45 covariances beside 20
 compare with.
 """
 
+from typing import Literal
+
 import zoo
 
 
@@ -22,16 +24,13 @@ def recipe(
     *,
     hidden_units: tuple[int, ...] = (200, 200),
     latent_dim: int = 10,
-    posterior: str = "full_covariance",
+    posterior: Literal["full_covariance", "diagonal"] = "full_covariance",
     learning_rate: float = 1e-3,
     batch_size: int = 100,
     epochs: int = 300,
     seed: int = 0,
 ) -> zoo.Recipe:
     image_shape = (28, 28, 1)
-
-    if posterior not in ("full_covariance", "diagonal"):
-        raise ValueError(f"`posterior` must be 'full_covariance' or 'diagonal'. Received: posterior={posterior!r}.")
 
     def model():
         q = zoo.layers.FullCovarianceNormal(latent_dim) if posterior == "full_covariance" else zoo.layers.DiagonalNormal(latent_dim)

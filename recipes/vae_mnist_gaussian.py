@@ -15,6 +15,8 @@ at first weighs the KL heavily: after 20 epochs the validation ELBO was 30 nats 
 are dequantized, (k + u) / 256 with uniform noise u, so that the density of MNIST's constant border is bounded.
 """
 
+from typing import Literal
+
 import zoo
 
 
@@ -22,7 +24,7 @@ def recipe(
     *,
     hidden_units: tuple[int, ...] = (200, 200),
     latent_dim: int = 50,
-    scale: str = "shared",
+    scale: float | Literal["shared", "per_pixel"] = "shared",
     learning_rate: float = 1e-3,
     batch_size: int = 100,
     epochs: int = 300,
@@ -32,7 +34,7 @@ def recipe(
 
     def model():
         posterior = zoo.layers.DiagonalNormal(latent_dim)
-        likelihood = zoo.layers.Normal(image_shape, scale=_number_or_name(scale))
+        likelihood = zoo.layers.Normal(image_shape, scale=scale)
         return zoo.VAE(
             encoder=zoo.networks.MLP(hidden_units, posterior.num_params, activation="tanh"),
             decoder=zoo.networks.MLP(hidden_units, likelihood.num_params, activation="tanh"),
@@ -59,10 +61,3 @@ def recipe(
         headline="bits_per_dim",
         evaluation_samples=1000,
     )
-
-
-def _number_or_name(text):
-    try:
-        return float(text)
-    except ValueError:
-        return text  # "shared", "per_pixel", or something that the layer refuses

@@ -12,6 +12,8 @@ code of the latter). Ours differs in the data and the networks: they model CIFAR
 of `vae_mnist`. -log p(x) is the length of a code for the 256 grey levels: divided by 784 log 2 it is in bits/dim.
 """
 
+from typing import Literal
+
 import zoo
 
 
@@ -19,7 +21,7 @@ def recipe(
     *,
     hidden_units: tuple[int, ...] = (200, 200),
     latent_dim: int = 50,
-    scale: str = "per_pixel",
+    scale: Literal["per_pixel", "shared"] = "per_pixel",
     learning_rate: float = 1e-3,
     batch_size: int = 100,
     epochs: int = 160,

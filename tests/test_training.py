@@ -7,10 +7,11 @@ import subprocess
 import sys
 import time
 
+import keras
 import numpy as np
 import pytest
 
-from zoo import registry, training
+from zoo import checkpoints, compiled, registry, training
 from zoo.checkpoints import Checkpoint, TrainingDiverged
 from zoo.training import Run
 
@@ -214,6 +215,76 @@ def test_divergence_is_told_and_the_last_good_epoch_kept(tmp_path):
         training.train("vae_digits", {"learning_rate": 1e6, "epochs": 20}, out=tmp_path / "out", verbose=0)
 
 
+def test_nothing_that_is_not_finite_is_kept(tmp_path, monkeypatch):
+    """A loss that stops being a number within the second epoch, between two checkpoints."""
+    monkeypatch.setattr(compiled, "execution_mode", lambda *arguments: "eager")
+    run, step = compiled.CompiledModel._train_batch, []
+
+    def fails_at(last):
+        def train_batch(self, *arguments):
+            run(self, *arguments)
+            step.append(1)
+            if len(step) == last:
+                self.trainable_weights[0].assign(self.trainable_weights[0] * np.nan)
+
+        return train_batch
+
+    arguments = {"epochs": 2, "hidden_units": (4,), "batch_size": 400}  # three steps an epoch
+    for last, kept in ((2, 1), (5, 4)):
+        out, step[:] = tmp_path / str(last), []
+        with monkeypatch.context() as patch, pytest.raises(TrainingDiverged, match="epoch .* Lower the learning rate; the last checkpoint"):
+            patch.setattr(compiled.CompiledModel, "_train_batch", fails_at(last))
+            training.train("vae_digits", arguments, out=out, checkpoint_minutes=0, verbose=0)
+        assert steps_of(out) == divmod(kept, 3)
+        assert all(np.all(np.isfinite(value)) for value in state(out).values())
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(TrainingDiverged, match="no checkpoint had been written before, so that .*none keeps"),
+    ):
+        step[:] = []
+        patch.setattr(compiled.CompiledModel, "_train_batch", fails_at(1))
+        training.train("vae_digits", arguments, out=tmp_path / "none", verbose=0)
+    training.train("vae_digits", out=tmp_path / "5", resume=True, verbose=0)
+    assert json.loads((tmp_path / "5" / "run.json").read_text())["status"] == "finished"
+
+
+def steps_of(path):
+    """(finished epochs, steps of the next) of a checkpoint."""
+    with np.load(path / "checkpoint.npz") as archive:
+        saved = json.loads(str(archive["state"]))
+    return len(saved["history"]), saved["step"]
+
+
+@pytest.mark.parametrize(
+    ("state", "arrays", "message"),
+    [
+        (None, {}, "`its state` must be of type dict. Received: null"),
+        ({"seconds": 1.0, "step": 1, "metrics": []}, {}, "it has no 'history'"),
+        ({"history": [{"epoch": 1.5}], "seconds": 1.0, "step": 1, "metrics": []}, {}, "must be of type int. Received: 1.5"),
+        ({"history": [], "seconds": 1.0, "step": "1", "metrics": []}, {}, r"`its state\['step'\]` must be of type int"),
+        (
+            {"history": [], "seconds": 1.0, "step": 0, "metrics": []},
+            {"0": np.zeros(3)},
+            r"has the shape \(3,\), and the model's has \(2,\)",
+        ),
+        ({"history": [], "seconds": 1.0, "step": 0, "metrics": []}, {"1": np.zeros(2)}, "it holds 2 arrays, and the model has 1"),
+    ],
+)
+def test_checkpoints_of_another_form_are_told(state, arrays, message, tmp_path):
+    path, variable = tmp_path / "checkpoint.npz", keras.Variable(np.ones(2, np.float32))
+    np.savez(path, state=json.dumps(state), **{"0": np.zeros(2, np.float32), **arrays})
+    with pytest.raises(ValueError, match=rf"checkpoint.npz' cannot be read: .*{message}.*Train again into another directory"):
+        checkpoints.read_arrays(path, [variable], checkpoints.STATE)
+    np.testing.assert_array_equal(variable, np.ones(2))
+
+
+def test_a_checkpoint_that_is_not_finite_is_told(tmp_path):
+    variable = keras.Variable(np.full(2, np.nan, np.float32))
+    checkpoints.write_arrays(tmp_path / "checkpoint.npz", [variable])
+    with pytest.raises(ValueError, match="holds weights that are NaN or infinite, .* with a lower learning rate"):
+        checkpoints.read_arrays(tmp_path / "checkpoint.npz", [variable])
+
+
 @pytest.fixture
 def copy_of(run, tmp_path):
     import shutil
@@ -251,7 +322,7 @@ def test_the_best_epoch_is_kept_where_the_recipe_says_so(tmp_path):
     received = run.load_model().evaluate(validation, batch_size=500, verbose=0, return_dict=True)["loss"]
     assert received == pytest.approx(min(losses), rel=1e-5) and received < losses[-1]
     with pytest.raises(ValueError, match="`keep` must be 'last' or 'best'. Received: keep='first'"):
-        dataclasses.replace(run.spec, keep="first")
+        dataclasses.replace(registry.find(recipe).build(arguments), keep="first")
 
 
 def test_a_run_that_collapsed_says_so(tmp_path, caplog):

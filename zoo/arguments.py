@@ -47,9 +47,14 @@ def _parser(functions):
     def add_data_dir(subparser):
         subparser.add_argument("--data-dir", metavar="DIR", help="TFDS data directory (default: $ZOO_DATA_DIR, else TFDS's own)")
 
+    def add_imports(subparser):
+        help = "run a file of your own, or import a module, that defines layers of the models; may be given several times"
+        subparser.add_argument("--import", dest="imports", action="append", default=[], metavar="FILE.py", help=help)
+
     def add_target(subparser, **options):
-        help = "run directory, or name of a recipe with stored weights"
+        help = "run directory, name of a recipe with stored weights, or directory of a stored or exported model"
         subparser.add_argument("target", metavar="RUN_OR_RECIPE", help=help, **options)
+        add_imports(subparser)
 
     sub = command("list", "list all recipes with their measured numbers")
     sub.add_argument("--markdown", action="store_true", help="as the README's table")
@@ -119,6 +124,7 @@ def _parser(functions):
     sub.add_argument(
         "targets", nargs="+", metavar="RUN_OR_RECIPE", help="one or two: run directory, or name of a recipe with stored weights"
     )
+    add_imports(sub)
     sub.add_argument("--out", metavar="HTML", help="default: report.html")
     add_data_dir(sub)
 
@@ -135,14 +141,7 @@ def _parser(functions):
 
     sub = command("check", "check exports: their graphs, and every answer in TensorFlow's C++ runtime against the Python model")
     sub.add_argument("directory", metavar="DIR", help="version directory, model directory or base directory")
-    sub.add_argument(
-        "--import",
-        dest="imports",
-        action="append",
-        default=[],
-        metavar="FILE.py",
-        help="run a file of your own, or import a module, that defines layers of the models; may be given several times",
-    )
+    add_imports(sub)
 
     sub = command("serve", "serve exports: with tensorflow_model_server where it is installed, else with Docker")
     sub.add_argument("base", metavar="BASE", help="base directory that `zoo export` wrote")
@@ -175,6 +174,7 @@ def _parser(functions):
         help="run directory; of several, such as seeds, the first is stored and all are averaged. "
         "Or the name of a recipe with stored weights: they are measured and written again",
     )
+    add_imports(sub)
     sub.add_argument("--version", type=int, metavar="N", help="of a recipe's name: which of its versions (default: the newest)")
     sub.add_argument("--replace", action="store_true", help="remove stored versions with the same arguments")
     sub.add_argument("--num-samples", type=int, metavar="S", help="importance samples per image (default: the recipe's)")

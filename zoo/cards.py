@@ -6,7 +6,11 @@ A stored model is a directory `<recipe>/` with `card.json`, pictures and the ver
 
 import hashlib
 import json
+import re
+from collections.abc import Mapping
 from pathlib import Path
+
+from zoo.forms import NUMBER, check_form
 
 
 def roots():
@@ -20,38 +24,85 @@ def model_directory(name):
     return next((root / name for root in roots() if (root / name / "card.json").is_file()), None)
 
 
-def read_card(directory):
+# A number says what it is; where it is a mean over runs, also what each run's was.
+NUMBERS = {str: {"value": NUMBER, "unit": str}}
+FILES = {"version": int, "files": {str: str}}
+FORM = {"recipe": str, "version": int, "arguments": {str: object}, "numbers": NUMBERS, "files": {str: str}}
+DATA = {"name": str, "train": str, "validation": str, "test": str, "binarization": str}
+# What a card has once a model was stored; an export tells less.
+OPTIONAL = {
+    "data": DATA,
+    "training": {"epochs": int, "of": int},
+    "evaluation": {"seed": int, "num_samples": int},
+    "versions": {str: str},
+    "headline": str,
+    "evaluation_samples": int,
+    "about": str,
+}
+
+
+def read_card(directory: str | Path) -> dict:
     """The card of a stored model.
 
     Raises:
         ValueError: If it cannot be read, or is another recipe's.
     """
-    return _read(Path(directory) / "card.json", Path(directory).name)
+    return _of_recipe(Path(directory) / "card.json", Path(directory).resolve().name)
 
 
-def _read(path, recipe):
-    try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-        for key in ("recipe", "version", "arguments", "numbers", "files"):
-            card[key]
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"The card {str(path)!r} is damaged ({type(error).__name__}: {error}). Restore it, or push the run again."
-        ) from None
+def read_version_card(version_directory: str | Path) -> dict:
+    """The card that lies in a version's directory, as `read_card` reads the newest one's."""
+    return _of_recipe(_version_card(version_directory), Path(version_directory).resolve().parent.name)
+
+
+def card_of(version_directory: str | Path) -> dict:
+    """The same, wherever the version's directory lies.
+
+    Raises:
+        ValueError: If it cannot be read, or tells no recipe: an export of `zoo.export` that was given no card.
+    """
+    path = _version_card(version_directory)
+    if "recipe" not in _read(path, FILES):
+        raise ValueError(f"The card {str(path)!r} tells neither recipe nor data of the model. Load it in Python: `zoo.load`.")
+    return _read(path, FORM)
+
+
+def _version_card(version_directory):
+    return Path(version_directory) / "assets.extra" / "card.json"
+
+
+def _of_recipe(path, recipe):
+    card = _read(path, FORM)
     if card["recipe"] != recipe:
         raise ValueError(f"The card {str(path)!r} belongs to another recipe. Received: {card['recipe']!r}.")
     return card
 
 
-def read_version_card(version_directory):
-    """The card that lies in a version's directory, as `read_card` reads the newest one's."""
-    return _read(Path(version_directory) / "assets.extra" / "card.json", Path(version_directory).parent.name)
+def _read(path, form):
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+        check_form(card, form)
+        for name, optional in OPTIONAL.items():
+            if name in card:
+                check_form(card[name], optional, name)
+        if not card["files"]:
+            raise ValueError("`files` names none, so that nothing can be checked")
+    except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise ValueError(
+            f"The card {str(path)!r} is damaged ({type(error).__name__}: {error}). Restore it, or push the run again."
+        ) from None
+    return card
 
 
 def versions(directory):
     """The versions in a model's directory, ascending."""
     directory = Path(directory)
     return sorted(int(child.name) for child in directory.iterdir() if child.name.isdigit()) if directory.is_dir() else []
+
+
+def stored() -> list[str]:
+    """Names of all stored models, those of recipes that are not installed here among them."""
+    return sorted({path.parent.name for root in roots() for path in root.glob("*/card.json")})
 
 
 def find_card(name):
@@ -129,7 +180,7 @@ def readme(card, about, pictures):
         about: The recipe's docstring.
         pictures: Names of the image files beside.
     """
-    title, _, body = about.partition("\n")
+    title, _, body = _true_of(card, about).partition("\n")
     name, version, training, dataset = card["recipe"], card["version"], card["training"], card["data"]
     table = ["| number | value | unit | split | how |", "| --- | --- | --- | --- | --- |"]
     for key, number in card["numbers"].items():
@@ -145,6 +196,7 @@ def readme(card, about, pictures):
         "time": f"{training['seconds'] / 60:.1f} minutes on {training['machine']}, as {training['mode']} in {training['precision']}",
         "versions": ", ".join(f"{package} {number}" for package, number in card["versions"].items()),
         "revision": card["git"],
+        **({"sha256 of the recipe": f"`{card['recipe_sha256']}`"} if "recipe_sha256" in card else {}),
         "weights": f"{card['parameters']:,}, rounded to a sixty-fourth of a matrix's standard deviation or finer, and measured so",
         "license": card["license"],
     }
@@ -184,6 +236,50 @@ def readme(card, about, pictures):
     )
 
 
+def about_own(docstring: str, others: Mapping[str, str]) -> str:
+    """What the docstring of somebody's own recipe says of it alone.
+
+    Own recipes begin as copies (`zoo copy`). Paragraphs that still are another recipe's, word for word, tell of that one and of its
+    numbers.
+
+    Args:
+        docstring: Of the own recipe.
+        others: Name -> docstring of the recipes that are installed.
+
+    Returns:
+        The docstring that the README shows.
+    """
+    owner = {paragraph: name for name, text in others.items() for paragraph in _paragraphs(text)}
+    title, *body = _paragraphs(docstring) or [""]
+    copied = [owner[paragraph] for paragraph in (title, *body) if paragraph in owner]
+    kept = [paragraph for paragraph in body if paragraph not in owner]
+    if title in owner:
+        title = f"A recipe that began as a copy of `{owner[title]}`."
+    elif copied:
+        kept.append(f"The recipe began as a copy of `{copied[0]}`.")
+    return "\n\n".join([title, *kept])
+
+
+def _true_of(card, about):
+    """A docstring without what it says is to be expected, unless one of the card's numbers is among it: it may be another recipe's, or
+    another training's."""
+    measured = (f"{abs(number['value']):.{_digits(number)}f}" for number in card["numbers"].values())
+    if any(re.search(rf"(?<![\d.]){re.escape(value)}(?!\d)", about) for value in measured):
+        return about
+    return "\n\n".join(filter(None, map(_without_expectations, _paragraphs(about))))
+
+
+def _paragraphs(text):
+    return [paragraph.rstrip() for paragraph in re.split(r"\n\s*\n", text) if paragraph.strip()]
+
+
+def _without_expectations(paragraph):
+    if paragraph.startswith("    "):  # code
+        return paragraph
+    sentences = re.split(r"(?<=[.!?])\s+(?=[A-Z`(])", paragraph)
+    return " ".join(sentence for sentence in sentences if not re.search(r"\bexpect\b", sentence))
+
+
 def _how(number):
     """What a number is a mean of, and its errors."""
     parts = [f"{number['num_examples']:,} images"]
@@ -203,17 +299,33 @@ def file_hashes(version_directory):
     return {f"{directory.name}/{path.relative_to(directory).as_posix()}": hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def check_files(directory, card):
-    """Raises ValueError unless the files of the card's version are those that it was written for."""
+def check_files(directory: str | Path, card: dict) -> None:
+    """Raises ValueError unless the files of the card's version, which lies in a model's directory, are those that it was written for."""
     directory = Path(directory)
     version_directory = directory / str(card["version"])
     if not version_directory.is_dir():
         raise ValueError(f"The files of version {card['version']} are missing: {version_directory}.")
-    received = file_hashes(version_directory)
-    for name in received:
-        if name not in card["files"] and not name.rpartition("/")[2].startswith("."):  # a file manager's
-            raise ValueError(f"{str(directory / name)!r} is not among the files of its card. Remove it, or push the run again.")
+    _assert_files(version_directory, card)
+
+
+def check_version(version_directory: str | Path) -> None:
+    """Raises ValueError unless a version's directory, wherever it lies, holds the files that its card was written for."""
+    _assert_files(Path(version_directory), _read(_version_card(version_directory), FILES))
+
+
+def _assert_files(version_directory, card):
+    if not card["files"]:
+        raise ValueError(f"The card of {str(version_directory)!r} names no files, so that nothing can be checked. Push the run again.")
+    received = {_within(name): digest for name, digest in file_hashes(version_directory).items()}
+    for name in received.keys() - {_within(name) for name in card["files"]}:
+        if not name.rpartition("/")[2].startswith("."):  # a file manager's
+            raise ValueError(f"{str(version_directory / name)!r} is not among the files of its card. Remove it, or push the run again.")
     for name, digest in card["files"].items():
-        if received.get(name) != digest:
-            state = "is missing" if name not in received else "is not the file that the card describes (its sha256 differs)"
-            raise ValueError(f"{str(directory / name)!r} {state}. Restore it, or push the run again.")
+        if received.get(_within(name)) != digest:
+            state = "is missing" if _within(name) not in received else "is not the file that the card describes (its sha256 differs)"
+            raise ValueError(f"{str(version_directory / _within(name))!r} {state}. Restore it, or push the run again.")
+
+
+def _within(name):
+    """ "3/variables/variables.index" -> "variables/variables.index"."""
+    return name.partition("/")[2]

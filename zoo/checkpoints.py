@@ -5,6 +5,7 @@ import io
 import json
 import math
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -12,6 +13,9 @@ import numpy as np
 import tensorflow as tf
 
 from zoo.files import write_atomically
+from zoo.forms import NUMBER, check_form
+
+STATE = {"history": [{"epoch": int, str: NUMBER}], "seconds": NUMBER, "step": int, "metrics": [NUMBER]}
 
 
 class TrainingDiverged(RuntimeError):
@@ -21,7 +25,8 @@ class TrainingDiverged(RuntimeError):
 class Checkpoint(keras.callbacks.Callback):
     """Writes weights, optimizer, metrics, history and elapsed seconds in one file that is replaced atomically.
 
-    Nothing else has state: shuffling, binarization and latents are functions of the optimizer's step.
+    Only finite values are written, so that a run which diverged is resumed from before. Nothing else has state: shuffling, binarization
+    and latents are functions of the optimizer's step.
 
     Args:
         directory: Where `checkpoint.npz`, `history.csv` and, with `keep="best"`, `best.npz` are written.
@@ -30,7 +35,9 @@ class Checkpoint(keras.callbacks.Callback):
         writes: Whether this process is the one that writes.
     """
 
-    def __init__(self, directory, keep="last", minutes=5.0, writes=True):
+    FILES = ("checkpoint.npz", "best.npz")
+
+    def __init__(self, directory: str | Path, keep: str = "last", minutes: float = 5.0, writes: bool = True):
         super().__init__()
         self.directory = Path(directory)
         self.keep = keep
@@ -41,13 +48,17 @@ class Checkpoint(keras.callbacks.Callback):
         # Of the epoch that a restored run stands in: its metrics so far, and the steps that were taken before.
         self._metric_values, self._initial_step = [], 0
 
-    def restore(self, model):
-        """Loads the checkpoint, if there is one; returns the numbers of finished epochs and of finished steps of the next."""
+    def restore(self, model: keras.Model) -> tuple[int, int]:
+        """Loads the checkpoint, if there is one; returns the numbers of finished epochs and of finished steps of the next.
+
+        Raises:
+            ValueError: If it cannot be read, is none of this model, or holds values that are not finite.
+        """
         path = self.directory / "checkpoint.npz"
         if not path.is_file():
             return 0, 0
         model.build_optimizer()
-        state = read_arrays(path, [*model.weights, *model.optimizer.variables])
+        state = read_arrays(path, self._variables(model), STATE)
         self.history, self.seconds = state["history"], state["seconds"]
         self._metric_values, self._initial_step = state["metrics"], state["step"]
         return len(self.history), state["step"]
@@ -58,6 +69,10 @@ class Checkpoint(keras.callbacks.Callback):
             return self.history[-1]
         read_arrays(self.directory / "best.npz", model.weights)
         return self._best()
+
+    @staticmethod
+    def _variables(model):
+        return [*model.weights, *model.optimizer.variables]
 
     def _best(self):
         return min(self.history, key=lambda row: row["val_loss"])
@@ -77,15 +92,14 @@ class Checkpoint(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         if batch < self._initial_step:
             return  # an empty call: the model stands further on
-        if self.writes and time.perf_counter() - self._saved >= 60 * self.minutes:
-            self._save(step=batch + 1, metrics=[float(variable) for variable in map(tf.convert_to_tensor, self.model.metrics_variables)])
+        if time.perf_counter() - self._saved >= 60 * self.minutes:
+            metrics = [float(variable) for variable in map(tf.convert_to_tensor, self.model.metrics_variables)]
+            self._assert_finite(logs, len(self.history) + 1, metrics)
+            if self.writes:
+                self._save(step=batch + 1, metrics=metrics)
 
     def on_epoch_end(self, epoch, logs=None):
-        if not all(math.isfinite(value) for value in logs.values()):
-            raise TrainingDiverged(
-                f"The loss became {logs['loss']} in epoch {epoch + 1}. Lower the learning rate; "
-                f"the last checkpoint before is kept in {self.directory}."
-            )
+        self._assert_finite(logs, epoch + 1)
         self._initial_step = 0
         self.history.append({"epoch": epoch + 1, **{name: float(value) for name, value in logs.items()}})
         if not self.writes:
@@ -99,32 +113,76 @@ class Checkpoint(keras.callbacks.Callback):
         writer.writerows(self.history)
         write_atomically(self.directory / "history.csv", table.getvalue().encode())
 
+    def _assert_finite(self, logs, epoch, metrics=()):
+        """Raises `TrainingDiverged` where the metrics or the model that would be kept now are not finite."""
+        loss = float(logs.get("loss", math.nan))
+        if not all(math.isfinite(value) for value in (*logs.values(), *metrics)):
+            problem = f"The loss became {loss}"
+        elif not all(map(_is_finite, self._variables(self.model))):
+            problem = f"Weights became NaN or infinite (the loss was {loss:.6g})"
+        else:
+            return
+        raise TrainingDiverged(f"{problem} in epoch {epoch}. Lower the learning rate; {self._what_is_kept()}.")
+
+    def _what_is_kept(self):
+        path = self.directory / "checkpoint.npz"
+        if not path.is_file():
+            return f"no checkpoint had been written before, so that {self.directory} keeps nothing to go on with"
+        return f"the last checkpoint before is kept in {self.directory}"
+
     def _save(self, step, metrics=()):
         self._saved = time.perf_counter()
         self.seconds = self._saved - self._started
         state = {"history": self.history, "seconds": self.seconds, "step": step, "metrics": list(metrics)}
-        write_arrays(self.directory / "checkpoint.npz", [*self.model.weights, *self.model.optimizer.variables], state)
+        write_arrays(self.directory / "checkpoint.npz", self._variables(self.model), state)
 
 
-def write_arrays(path, variables, state=None):
+def write_arrays(path: Path, variables: Sequence[keras.Variable], state: dict | None = None) -> None:
     """Writes the values of variables, and a state that JSON can hold, in one file."""
     buffer = io.BytesIO()
-    np.savez(buffer, state=json.dumps(state), **{str(i): np.asarray(tf.convert_to_tensor(v)) for i, v in enumerate(variables)})
+    np.savez(buffer, state=json.dumps(state), **{str(i): _value(variable) for i, variable in enumerate(variables)})
     write_atomically(path, buffer.getbuffer())
 
 
-def read_arrays(path, variables):
-    """Assigns what `write_arrays` wrote; returns its state.
+def read_arrays(path: Path, variables: Sequence[keras.Variable], form: dict | None = None) -> dict | None:
+    """Assigns what `write_arrays` wrote; returns its state. Nothing is assigned unless everything fits.
+
+    Args:
+        path: The file.
+        variables: Those that were written.
+        form: What the state has to look like, as in `zoo.forms.check_form`.
 
     Raises:
-        ValueError: If the file cannot be read or does not fit.
+        ValueError: If the file cannot be read, does not fit, or holds values that are not finite.
     """
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             state = json.loads(str(archive["state"]))
             values = [archive[str(i)] for i in range(len(variables))]
+            if len(archive.files) != 1 + len(variables):
+                raise ValueError(f"it holds {len(archive.files) - 1} arrays, and the model has {len(variables)}")
+        if form is not None:
+            check_form(state, form, "its state")
         for variable, value in zip(variables, values, strict=True):
-            variable.assign(value)
+            if tuple(variable.shape) != value.shape:
+                raise ValueError(f"an array has the shape {value.shape}, and the model's has {tuple(variable.shape)}")
     except Exception as error:  # a truncated archive fails in many ways
-        raise ValueError(f"The checkpoint {str(path)!r} cannot be read: {error}. Train again into another directory.") from None
+        reason = f"it has no {error}" if isinstance(error, KeyError) else str(error)
+        raise ValueError(f"The checkpoint {str(path)!r} cannot be read: {reason}. Train again into another directory.") from None
+    if not all(map(_is_finite, values)):
+        raise ValueError(
+            f"The checkpoint {str(path)!r} holds weights that are NaN or infinite, which no training comes back from. Train again into "
+            "another directory, with a lower learning rate."
+        )
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
     return state
+
+
+def _value(variable):
+    return np.asarray(tf.convert_to_tensor(variable))
+
+
+def _is_finite(variable):
+    value = variable if isinstance(variable, np.ndarray) else _value(variable)
+    return bool(np.all(np.isfinite(value)))

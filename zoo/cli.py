@@ -124,7 +124,7 @@ def _copy(arguments):
 
 def _train(arguments):
     _check_directory("--out", arguments.out)
-    strategy = _start_tensorflow(arguments.strategy)
+    strategy = _start_tensorflow(arguments)
     from zoo import training
 
     assignments = _assignments(arguments.arguments)
@@ -149,7 +149,7 @@ def _train(arguments):
 def _sweep(arguments):
     _check_directory("--out", arguments.out)
     assignments = _assignments(arguments.arguments)
-    _start_tensorflow()
+    _start_tensorflow(arguments)
     from zoo import sweep
 
     if arguments.dry_run:
@@ -171,7 +171,7 @@ def _sweep(arguments):
 
 def _evaluate(arguments):
     _check_file("--json", arguments.json)
-    _start_tensorflow()
+    _start_tensorflow(arguments)
     from zoo import data, pretrained
     from zoo.evaluation.likelihood import evaluate, table
 
@@ -203,7 +203,7 @@ def _evaluate(arguments):
 
 def _sample(arguments):
     _check_file("--out", arguments.out)
-    _start_tensorflow()
+    _start_tensorflow(arguments)
     from zoo import plots, pretrained
 
     plots.check_suffix(arguments.out or "samples.png")
@@ -215,7 +215,7 @@ def _sample(arguments):
 
 def _reconstruct(arguments):
     _check_file("--out", arguments.out)
-    _start_tensorflow()
+    _start_tensorflow(arguments)
     from zoo import data, plots, pretrained
 
     plots.check_suffix(arguments.out or "reconstructions.png")
@@ -230,7 +230,7 @@ def _reconstruct(arguments):
 def _report(arguments):
     out = arguments.out or "report.html"
     check_file_target("--out", out, makes_parent=True)
-    _start_tensorflow()
+    _start_tensorflow(arguments)
     from zoo.report import report
 
     print(f"Report: {report(*arguments.targets, path=out, data_dir=arguments.data_dir)}")
@@ -240,10 +240,10 @@ def _export(arguments):
     if bool(arguments.target) == arguments.all:
         raise ValueError("Name a run or a recipe, or pass --all for every recipe with stored weights.")
     _check_directory("--out", arguments.out)
-    _start_tensorflow()
-    from zoo import cards, pretrained, registry, serving
+    _start_tensorflow(arguments)
+    from zoo import cards, pretrained, serving
 
-    targets = [name for name in registry.list_recipes() if cards.find_card(name)] if arguments.all else [arguments.target]
+    targets = cards.stored() if arguments.all else [arguments.target]
     if arguments.format != "saved_model":
         write = {"litert": serving.export_litert, "onnx": serving.export_onnx}[arguments.format]
         for target in targets:
@@ -258,11 +258,9 @@ def _export(arguments):
 
 
 def _check(arguments):
-    _start_tensorflow()
+    _start_tensorflow(arguments)
     from zoo import serving
 
-    for name in arguments.imports:
-        serving.import_layers(name)
     passed = failed = 0
     for where, check, problem in serving.check(arguments.directory):
         print(f"ok    {where}  {check}" if problem is None else f"FAIL  {where}  {check}: {' '.join(problem.split())}", flush=True)
@@ -272,7 +270,7 @@ def _check(arguments):
 
 
 def _serve(arguments):
-    _start_tensorflow()
+    _start_tensorflow(arguments)
     from zoo.serving import server
 
     def tell():
@@ -288,13 +286,12 @@ def _serve(arguments):
 def _verify(arguments):
     if bool(arguments.names) == arguments.all:
         raise ValueError("Name recipes with stored weights, or pass --all.")
-    _start_tensorflow()
-    from zoo import cards, hub, registry, verify
+    _start_tensorflow(arguments)
+    from zoo import cards, verify
 
-    names = [name for name in registry.list_recipes() if cards.find_card(name)] if arguments.all else arguments.names
+    names = cards.stored() if arguments.all else arguments.names
     for name in names:  # the last one's mistake is told before the first one's minutes
-        registry.find(name)
-        hub.version_to_load(name, arguments.version)
+        verify.assert_stored(name, arguments.version)
     failed = total = 0
     for name in names:
         for row in verify.verify(name, arguments.version, new_seed=arguments.new_seed, data_dir=arguments.data_dir):
@@ -306,7 +303,7 @@ def _verify(arguments):
 
 def _push(arguments):
     _check_directory("--root", arguments.root)
-    _start_tensorflow()
+    _start_tensorflow(arguments)
     from zoo import push
     from zoo.evaluation.likelihood import table
 
@@ -324,7 +321,17 @@ def _push(arguments):
     print(f"Stored: version {card['version']} of {card['recipe']}")
 
 
-def _start_tensorflow(strategy=None):
+def _start_tensorflow(arguments):
+    """What the commands with TensorFlow begin with: it is imported, then the layers of one's own; returns the strategy that is asked for."""
+    strategy = _import_tensorflow(getattr(arguments, "strategy", None))
+    for name in getattr(arguments, "imports", ()):
+        from zoo.own_layers import import_layers
+
+        import_layers(name)
+    return strategy
+
+
+def _import_tensorflow(strategy):
     """Imports TensorFlow without its start-up notices, which its C++ side writes whatever the log level; returns the strategy of a name."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     logging.getLogger("absl").setLevel("ERROR")

@@ -11,14 +11,15 @@ from PIL import Image
 from zoo import cards, data, hub, plots, registry
 from zoo.evaluation.likelihood import evaluate
 from zoo.files import scratch_directory, write_atomically
-from zoo.pretrained import describe, epochs_in_full, load_with_card
+from zoo.pretrained import describe, in_full, load_with_card, task_of
+from zoo.runs import Run, is_run
 from zoo.serving.packed import round_weights
 from zoo.serving.saved_model import CARD, export
-from zoo.training import Run
 
 LICENSE = "Apache-2.0"
 # What a card tells of where a model comes from.
 ORIGIN = ("recipe", "arguments", "seed", "data", "training", "versions", "git")
+ALSO = ("recipe_sha256", "headline", "evaluation_samples", "about")
 
 
 def push(target, *other_runs, data_dir=None, num_samples=None, root=None, version=None, replace=False, allow_dirty=False, verbose=1):
@@ -41,29 +42,31 @@ def push(target, *other_runs, data_dir=None, num_samples=None, root=None, versio
     Raises:
         ValueError: If the run is not finished, or was made from uncommitted code.
     """
-    if Path(target).is_dir():
+    if is_run(target):
         runs = [Run.open(directory) for directory in (target, *other_runs)]
         for run in runs:
             _assert_storable(run, runs[0].record["recipe"], allow_dirty)
-        models, origin = [run.load_model() for run in runs], describe(runs[0])
+        models, origin, task = [run.load_model() for run in runs], _origin(runs[0]), runs[0].task
     else:
         if other_runs:
             raise ValueError(f"A stored model is not averaged with runs. Received: {target!r} and {len(other_runs)} more.")
         model, card = load_with_card(target, version)
-        models, origin = [model], {key: card[key] for key in ORIGIN}
-        origin["training"] = {**card["training"], "of": epochs_in_full(card)}
-    spec = registry.find(origin["recipe"]).build(origin["arguments"])
-    num_samples = spec.evaluation_samples if num_samples is None else num_samples
-    parts = {part: data.load(spec.dataset.name, getattr(spec.dataset, part), data_dir=data_dir) for part in ("train", "test")}
+        models, task = [model], task_of(card, model)
+        origin = {key: card[key] for key in (*ORIGIN, *ALSO) if key in ORIGIN or key in card}
+        if _is_registered(origin["recipe"]):
+            origin["training"] = {**card["training"], "of": in_full(card["recipe"], card["arguments"])}
+    dataset = task.dataset
+    num_samples = task.evaluation_samples if num_samples is None else num_samples
+    parts = {part: data.load(dataset.name, getattr(dataset, part), data_dir=data_dir) for part in ("train", "test")}
     origin["data"]["sha256"] = {part: data.sha256(arrays["image"]) for part, arrays in parts.items()}
-    examples = data.load(spec.dataset.name, spec.dataset.test, data_dir=data_dir, binarization=spec.dataset.binarization)
+    examples = data.load(dataset.name, dataset.test, data_dir=data_dir, binarization=dataset.binarization)
     protocol = {"seed": 0, "num_samples": num_samples, "metrics": "all" if "factors" in examples else []}
     numbers = []
     for model in models:
         round_weights(model)  # what is measured is what is stored
-        numbers.append(evaluate(model, examples, split=spec.dataset.test, nll_name=spec.nll_name, verbose=verbose, **protocol))
+        numbers.append(evaluate(model, examples, split=dataset.test, nll_name=task.nll_name, verbose=verbose, **protocol))
     directory = Path(root or cards.roots()[0]) / origin["recipe"]
-    over_runs = _over_runs(numbers, [run.record for run in runs]) if Path(target).is_dir() else _measured_again(card["numbers"], numbers[0])
+    over_runs = _over_runs(numbers, [run.record for run in runs]) if is_run(target) else _measured_again(card["numbers"], numbers[0])
     card = {
         **origin,
         "numbers": _numbers_of_other_arguments(directory, origin["arguments"]) | over_runs,
@@ -71,7 +74,7 @@ def push(target, *other_runs, data_dir=None, num_samples=None, root=None, versio
         "parameters": models[0].count_params(),
         "license": LICENSE,
     }
-    curves = runs[0].path / "curves.png" if Path(target).is_dir() else None
+    curves = runs[0].path / "curves.png" if is_run(target) else None
     return _store(models[0], card, directory, examples, replace, curves)
 
 
@@ -116,10 +119,26 @@ def _reduce_colours(path):
     reduced.save(path, optimize=True)
 
 
-def readme(directory, card):
-    """The README.md of a stored model, as it is now: a recipe's docstring tells numbers that were not known when they were measured."""
+def readme(directory: Path, card: dict) -> str:
+    """The README.md of a stored model, as it is now: a recipe's docstring tells numbers that were not known when they were measured.
+
+    A model of somebody's own recipe brings in its card what its recipe says of itself.
+    """
     pictures = sorted(path.name for path in directory.glob("*.png"))
-    return cards.readme(card, registry.find(card["recipe"]).docstring(), pictures)
+    about = card["about"] if "about" in card else registry.find(card["recipe"]).docstring()
+    return cards.readme(card, about, pictures)
+
+
+def _origin(run):
+    """What a run's card tells of where the model comes from."""
+    if _is_registered(run.record["recipe"]):
+        return describe(run)
+    others = {name: registry.find(name).docstring() for name in registry.list_recipes()}
+    return {**describe(run), "about": cards.about_own(run.docstring(), others)}
+
+
+def _is_registered(recipe):
+    return recipe in registry.list_recipes()
 
 
 def _assert_storable(run, recipe, allow_dirty):
@@ -128,11 +147,17 @@ def _assert_storable(run, recipe, allow_dirty):
         raise ValueError(f"All runs must be of one recipe. Received: {recipe!r} and {record['recipe']!r}.")
     if record["status"] != "finished":
         raise ValueError(f"{str(run.path)!r} is not finished. Finish it with `zoo train {record['recipe']} --resume`.")
-    if not allow_dirty and (record["git"] is None or record["git"].endswith("-dirty")):
+    if not record.get("registered", True) and _is_registered(recipe):
         raise ValueError(
-            f"{str(run.path)!r} was trained by code that no commit holds (git: {record['git']}), so nobody could repeat it. "
-            "Commit and train again, or pass --allow-dirty."
+            f"{str(run.path)!r} is a run of a recipe file of your own, which has the name of an installed recipe: its model would take the "
+            f"place of that one's. Received: {recipe!r}. Rename the file and train again."
         )
+    for revision in (record["git"], *record.get("git_resumed", [])):
+        if not allow_dirty and (revision is None or revision.endswith("-dirty")):
+            raise ValueError(
+                f"{str(run.path)!r} was trained by code that no commit holds (git: {revision}), or by a recipe that this commit does not "
+                "hold, so nobody could repeat it. Commit and train again, or pass --allow-dirty."
+            )
 
 
 def _measured_again(before, numbers):

@@ -31,6 +31,28 @@ class Dataset:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Task:
+    """What is kept of a recipe beside a trained model, so that the model can be measured and shown without running the recipe.
+
+    Attributes:
+        family, headline, evaluation_samples: As in `Recipe`.
+        dataset: What the model was trained on, and is measured on.
+        epochs: Passes over the training split.
+    """
+
+    family: str
+    dataset: Dataset
+    epochs: int
+    headline: str = "nll"
+    evaluation_samples: int = 5000
+
+    @property
+    def nll_name(self) -> str:
+        """What -log p(x) is called among the numbers: it is conditional where the headline says so."""
+        return self.headline if self.headline.startswith("conditional_nll") else "nll"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Recipe:
     """A named, reproducible training run. A recipe file defines `recipe(*, ...) -> Recipe`; its arguments are its configuration.
 
@@ -63,9 +85,14 @@ class Recipe:
     keep: str = "last"
 
     @property
-    def nll_name(self):
-        """What -log p(x) is called among the numbers: it is conditional where the headline says so."""
-        return self.headline if self.headline.startswith("conditional_nll") else "nll"
+    def task(self) -> Task:
+        return Task(
+            family=self.family,
+            dataset=self.dataset,
+            epochs=self.epochs,
+            headline=self.headline,
+            evaluation_samples=self.evaluation_samples,
+        )
 
     def __post_init__(self):
         for name in ("epochs", "batch_size"):

@@ -4,15 +4,22 @@ A plug-in's pyproject.toml says `[project.entry-points."zoo.recipes"] my_zoo = "
 that defines `recipe` is then a recipe. Standard library alone.
 """
 
+import ast
 import dataclasses
 import difflib
+import functools
+import hashlib
 import importlib
 import importlib.metadata
-import importlib.util
 import inspect
 import types
 import typing
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+from zoo.annotations import as_annotated, check_annotation, shown
+from zoo.recipe import Recipe
 
 ENTRY_POINT_GROUP = "zoo.recipes"
 # `recipes/__init__.py` defines this name; another package called `recipes` does not.
@@ -33,58 +40,114 @@ class RecipeFile:
     path: Path
     module: str | None
 
-    def load(self):
-        """The imported module."""
-        if self.module is not None:
-            module = importlib.import_module(self.module)
-        else:
-            spec = importlib.util.spec_from_file_location(self.name, self.path)
-            module = importlib.util.module_from_spec(spec)
-            try:
-                spec.loader.exec_module(module)
-            except SyntaxError as error:
-                raise ValueError(f"{error.filename}, line {error.lineno}, is no Python: {error.msg}.") from None
+    def load(self) -> types.ModuleType:
+        """The module, which is run once however often it is asked for.
+
+        Raises:
+            ValueError: If the file is no Python, or defines no recipe.
+        """
+        return self._module
+
+    @functools.cached_property
+    def _module(self):
+        module = importlib.import_module(self.module) if self.module is not None else self._run()
         if not callable(getattr(module, "recipe", None)):
             raise ValueError(f"{self.path} is not a recipe: it defines no function `recipe(*, ...) -> zoo.Recipe`.")
         return module
 
-    def docstring(self):
-        return inspect.cleandoc(self.load().__doc__ or "")
+    def _run(self):
+        """The file as a module of its own; Python's import would leave a directory of bytecode beside it."""
+        module = types.ModuleType(self.name)
+        module.__file__ = str(self.path)
+        try:
+            exec(compile(self.source, str(self.path), "exec"), module.__dict__)
+        except SyntaxError as error:
+            raise _no_python(error) from None
+        return module
 
-    def parameters(self):
+    @functools.cached_property
+    def source(self) -> bytes:
+        """The file's content, read once: what is run, hashed and copied is the same."""
+        return self.path.read_bytes()
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.source).hexdigest()
+
+    def docstring(self) -> str:
+        """The file's docstring; nothing is run.
+
+        Raises:
+            ValueError: If the file is no Python.
+        """
+        try:
+            return ast.get_docstring(ast.parse(self.source)) or ""
+        except SyntaxError as error:
+            error.filename = str(self.path)
+            raise _no_python(error) from None
+
+    def parameters(self) -> Mapping[str, inspect.Parameter]:
         """Name -> `inspect.Parameter` of the recipe's arguments."""
         return inspect.signature(self.load().recipe).parameters
 
-    def bind(self, arguments):
+    def hints(self) -> dict[str, Any]:
+        """Name -> annotation of the recipe's arguments; the type of the default where there is none.
+
+        Raises:
+            ValueError: If the annotations cannot be read.
+        """
+        parameters = self.parameters()
+        try:
+            hints = typing.get_type_hints(self.load().recipe, include_extras=True)
+        except (NameError, TypeError, AttributeError, SyntaxError) as error:
+            raise ValueError(f"The annotations of recipe {self.name!r} cannot be read: {error}. Import what they name.") from None
+        return {name: hints.get(name, _type_of_default(parameter)) for name, parameter in parameters.items()}
+
+    def bind(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """All arguments with their values, defaults included.
 
         Args:
             arguments: Dict from name to a value, or to a string as typed on a command line ("8", "0.5", "200,200").
 
         Raises:
-            ValueError: If a name is unknown or a value has the wrong type.
+            ValueError: If a name is unknown, a value has the wrong type, or nothing can be typed for an annotation
+                (`zoo.annotations`).
         """
-        parameters = self.parameters()
+        parameters, hints = self.parameters(), self.hints()
         bound = {name: parameter.default for name, parameter in parameters.items()}
-        hints = typing.get_type_hints(self.load().recipe)
         for name, value in arguments.items():
             if name not in parameters:
                 known = ", ".join(f"{n}={p.default!r}" for n, p in parameters.items())
                 raise ValueError(f"Recipe {self.name!r} has no argument {name!r}.{_did_you_mean(name, parameters)} It takes: {known}.")
-            bound[name] = _convert(self.name, name, value, hints.get(name, type(parameters[name].default)))
+            if value is not parameters[name].default:  # which may be what nobody can type
+                bound[name] = self._convert(name, value, hints[name])
         return bound
 
-    def build(self, arguments):
+    def _convert(self, name, value, hint):
+        try:
+            check_annotation(hint)
+            return as_annotated(value, hint)
+        except TypeError as error:
+            raise ValueError(
+                f"Argument {name!r} of recipe {self.name!r} takes no value: {error}. Received: {name}={value!r}. Annotate it as bool, int, "
+                "float, str, Path, Literal, or as a tuple, list, dict or union of these."
+            ) from None
+        except ValueError:
+            raise ValueError(
+                f"Argument {name!r} of recipe {self.name!r} must be of type {shown(hint)}. Received: {name}={value!r}."
+            ) from None
+
+    def build(self, arguments: Mapping[str, Any]) -> Recipe:
         """The `Recipe` for these arguments."""
         return self.load().recipe(**self.bind(arguments))
 
 
-def list_recipes():
+def list_recipes() -> list[str]:
     """Names of all recipes, sorted."""
     return sorted(_find_all())
 
 
-def find(name):
+def find(name: str | Path) -> RecipeFile:
     """The recipe of this name, or in this .py file.
 
     Raises:
@@ -95,7 +158,7 @@ def find(name):
         if not path.is_file():
             raise ValueError(f"There is no recipe file {str(name)!r}.")
         return RecipeFile(path.stem, path.resolve(), None)
-    recipes = _find_all()
+    name, recipes = str(name), _find_all()
     if name not in recipes:
         raise ValueError(f"No recipe is named {name!r}.{_did_you_mean(name, recipes)} `zoo list` shows all {len(recipes)}.")
     return recipes[name]
@@ -133,33 +196,9 @@ def _did_you_mean(name, known):
     return f" Did you mean {close[0]!r}?" if close else ""
 
 
-def _convert(recipe, name, value, hint):
-    """A command line's string, or a Python value, as the annotated type."""
-    try:
-        return _as_type(value, hint)
-    except (TypeError, ValueError):
-        shown = getattr(hint, "__name__", str(hint)) if not typing.get_args(hint) else str(hint)
-        raise ValueError(f"Argument {name!r} of recipe {recipe!r} must be of type {shown}. Received: {name}={value!r}.") from None
+def _type_of_default(parameter):
+    return Any if parameter.default in (None, parameter.empty) else type(parameter.default)
 
 
-def _as_type(value, hint):
-    origin = typing.get_origin(hint)
-    if origin in (types.UnionType, typing.Union):
-        if type(None) in typing.get_args(hint) and value in (None, "None"):
-            return None
-        hint = next(option for option in typing.get_args(hint) if option is not type(None))
-        return _as_type(value, hint)
-    if origin is tuple:
-        parts = value.split(",") if isinstance(value, str) else value
-        return tuple(_as_type(part, typing.get_args(hint)[0]) for part in parts)
-    if hint is bool:
-        named = {"true": True, "false": False, True: True, False: False}
-        key = value.lower() if isinstance(value, str) else value
-        if key not in named:
-            raise ValueError(value)
-        return named[key]
-    if hint is int and (isinstance(value, bool) or (isinstance(value, float) and not value.is_integer())):
-        raise ValueError(value)
-    if hint is str and not isinstance(value, str):
-        raise ValueError(value)
-    return hint(value)
+def _no_python(error):
+    return ValueError(f"{error.filename}, line {error.lineno}, is no Python: {error.msg}.")

@@ -12,7 +12,6 @@ import itertools
 import json
 import logging
 import multiprocessing
-import typing
 from concurrent import futures
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +20,7 @@ import numpy as np
 import tensorflow as tf
 
 from zoo import data, machine, plots, registry, training
+from zoo.annotations import takes_commas
 from zoo.evaluation.likelihood import ACTIVE_VARIANCE
 from zoo.files import alone_in, check_directory_target, write_atomically
 from zoo.random import EVALUATION_STEP, RowNoise
@@ -88,7 +88,7 @@ def sweep(
     plan = _plan(recipe, arguments, out, resume, jobs)
     with alone_in(plan.path, "sweeps"):
         _train_all(_tasks(plan, recipe, data_dir), plan.jobs, len(plan.points) - len(plan.unfinished), verbose)
-        measured = [measure(training.Run.open(plan.path / label), label, data_dir) for label in plan.points]
+        measured = [measure(training.Run.open(plan.path / label, recipe), label, data_dir) for label in plan.points]
         means = means_over_seeds(measured)
         record = {"recipe": plan.file.name, "points": measured} | ({"means": means} if means else {})
         write_atomically(plan.path / "sweep.json", (json.dumps(record, indent=2) + "\n").encode())
@@ -198,7 +198,7 @@ def expand(file, arguments):
     Raises:
         ValueError: If an argument is unknown or of the wrong type, none has several values, or a value is given twice.
     """
-    hints = typing.get_type_hints(file.load().recipe)
+    hints = file.hints()
     values = {name: _values(value, hints.get(name)) for name, value in arguments.items()}
     swept = [name for name in values if len(values[name]) > 1]
     if not swept:
@@ -216,13 +216,9 @@ def expand(file, arguments):
 
 
 def _values(value, hint):
-    if isinstance(value, str) and not _is_tuple(hint):
+    if isinstance(value, str) and not takes_commas(hint):
         return value.split(",")
     return value if isinstance(value, list) else [value]
-
-
-def _is_tuple(hint):
-    return hint is tuple or typing.get_origin(hint) is tuple or any(_is_tuple(option) for option in typing.get_args(hint))
 
 
 def _has_begun(path):
@@ -251,7 +247,7 @@ def _assert_has_rate(model, label):
 
 def measure(run, label, data_dir=None):
     """A point as it stands in sweep.json: its label and arguments, the means of its validation metrics (nats) and its active units."""
-    dataset = run.spec.dataset
+    dataset = run.task.dataset
     examples = data.load(dataset.name, dataset.validation, data_dir=data_dir, binarization=dataset.binarization)
     numbers = {name.removeprefix("val_").removesuffix("_monte_carlo"): value for name, value in run.record["numbers"].items()}
     active, latent_dim = active_units(run.load_model(), examples)

@@ -1,57 +1,45 @@
-"""Running a recipe: seed, data, fit, checkpoints, resume, and the record of the run.
-
-A run directory holds
-
-    run.json             what was run, with what, and the validation numbers at the end
-    history.csv          the metrics of every epoch
-    checkpoint.npz       weights, optimizer, metrics and history: after every epoch, and within one every few minutes
-    best.npz             weights of the epoch with the lowest validation loss, for recipes that keep it
-    model.weights.h5     the final weights
-    *.png                reconstructions, samples, curves
-"""
+"""Running a recipe: seed, data, fit, checkpoints, resume. What it leaves is told in `zoo.runs`."""
 
 import contextlib
-import importlib.metadata
-import json
 import logging
 import math
-import os
-import platform
-import subprocess
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
 
-from zoo import data, registry, replicas
+from zoo import data, replicas
 from zoo.checkpoints import Checkpoint
-from zoo.files import alone_in, remove_half_written, write_atomically
+from zoo.provenance import machine
+from zoo.recipe import Recipe
+from zoo.runs import Run
 
 logger = logging.getLogger("zoo")
 
-PACKAGES = ("tensorflow", "keras", "tensorflow-probability", "tensorflow-datasets", "numpy")
-
 
 def train(
-    recipe,
-    arguments=None,
+    recipe: str | Path,
+    arguments: Mapping[str, Any] | None = None,
     *,
-    out=None,
-    data_dir=None,
-    resume=False,
-    strategy=None,
-    tensorboard=False,
-    checkpoint_minutes=5.0,
-    verbose="auto",
-):
+    out: str | Path | None = None,
+    data_dir: str | Path | None = None,
+    resume: bool = False,
+    strategy: str | tf.distribute.Strategy | None = None,
+    tensorboard: bool = False,
+    checkpoint_minutes: float = 5.0,
+    verbose: int | str = "auto",
+) -> Path:
     """Trains a recipe into a run directory.
 
     Args:
-        recipe: Name of a recipe, or path of a recipe file.
+        recipe: Name of a recipe, or path of a recipe file; to go on with a run, also its directory.
         arguments: Dict of the recipe's arguments that differ from their defaults.
         out: The run directory; by default `runs/<recipe>`.
         data_dir: As in `zoo.data.load`.
-        resume: Go on from the last checkpoint in `out`. On the same machine's CPU the result is the same to the bit as that of a run that
+        resume: Go on from the last checkpoint in `out`, which runs the recipe that the run was begun with: the one that is named, or where
+            that was changed since, the run's copy. On the same machine's CPU the result is the same to the bit as that of a run that
             was never stopped.
         strategy: None (one device), "mirrored" (all devices of this machine), "multi_worker" (this process is one of several, each of which
             calls `train` alike; `out` lies where all can read), or a `tf.distribute.Strategy`. The batch is divided among the devices.
@@ -86,9 +74,11 @@ def _train(run, data_dir, strategy, writes, tensorboard, checkpoint_minutes, ver
     # Reading a metric within an epoch takes all workers, and their clocks differ.
     checkpoint = Checkpoint(run.path, spec.keep, math.inf if several else checkpoint_minutes, writes)
     callbacks = [checkpoint, _tensorboard(run.path / "tensorboard")] if tensorboard else [checkpoint]
+    for name in checkpoint.FILES:
+        run.assert_intact(name)
+    initial_epoch, initial_step = checkpoint.restore(model)
     if writes:
         run.begin(model, strategy)
-    initial_epoch, initial_step = checkpoint.restore(model)
     try:
         model.fit(
             examples["train"],
@@ -113,7 +103,13 @@ def _train(run, data_dir, strategy, writes, tensorboard, checkpoint_minutes, ver
     return run.path
 
 
-def describe(recipe, arguments=None, *, out=None, data_dir=None):
+def describe(
+    recipe: str | Path,
+    arguments: Mapping[str, Any] | None = None,
+    *,
+    out: str | Path | None = None,
+    data_dir: str | Path | None = None,
+) -> list[str]:
     """What `train` would run, as lines of text; nothing is written. Raises as `train` does."""
     run = Run.prepare(recipe, arguments or {}, out, resume=False)
     spec = run.spec
@@ -130,7 +126,7 @@ def describe(recipe, arguments=None, *, out=None, data_dir=None):
     ]
 
 
-def build(spec, num_steps=1):
+def build(spec: Recipe, num_steps: int = 1) -> keras.Model:
     """The compiled model of a recipe, with its initial weights drawn from the recipe's seed."""
     keras.utils.set_random_seed(spec.seed)
     model = spec.model()
@@ -138,7 +134,7 @@ def build(spec, num_steps=1):
     return model
 
 
-def num_steps(spec, num_examples):
+def num_steps(spec: Recipe, num_examples: int) -> int:
     """Training steps of the whole run."""
     return spec.epochs * math.ceil(num_examples / spec.batch_size)
 
@@ -153,176 +149,6 @@ def _load(spec, data_dir):
     if spec.training_examples is not None:
         parts["train"] = spec.training_examples(parts["train"])
     return parts
-
-
-class Run:
-    """A run directory and its record.
-
-    Attributes:
-        path: The directory.
-        record: The content of run.json.
-        spec: The `Recipe` with its arguments bound.
-    """
-
-    def __init__(self, path, record):
-        self.path = path
-        self.record = record
-        self.spec = registry.find(record.get("recipe_file") or record["recipe"]).build(record["arguments"])
-
-    @classmethod
-    def open(cls, path):
-        """The run in an existing directory.
-
-        Raises:
-            ValueError: If the directory is not a run, or its record cannot be read.
-        """
-        path = Path(path)
-        try:
-            record = json.loads((path / "run.json").read_text(encoding="utf-8"))
-            record["recipe"], record["arguments"]
-        except FileNotFoundError:
-            raise ValueError(f"{str(path)!r} is not a run directory: it holds no run.json. `zoo train` makes one.") from None
-        except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
-            raise ValueError(f"The record {str(path / 'run.json')!r} is damaged: {error}. Train again into another directory.") from None
-        return cls(path, record)
-
-    @classmethod
-    def prepare(cls, recipe, arguments, out, resume, writes=True):
-        """A run that may begin: everything about it checked, nothing written. Where another process writes, the directory is its own."""
-        file = registry.find(recipe)
-        path = Path(out or Path("runs") / file.name)
-        if resume and not _was_killed_at_its_start(path):
-            run = cls.open(path)
-            run._check_same(file, arguments)
-            return run
-        bound = file.bind(arguments)
-        if writes and not resume and path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise ValueError(f"{str(path)!r} exists and is not empty. Pass --resume to go on with it, or another --out.")
-        record = {
-            "recipe": file.name,
-            "recipe_file": str(file.path) if file.module is None else None,
-            "arguments": bound,
-            "status": "running",
-            "versions": {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in PACKAGES},
-            "git": git_revision(),
-            "machine": machine(),
-        }
-        return cls(path, record)
-
-    def _check_same(self, file, arguments):
-        """What was typed beside --resume has to be what the run was begun with; what was not typed is the run's."""
-        if self.record["recipe"] != file.name:
-            raise ValueError(f"{str(self.path)!r} is a run of {self.record['recipe']!r}. Received: {file.name!r}.")
-        bound = file.bind(arguments)
-        for name in arguments:
-            kept = self.record["arguments"].get(name)
-            if json.loads(json.dumps(bound[name])) != kept:
-                raise ValueError(
-                    f"{str(self.path)!r} was begun with {name}={kept!r} and can only go on with it. Received: {name}={bound[name]!r}."
-                )
-
-    @contextlib.contextmanager
-    def alone(self, resume):
-        """Makes the directory, and keeps other processes from training in it, for as long as the `with` and this process last.
-
-        Raises:
-            ValueError: If another process trains in it, or did since this run was prepared.
-        """
-        with alone_in(self.path, "trains"):
-            if not resume and (self.path / "run.json").exists():
-                raise ValueError(f"Another process has trained in {str(self.path)!r}. Pass --resume to go on, or another --out.")
-            yield
-
-    def begin(self, model, strategy=None):
-        self.path.mkdir(parents=True, exist_ok=True)
-        remove_half_written(self.path)
-        self.record["seed"] = self.spec.seed
-        self.record["mode"] = model.execution
-        self.record["precision"] = model.dtype_policy.name
-        self.record["deterministic"] = model.deterministic
-        if strategy is not None:
-            self.record["strategy"] = {"name": type(strategy).__name__, "replicas": strategy.num_replicas_in_sync}
-        self._write_record()
-
-    def finish(self, model, checkpoint, validation):
-        from zoo import plots
-        from zoo.evaluation import latents
-
-        kept = checkpoint.restore_kept(model)
-        model.save_weights(self.weights_path)
-        numbers = {name: value for name, value in kept.items() if name.startswith("val_")}
-        self.record |= {"status": "finished", "epochs": len(checkpoint.history), "kept_epoch": kept["epoch"]}
-        self.record |= {"seconds": round(checkpoint.seconds, 1), "numbers": numbers}
-        self._write_record()  # what follows looks at the run and is no part of it
-        with _told_if_it_fails("pictures"):
-            plots.curves(checkpoint.history, path=self.path / "curves.png")
-            plots.pictures(model, validation, self.path)
-        with _told_if_it_fails("look at the latents"):
-            if message := latents.collapse_of(model, validation):
-                self.record["warning"] = message
-                logger.warning(message)
-                self._write_record()
-
-    @property
-    def weights_path(self):
-        return self.path / "model.weights.h5"
-
-    def load_model(self):
-        """The trained model.
-
-        Raises:
-            ValueError: If the run did not finish, or its weights cannot be read.
-        """
-        if not self.weights_path.is_file():
-            raise ValueError(f"{str(self.path)!r} holds no trained weights. Finish it with `zoo train {self.record['recipe']} --resume`.")
-        model = build(self.spec)
-        model.build_optimizer()  # the file holds its state as well
-        try:
-            model.load_weights(self.weights_path)
-        except (OSError, KeyError, ValueError) as error:
-            raise ValueError(f"The weights {str(self.weights_path)!r} cannot be read: {error}") from None
-        return model
-
-    def _write_record(self):
-        write_atomically(self.path / "run.json", (json.dumps(self.record, indent=2) + "\n").encode())
-
-
-@contextlib.contextmanager
-def _told_if_it_fails(what):
-    try:
-        yield
-    except Exception as error:  # whatever a model of the user's own raises
-        logger.warning("The run is finished; its %s failed (%s: %s).", what, type(error).__name__, error)
-
-
-def _was_killed_at_its_start(path):
-    """Whether a run directory was made, and its process killed before there was a record."""
-    return path.is_dir() and all(file.name.startswith(".run.json.") for file in path.iterdir())
-
-
-def git_revision():
-    """Revision of the checkout that the package runs from, with "-dirty" where tracked files differ; None outside a checkout."""
-
-    def git(*arguments):
-        return subprocess.run(["git", "-C", Path(__file__).parent, *arguments], capture_output=True, text=True, check=True).stdout.strip()
-
-    try:
-        return git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain") else "")
-    except (OSError, subprocess.CalledProcessError):
-        return None
-
-
-def machine():
-    """The processor or GPU that TensorFlow uses, in words."""
-    gpus = tf.config.list_physical_devices("GPU")
-    if gpus:
-        names = [tf.config.experimental.get_device_details(gpu).get("device_name", "GPU") for gpu in gpus]
-        return f"{len(gpus)}x {names[0]}"
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
-    name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor())
-    return f"{cores} CPU core{'s' if cores > 1 else ''}, {name}"
 
 
 def _tensorboard(path):

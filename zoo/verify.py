@@ -45,18 +45,25 @@ def verify(name, version=None, *, new_seed=None, data_dir=None):
     Raises:
         ValueError: If nothing is stored, or the test images are not those that the card's numbers are of.
     """
-    registry.find(name)  # a name that is no recipe's is told as such
+    assert_stored(name, version)
     newest = hub.version_directory(name, version)
     versions = cards.versions(newest.parent) if version is None else [version]
     for each in versions:
         yield from _verify_version(name, hub.version_directory(name, each), new_seed, data_dir)
 
 
+def assert_stored(name, version=None):
+    """Raises ValueError where nothing is stored under a name and version; no file is read or fetched for it."""
+    if cards.model_directory(name) is None and name not in hub.read_index():
+        registry.find(name)  # a name that is no recipe's is told as such
+    hub.version_to_load(name, version)
+
+
 def _verify_version(name, directory, new_seed, data_dir):
     start = time.perf_counter()
     card = cards.read_version_card(directory)
-    dataset = registry.find(name).build(card["arguments"]).dataset
-    model = pretrained.load(name, card["version"])
+    model = pretrained.load_version(directory)
+    dataset = pretrained.task_of(card, model).dataset
     digest = data.sha256(data.load(dataset.name, dataset.test, data_dir=data_dir)["image"])
     if digest != card["data"]["sha256"]["test"]:
         raise ValueError(

@@ -188,9 +188,8 @@ class ClassStyleVAE(VAE):
         z = self._most_probable(out.posterior)
         return {name: value for name, value in z.items() if name != "y"}
 
-    def _build_parts(self):
-        super()._build_parts()
-        self.has_analytic_kl = True  # by parts
+    def _knows_kl(self, out):
+        return True  # by parts
 
     def get_config(self):
         config = super().get_config()

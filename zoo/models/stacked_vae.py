@@ -142,9 +142,8 @@ class StackedVAE(SemiSupervisedVAE):
     def term_names(self):
         return ("loss", "elbo", "log_likelihood", "kl_monte_carlo", "accuracy")
 
-    def _build_parts(self):
-        super()._build_parts()
-        self.has_analytic_kl = False
+    def _knows_kl(self, out):
+        return False
 
     def get_config(self):
         config = super().get_config()

@@ -14,7 +14,6 @@ from zoo.evaluation.latents import LatentReader, is_readable, most_information
 from zoo.files import check_file_target, write_atomically
 from zoo.plots.figures import png
 from zoo.report import explorer
-from zoo.training import Run
 
 NUM_EXAMPLES = 1000
 
@@ -66,8 +65,7 @@ def _assert_there(target):
 
 def _section(target, model, recipe_name, recipe, data_dir, named):
     """(name, HTML) of one model."""
-    run = Run.open(target) if Path(target).is_dir() else None
-    record = cards.find_card(recipe_name) if run is None else run.record
+    record = pretrained.record_of(target)
     examples, absent = _examples(recipe, data_dir)
     latents = _latents(model, examples)
     order = None if latents is None or "kl_per_dim" not in latents else np.argsort(latents["kl_per_dim"])[::-1]
@@ -80,7 +78,7 @@ def _section(target, model, recipe_name, recipe, data_dir, named):
         "<h2>Pictures</h2>",
         *([f'<p class="faint">{_text(absent)}</p>'] if absent else []),
         *_pictures(model, examples),
-        *_curves(run, recipe_name),
+        *_curves(target, recipe_name),
         "<h2>Record</h2>",
         _record(record, recipe),
     ]
@@ -165,9 +163,9 @@ def _pictures(model, examples):
     return [_figure(function(model, **arguments), caption) for function, caption, arguments in draws]
 
 
-def _curves(run, recipe_name):
+def _curves(target, recipe_name):
     """The picture that training drew, where it is: in the run, or beside the stored model."""
-    directory = cards.model_directory(recipe_name) if run is None else run.path
+    directory = Path(target) if Path(target).is_dir() else cards.model_directory(recipe_name)
     if directory is None or not (directory / "curves.png").is_file():
         return []
     return [_image((directory / "curves.png").read_bytes(), "Training curves: bound, distortion and rate by epoch")]

@@ -7,7 +7,7 @@ _NAMES = {
     "export": "zoo.serving.saved_model",
     "export_litert": "zoo.serving.other_runtimes",
     "export_onnx": "zoo.serving.other_runtimes",
-    "import_layers": "zoo.serving.own_layers",
+    "import_layers": "zoo.own_layers",
     "check": "zoo.serving.checks",
     "serve": "zoo.serving.server",
     "Client": "zoo.serving.client",

@@ -11,7 +11,6 @@ graph holds neither compiled functions nor stateful draws.
         assets.extra/card.json                          what is known of the model, and the sha256 of every other file
 """
 
-import importlib
 import importlib.metadata
 import json
 import logging
@@ -21,11 +20,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from zoo import architecture
 from zoo.cards import file_hashes, versions
 from zoo.files import check_directory_target, rename_into_place, scratch_directory
 from zoo.serving import graph, warmup
 from zoo.serving.compact import compact
-from zoo.serving.own_layers import unknown_parts
 from zoo.serving.packed import PackedWeights, unpack
 from zoo.serving.signatures import DEFAULT_SIGNATURE, made_up_rows, signatures
 
@@ -92,30 +91,14 @@ def _exists(target):
     return f"Version {target.name} exists: {target}. Leave `version` out to write the next one."
 
 
-def read_model(version_directory):
-    """The Python model of an export: built from its configuration, with its weights.
+def read_model(version_directory: str | Path) -> keras.Model:
+    """The Python model of an export: built from its configuration, with its weights. Nothing that lies there is executed.
 
     Raises:
         ValueError: If the export holds no configuration, or one that cannot be built here, or the weights do not fit. Layers of one's
             own are built once `zoo.serving.import_layers` has run the file that defines them.
     """
-
-    importlib.import_module("zoo.models")  # what a configuration names has to be registered
-    path = Path(version_directory) / CONFIGURATION
-    try:
-        configuration = json.loads(path.read_text(encoding="utf-8"))
-        unknown = unknown_parts(configuration)
-        if unknown:
-            raise LookupError(
-                f"nothing here defines {', '.join(unknown)}. Name the file that does: `zoo check DIR --import FILE.py`, "
-                'or `zoo.serving.import_layers("FILE.py")`'
-            )
-        model = keras.saving.deserialize_keras_object(configuration)
-        if not isinstance(model, keras.Model):
-            raise TypeError("it describes no model")
-    except Exception as error:  # whatever the constructors of a model's parts raise
-        reason = str(error).partition(" Full object config:")[0]
-        raise ValueError(f"No Python model can be built from {str(path)!r} ({type(error).__name__}: {reason})") from None
+    model = architecture.read(Path(version_directory) / CONFIGURATION)
     read_weights(model, version_directory)
     return model
 
@@ -159,11 +142,11 @@ def _write(model, functions, directory, packed):
 def _write_configuration(model, directory):
     """Left out, with a warning, where a part of the user's own has no `get_config`: such an export serves, and nothing more."""
     try:
-        configuration = json.dumps(keras.saving.serialize_keras_object(model), indent=1)
-    except NotImplementedError as error:  # how Keras says so
+        configuration = architecture.as_text(model)
+    except ValueError as error:
         logger.warning("The export holds no configuration of its Python model, so that `zoo check` cannot compare the two: %s", error)
         return
-    (directory / CONFIGURATION).write_text(configuration + "\n", encoding="utf-8")
+    (directory / CONFIGURATION).write_text(configuration, encoding="utf-8")
 
 
 def _versions():

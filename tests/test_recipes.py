@@ -1,0 +1,133 @@
+"""Every argument of every recipe is read, and every choice that one names can be built."""
+
+import itertools
+import json
+import types
+import typing
+
+import keras
+import numpy as np
+import pytest
+
+import zoo
+from zoo import registry
+
+NUM_STEPS = 100
+# So that models are small: their architecture is looked at, not their weights.
+SMALL = {"hidden_units": (4,), "num_components": 3}
+
+
+def other_values(hint, value):
+    """Values that an argument may have beside `value`."""
+    if typing.get_origin(hint) is typing.Literal:
+        return [choice for choice in typing.get_args(hint) if choice != value]
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return [each for option in typing.get_args(hint) for each in other_values(option, value)]
+    if hint is bool:
+        return [not value]
+    if hint is int:
+        return [value + 1]
+    if hint is float:
+        return [value * 0.5 + 0.25 if isinstance(value, float) else 0.25]
+    if typing.get_origin(hint) is tuple:
+        return [tuple(each + 1 for each in value)]
+    raise AssertionError(f"no other value is known for {hint}")
+
+
+def examples(num_rows=40):
+    return {"image": np.zeros((num_rows, 2, 2, 1), np.uint8), "label": np.arange(num_rows) % 2}
+
+
+def unnamed(value):
+    """A configuration without the names that Keras numbers."""
+    if isinstance(value, dict):
+        return {key: unnamed(each) for key, each in value.items() if key not in ("name", "shared_object_id", "build_config")}
+    return [unnamed(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def outside(spec):
+    """What a recipe says beside its model, as text."""
+    optimizer = spec.optimizer(NUM_STEPS)
+    plain = {name: value for name, value in vars(spec).items() if not callable(value)}
+    seen = None
+    if spec.training_examples is not None:
+        seen = [array.tolist() for array in spec.training_examples(examples(600)).values()]
+    return json.dumps([plain, unnamed(keras.saving.serialize_keras_object(optimizer)), seen], default=str)
+
+
+def architecture(spec):
+    return json.dumps(unnamed(keras.saving.serialize_keras_object(spec.model())))
+
+
+def arguments_of(file):
+    """The values that a recipe is tried at: its own, made small."""
+    defaults = {name: parameter.default for name, parameter in file.parameters().items()}
+    small = {
+        name: tuple(4 for _ in defaults[name]) if isinstance(defaults[name], tuple) else value
+        for name, value in SMALL.items()
+        if name in defaults
+    }
+    return defaults | small
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_base():
+    """`ssvae_mnist` stands on a stored model, which is loaded once."""
+    with pytest.MonkeyPatch.context() as patch:
+        loaded = zoo.load("vae_mnist")
+        patch.setattr(zoo, "load", lambda name: loaded)
+        yield
+
+
+@pytest.mark.parametrize("name", registry.list_recipes())
+def test_every_argument_changes_something(name):
+    file = registry.find(name)
+    base = arguments_of(file)
+    spec = file.build(base)
+    before, built = outside(spec), None
+    for argument, hint in file.hints().items():
+        if argument == "return":
+            continue
+        values = other_values(hint, base[argument])
+        assert values, argument
+        for value in values:
+            changed = file.build({**base, argument: value})
+            if outside(changed) == before:
+                built = built or architecture(spec)
+                assert architecture(changed) != built, f"{argument}={value!r} changes nothing"
+
+
+def choices(file):
+    """Every combination of the choices that a recipe names."""
+    named = {name: [None, *other_values(hint, object())] for name, hint in file.hints().items() if "Literal" in str(hint)}
+    for values in itertools.product(*named.values()):
+        yield {name: value for name, value in zip(named, values, strict=True) if value is not None}
+
+
+@pytest.mark.parametrize("name", [name for name in registry.list_recipes() if "Literal" in str(registry.find(name).hints())])
+def test_every_choice_can_be_built(name):
+    file = registry.find(name)
+    small = arguments_of(file)
+    for chosen in choices(file):
+        assert isinstance(file.build({**small, **chosen}).model(), keras.Model)
+
+
+def test_no_argument_is_a_string_of_any_kind():
+    """Names of choices are listed, so that a misspelt one is refused before anything is built."""
+    for name in registry.list_recipes():
+        assert str not in registry.find(name).hints().values(), name
+
+
+def test_a_misspelt_choice_is_refused_with_the_choices():
+    with pytest.raises(ValueError, match=r"Literal\['enumeration', 'relaxation', 'score_function'\]. Received: estimator='enumerate'"):
+        registry.find("joint_vae_mnist").build({"estimator": "enumerate"})
+    with pytest.raises(ValueError, match="Received: scale='shred'"):
+        registry.find("vae_mnist_gaussian").build({"scale": "shred"})
+
+
+def test_the_score_function_of_joint_vae_takes_a_step():
+    file = registry.find("joint_vae_mnist")
+    model = file.build({"estimator": "score_function", "hidden_units": (4,), "latent_dim": 2}).model()
+    model.compile("adam", run_eagerly=True)
+    images = np.random.default_rng(0).integers(0, 256, (20, 28, 28, 1)).astype(np.uint8)
+    assert np.isfinite(model.fit(images, batch_size=20, verbose=0).history["loss"][0])

@@ -1,0 +1,57 @@
+"""Where a run comes from: revision of the code, versions of the packages, machine."""
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from pathlib import Path
+
+import tensorflow as tf
+
+PACKAGES = ("tensorflow", "keras", "tensorflow-probability", "tensorflow-datasets", "numpy")
+
+
+def versions() -> dict[str, str]:
+    """Package -> version, Python's among them."""
+    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in PACKAGES}
+
+
+def git_revision(recipe: bytes | None = None) -> str | None:
+    """Revision of the checkout that the package runs from; None outside a checkout.
+
+    Args:
+        recipe: Content of the recipe's file.
+
+    Returns:
+        The revision, with "-dirty" where files differ from it or it does not hold the recipe's file.
+    """
+    try:
+        revision = _git("rev-parse", "HEAD")
+        is_clean = not _git("status", "--porcelain") and (recipe is None or _holds(revision, recipe))
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return revision + ("" if is_clean else "-dirty")
+
+
+def _holds(revision, content):
+    """Whether a revision has a file of this content, wherever it lies and whatever it is called."""
+    blob = _git("hash-object", "--stdin", input=content)
+    return f" {blob}\t" in _git("ls-tree", "-r", "--full-tree", revision)
+
+
+def _git(*arguments, input=None):
+    command = ["git", "-C", str(Path(__file__).parent), *arguments]
+    return subprocess.run(command, input=input, capture_output=True, check=True).stdout.decode().strip()
+
+
+def machine() -> str:
+    """The processor or GPU that TensorFlow uses, in words."""
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        names = [tf.config.experimental.get_device_details(gpu).get("device_name", "GPU") for gpu in gpus]
+        return f"{len(gpus)}x {names[0]}"
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
+    name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor())
+    return f"{cores} CPU core{'s' if cores > 1 else ''}, {name}"
