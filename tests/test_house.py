@@ -47,7 +47,7 @@ ALLOWED = {
     "models": {"compiled", "shards", "layers", "networks", "objectives", "schedules"},
     "data": set(),
     "plots": set(),
-    "checkpoints": set(),
+    "checkpoints": {"execution"},
     "records": {"data", "recipe", "registry"},
     "runs": {"architecture", "evaluation", "plots", "provenance", "recipe", "records", "registry"},
     "training": {"checkpoints", "data", "provenance", "recipe", "replicas", "runs"},

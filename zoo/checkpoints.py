@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from zoo.execution import generator_states
 from zoo.files import write_atomically
 from zoo.forms import NUMBER, check_form
 
@@ -25,8 +26,8 @@ class TrainingDiverged(RuntimeError):
 class Checkpoint(keras.callbacks.Callback):
     """Writes weights, optimizer, metrics, history and elapsed seconds in one file that is replaced atomically.
 
-    Only finite values are written, so that a run which diverged is resumed from before. Nothing else has state: shuffling, binarization
-    and latents are functions of the optimizer's step.
+    Only finite values are written, so that a run which diverged is resumed from before. Beside the weights, only the generators of Keras's
+    own Dropout and noise layers have a state: shuffling, binarization and latents are functions of the optimizer's step.
 
     Args:
         directory: Where `checkpoint.npz`, `history.csv` and, with `keep="best"`, `best.npz` are written.
@@ -36,6 +37,7 @@ class Checkpoint(keras.callbacks.Callback):
     """
 
     FILES = ("checkpoint.npz", "best.npz")
+    per_block = True  # time is looked at once a block
 
     def __init__(self, directory: str | Path, keep: str = "last", minutes: float = 5.0, writes: bool = True):
         super().__init__()
@@ -72,7 +74,7 @@ class Checkpoint(keras.callbacks.Callback):
 
     @staticmethod
     def _variables(model):
-        return [*model.weights, *model.optimizer.variables]
+        return [*model.weights, *generator_states(model), *model.optimizer.variables]
 
     def _best(self):
         return min(self.history, key=lambda row: row["val_loss"])

@@ -332,7 +332,7 @@ def _start_tensorflow(arguments):
 
 
 def _import_tensorflow(strategy):
-    """Imports TensorFlow without its start-up notices, which its C++ side writes whatever the log level; returns the strategy of a name."""
+    """Imports TensorFlow without the start-up notices of its C++ side, which no log level stops; returns the strategy of a name."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     logging.getLogger("absl").setLevel("ERROR")
     sys.stderr.flush()
