@@ -16,14 +16,18 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (32, *IMAGE_SHAPE)).astype(np
 LABELS = np.arange(32, dtype=np.int32) % small_models.K
 
 
+@keras.saving.register_keras_serializable(package="tests")
 class Witness(keras.layers.Layer):
     """A small network that writes down whether it is called in training."""
 
-    def __init__(self, output_size):
-        super().__init__()
+    def __init__(self, output_size, **kwargs):
+        super().__init__(**kwargs)
         self.output_size = output_size
         self.network = networks.MLP((6,), output_size, "tanh")
         self.seen = []
+
+    def get_config(self):
+        return {**super().get_config(), "output_size": self.output_size}
 
     def build(self, x_shape, condition_shape=None):
         self.network.build(x_shape, condition_shape)
@@ -121,9 +125,9 @@ def test_dropout_of_nearly_everything_leaves_no_gradient(mode, layer):
 def test_row_keyed_noise_is_the_same_in_every_mode(objective):
     trained = {}
     for mode, arguments in MODES.items():
+        keras.utils.set_random_seed(0)
         encoder = with_layers(layers.Dropout(0.3), layers.GaussianNoise(0.5))
         decoder = with_layers(layers.Dropout(0.5), output_size=16)
-        keras.utils.set_random_seed(0)
         model = zoo.VAE(encoder, decoder, layers.DiagonalNormal(3), layers.Bernoulli(IMAGE_SHAPE), objective=objective)
         model.compile(keras.optimizers.SGD(0.01), **arguments)
         model.fit(IMAGES, batch_size=16, epochs=2, verbose=0)
@@ -178,6 +182,7 @@ def test_row_keyed_noise_outside_of_a_step_says_what_to_use():
 def test_layers_that_draw_by_row_are_numbered_and_saved(tmp_path):
     model = make(with_layers(layers.Dropout(0.5), layers.GaussianNoise(0.1)))
     model.compile()
+    model.build_optimizer()
     assert [layer.number for layer in model._flatten_layers() if getattr(layer, "draws_by_row", False)] == [0, 1]
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
