@@ -262,6 +262,7 @@ def batch(index):
     return LEVELS[8 * index : 8 * index + 8]
 
 
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")  # Keras, at the end of whatever has no length
 def test_python_that_brings_batches_trains_as_arrays_do():
     def losses(x, epochs=2, **arguments):
         keras.utils.set_random_seed(0)

@@ -322,7 +322,7 @@ def _push(arguments):
 
 
 def _start_tensorflow(arguments):
-    """Imports TensorFlow without the notices that its C++ side writes at any log level; returns the strategy of a name."""
+    """What commands with TensorFlow begin with: it is imported, and layers of one's own; returns the strategy that is asked for."""
     strategy = _import_tensorflow(getattr(arguments, "strategy", None))
     for name in getattr(arguments, "imports", ()):
         from zoo.own_layers import import_layers
@@ -332,7 +332,7 @@ def _start_tensorflow(arguments):
 
 
 def _import_tensorflow(strategy):
-    """Imports TensorFlow without the notices that its C++ side writes whatever the log level; returns the strategy of a name."""
+    """Imports TensorFlow without the notices that its C++ side writes at any log level; returns the strategy of a name."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     logging.getLogger("absl").setLevel("ERROR")
     sys.stderr.flush()
