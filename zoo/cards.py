@@ -97,7 +97,11 @@ def _read(path, form):
 def versions(directory):
     """The versions in a model's directory, ascending."""
     directory = Path(directory)
-    return sorted(int(child.name) for child in directory.iterdir() if child.name.isdigit()) if directory.is_dir() else []
+    return (
+        sorted(int(child.name) for child in directory.iterdir() if child.name.isascii() and child.name.isdigit())
+        if directory.is_dir()
+        else []
+    )
 
 
 def stored() -> list[str]:

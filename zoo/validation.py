@@ -58,5 +58,5 @@ def is_number(value: Any) -> bool:
 
 def _range(least, most):
     if most is not None:
-        return f"an integer in {least} ... {most}"
+        return f"a positive integer up to {most}" if least == 1 else f"an integer in {least} ... {most}"
     return {0: "a non-negative integer", 1: "a positive integer"}.get(least, f"an integer of at least {least}")

@@ -20,9 +20,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from zoo import architecture
+from zoo import architecture, validation
 from zoo.cards import file_hashes, versions
 from zoo.files import check_directory_target, rename_into_place, scratch_directory
+from zoo.models.base import ImageModel
 from zoo.serving import graph, warmup
 from zoo.serving.compact import compact
 from zoo.serving.packed import PackedWeights, unpack
@@ -51,12 +52,17 @@ def export(model, directory, *, version=None, card=None, packed=False):
         The version's directory.
 
     Raises:
+        TypeError: If the model is none of the zoo.
         ValueError: If the version exists or is no positive integer.
         RuntimeError: If the written model does not answer as the Python model does.
     """
     directory = Path(directory)
-    if version is not None and (not isinstance(version, int) or version < 1):
-        raise ValueError(f"`version` must be a positive integer. Received: version={version!r}.")
+    if not isinstance(model, ImageModel):
+        raise TypeError(
+            f"`zoo.export` writes models of the zoo. Received: model={type(model).__name__}. "
+            "Keras's own `model.export(path)` writes other models; one that ends in a distribution answers with its mean."
+        )
+    version = None if version is None else validation.integer("version", version)
     if version is not None and (directory / str(version)).exists():
         raise ValueError(_exists(directory / str(version)))
     check_directory_target("`directory`", directory)
