@@ -57,7 +57,7 @@ ALLOWED = {
     "pretrained": {"architecture", "cards", "hub", "recipe", "registry", "runs", "serving"},
     "push": {"cards", "data", "evaluation", "hub", "plots", "pretrained", "registry", "runs", "serving"},
     "verify": {"cards", "data", "evaluation", "hub", "pretrained", "registry"},
-    "report": {"cards", "data", "evaluation", "hub", "networks", "plots", "pretrained", "registry"},
+    "report": {"cards", "data", "evaluation", "networks", "plots", "pretrained"},
     "sweep": {"data", "evaluation", "plots", "registry", "training"},
     "arguments": set(),
     "cli": {"arguments", "cards", "data", "evaluation", "hub", "plots", "pretrained", "push", "registry"}

@@ -260,7 +260,7 @@ def test_cards_that_do_not_fit_their_files_are_told(tmp_path, monkeypatch):
     path = write_model(tmp_path) / "assets.extra" / "card.json"
     card = json.loads(path.read_text())
     for change, message in (
-        ({"files": {}}, "saved_model.pb' is not among the files of its card"),
+        ({"files": {}}, "`files` names none, so that nothing can be checked"),
         ({"files": {"1/saved_model.pb": card["files"]["1/saved_model.pb"]}}, "data-00000-of-00001' is not among the files of its card"),
         ({"version": 2}, "must be of version 1. Received: version=2"),
         ({"version": "../1"}, r"must be of version 1. Received: version='../1'"),

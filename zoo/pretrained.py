@@ -100,6 +100,15 @@ def _assert_may_be_a_name(source):
     registry.find(str(source))
 
 
+def assert_there(target: str | Path) -> None:
+    """Raises ValueError for a name under which nothing is stored; nothing is read or fetched for it."""
+    if Path(target).is_dir():
+        return
+    if cards.model_directory(str(target)) is None and str(target) not in hub.read_index():
+        _assert_may_be_a_name(target)
+    hub.version_to_load(str(target))
+
+
 def open_model(target: str | Path) -> tuple[keras.Model, str, Task]:
     """(model, name, what it was trained for) of a run directory, of a stored model's name, or of a directory as in `load`."""
     if is_run(target):

@@ -9,7 +9,7 @@ from string import Template
 
 import numpy as np
 
-from zoo import cards, data, hub, plots, pretrained, registry
+from zoo import cards, data, plots, pretrained
 from zoo.evaluation.latents import LatentReader, is_readable, most_information
 from zoo.files import check_file_target, write_atomically
 from zoo.plots.figures import png
@@ -37,7 +37,7 @@ def report(*targets, path, data_dir=None):
     path = Path(path)
     check_file_target("`path`", path, makes_parent=True)
     for target in targets:
-        _assert_there(target)
+        pretrained.assert_there(target)  # before another one's model is read for seconds
     models = [pretrained.open_model(target) for target in targets]
     sections = [_section(target, *opened, data_dir, named=len(targets) > 1) for target, opened in zip(targets, models, strict=True)]
     page = Template(_file("page.html")).substitute(
@@ -54,13 +54,6 @@ def report(*targets, path, data_dir=None):
 
 def _file(name):
     return (importlib.resources.files(__name__) / name).read_text(encoding="utf-8")
-
-
-def _assert_there(target):
-    """Raises for a name under which nothing lies, before another one's model is read for seconds."""
-    if not Path(target).is_dir() and "/" not in str(target):
-        registry.find(target)
-        hub.version_to_load(target)
 
 
 def _section(target, model, recipe_name, recipe, data_dir, named):
