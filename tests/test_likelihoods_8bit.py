@@ -210,5 +210,5 @@ def test_fixed_scale_of_the_recipe_is_typed_as_text():
 
     recipe = registry.find("vae_mnist_gaussian")
     assert recipe.build({"scale": "0.1"}).model().likelihood_layer.scale == 0.1
-    with pytest.raises(ValueError, match="`scale` must be a positive number, 'shared' or 'per_pixel'. Received: scale='both'"):
+    with pytest.raises(ValueError, match=r"must be of type Union\[float, Literal\['shared', 'per_pixel'\]\]. Received: scale='both'"):
         recipe.build({"scale": "both"}).model()

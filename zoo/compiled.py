@@ -15,7 +15,7 @@ from tensorflow.python.framework.config import is_op_determinism_enabled
 
 from zoo import shards, validation
 from zoo.blocks import BLOCK_STEPS, Programs, SingleBatchFeed, StreamFeed, array_feed, end_blocks_every, steps_asked_for
-from zoo.execution import execution_mode, has_batch_statistics, is_synchronized, kind_of_network
+from zoo.execution import has_batch_statistics, is_synchronized, mode_of
 from zoo.inputs import as_stream, only_x, refuse, sizes, split
 from zoo.random import EVALUATION_STEP, RowNoise, layers_draw
 from zoo.replicas import Replicas
@@ -112,7 +112,7 @@ class CompiledModel(keras.Model):
             steps_per_execution = validation.integer("steps_per_execution", steps_per_execution)
         self._requested = {"jit_compile": jit_compile, "steps_per_execution": steps_per_execution}
         self.deterministic = is_op_determinism_enabled()
-        self._mode = mode = self._choose_mode(jit_compile, run_eagerly)
+        self._mode = mode = mode_of(self, jit_compile, run_eagerly)
         if jit_compile is True and mode == "tf-loop":
             logger.warning("XLA was asked for, but a layer or op determinism on a GPU does not allow it: training runs as tf-loop.")
         self._number_noise_layers()
@@ -126,12 +126,7 @@ class CompiledModel(keras.Model):
     @property
     def execution(self):
         """How training runs: "xla-block", "tf-loop" or "eager" (`zoo.execution`). Before `compile`, as it would."""
-        return self._mode or self._choose_mode("auto", False)
-
-    def _choose_mode(self, jit_compile, run_eagerly):
-        device = "gpu" if tf.config.list_physical_devices("GPU") else "cpu"
-        supports_jit = all(layer.supports_jit for layer in self._flatten_layers())
-        return execution_mode(jit_compile, run_eagerly, device, kind_of_network(self), is_op_determinism_enabled(), supports_jit)
+        return self._mode or mode_of(self, "auto", run_eagerly=False)
 
     def _assert_hooks_are_called(self):
         overridden = [name for name in NEVER_CALLED if getattr(type(self), name) is not getattr(CompiledModel, name)]
@@ -398,7 +393,7 @@ class CompiledModel(keras.Model):
     def _feed(self, data, batch_size, shuffle, steps_per_epoch, callbacks, first_step=0, initial_epoch=0, initial_step=0, **hooks):
         requested = 1 if self.execution == "eager" else self._requested["steps_per_execution"]
         feed = self._feed_of(data, batch_size, shuffle, steps_per_epoch, requested or BLOCK_STEPS, first_step, initial_epoch, initial_step)
-        if initial_step and initial_step >= feed.steps_per_epoch:
+        if initial_step and initial_step > feed.steps_per_epoch:
             raise ValueError(
                 f"`initial_step` must lie within an epoch of {feed.steps_per_epoch} steps. Received: initial_step={initial_step}."
             )

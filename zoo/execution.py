@@ -1,6 +1,8 @@
 """How training runs: which of three ways was fastest where, and what a kind of layer allows."""
 
 import keras
+import tensorflow as tf
+from tensorflow.python.framework.config import is_op_determinism_enabled
 
 CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.Conv2DTranspose, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D)
 
@@ -40,6 +42,13 @@ def execution_mode(
         jit_compile = FASTEST[device, network] == "xla-block"
     mode = "xla-block" if jit_compile else "tf-loop"
     return "tf-loop" if not supports_jit or (deterministic and device == "gpu") else mode
+
+
+def mode_of(model: keras.Model, jit_compile: bool | str, run_eagerly: bool) -> str:
+    """`execution_mode` of a model on this machine."""
+    device = "gpu" if tf.config.list_physical_devices("GPU") else "cpu"
+    supports_jit = all(layer.supports_jit for layer in model._flatten_layers())
+    return execution_mode(jit_compile, run_eagerly, device, kind_of_network(model), is_op_determinism_enabled(), supports_jit)
 
 
 def kind_of_network(model) -> str:

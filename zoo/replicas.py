@@ -86,8 +86,10 @@ class Replicas:
         model = self.model
         batch, shard = self._take(batch, length, size)
         gradients, terms, updates = self._gradients(self._values(), batch, shard)
-        for variable, value in zip(self._moved(), updates, strict=True):
-            variable.assign(value)
+        for number, value in updates.items():
+            if value.dtype.is_floating:  # statistics of a replica's rows; counters and generators are the same everywhere
+                value = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, value)
+            self._movable()[int(number)].assign(value)
         self._apply(gradients)
         model.track(terms)
 
@@ -110,8 +112,8 @@ class Replicas:
         counters = [variable for variable in self.model.optimizer.variables if not variable.shape]
         return [*self.model.weights, *generator_states(self.model), *counters]
 
-    def _moved(self):
-        """What a forward pass moves: batch statistics, whose mean over the replicas is kept, and generators, which are alike in all."""
+    def _movable(self):
+        """What a forward pass may move: batch statistics, whose mean over the replicas is kept, and generators, which are alike in all."""
         return [*self.model.non_trainable_weights, *generator_states(self.model)]
 
     def _values(self):
@@ -123,12 +125,15 @@ class Replicas:
     def _gradients_of_values(self, values, batch, shard):
         model = self.model
         with self._with(values) as scope:
+            before = [scope.get_current_value(variable) for variable in self._movable()]
             weights = [scope.get_current_value(weight) for weight in model.trainable_weights]
             with tf.GradientTape() as tape:
                 tape.watch(weights)
                 loss, terms = model.shard_loss(batch, shard)
             gradients = tape.gradient(loss, weights, unconnected_gradients="zero")
-            return gradients, terms, [scope.get_current_value(variable) for variable in self._moved()]
+            after = [scope.get_current_value(variable) for variable in self._movable()]
+            moved = {str(i): value for i, (value, old) in enumerate(zip(after, before, strict=True)) if value is not old}
+            return gradients, terms, moved
 
     def _terms_of_values(self, values, batch, shard, first_row):
         with self._with(values):
