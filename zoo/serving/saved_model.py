@@ -27,6 +27,7 @@ from zoo.serving import graph, warmup
 from zoo.serving.compact import compact
 from zoo.serving.packed import PackedWeights, unpack
 from zoo.serving.signatures import DEFAULT_SIGNATURE, made_up_rows, signatures
+from zoo.validation import shown
 
 logger = logging.getLogger("zoo")
 
@@ -54,9 +55,11 @@ def export(model, directory, *, version=None, card=None, packed=False):
         ValueError: If the version exists or is no positive integer.
         RuntimeError: If the written model does not answer as the Python model does.
     """
+    if not hasattr(model, "latent_shapes"):
+        raise TypeError(f"`model` must be a model of the zoo. Received: {shown(model)}.")
     directory = Path(directory)
     if version is not None and (not isinstance(version, int) or version < 1):
-        raise ValueError(f"`version` must be a positive integer. Received: version={version!r}.")
+        raise ValueError(f"`version` must be a positive integer. Received: version={shown(version)}.")
     if version is not None and (directory / str(version)).exists():
         raise ValueError(_exists(directory / str(version)))
     check_directory_target("`directory`", directory)
