@@ -11,6 +11,7 @@ import pytest
 
 import zoo
 from zoo import registry
+from zoo.serving.signatures import signatures
 
 NUM_STEPS = 100
 # So that models are small: their architecture is looked at, not their weights.
@@ -110,6 +111,29 @@ def test_every_choice_can_be_built(name):
     small = arguments_of(file)
     for chosen in choices(file):
         assert isinstance(file.build({**small, **chosen}).model(), keras.Model)
+
+
+def others(file):
+    """Every argument at another value than its own, but for choices."""
+    base = arguments_of(file)
+    plain = {name: hint for name, hint in file.hints().items() if name != "return" and "Literal" not in str(hint)}
+    return {name: other_values(hint, base[name])[0] for name, hint in plain.items()}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", registry.list_recipes())
+def test_every_choice_takes_a_step_and_has_a_graph_to_export(name):
+    file = registry.find(name)
+    small = arguments_of(file)
+    for chosen in [*choices(file), others(file)]:
+        spec = file.build({**small, **chosen})
+        model = spec.model()
+        model.compile(spec.optimizer(NUM_STEPS), run_eagerly=True)
+        images = np.random.default_rng(0).integers(0, 256, (20, *model.image_shape)).astype(np.uint8)
+        data = {"image": images, "label": np.arange(20, dtype=np.int32) % 10}
+        assert np.isfinite(model.fit(data, batch_size=20, verbose=0).history["loss"][0]), chosen
+        for signature in signatures(model).values():
+            assert signature.traced().structured_outputs, chosen
 
 
 def test_no_argument_is_a_string_of_any_kind():

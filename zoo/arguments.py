@@ -67,6 +67,7 @@ def _parser(functions):
     sub.add_argument("recipe", metavar="RECIPE", help="name of a recipe, or path of a recipe file")
     sub.add_argument("arguments", nargs="*", metavar="name=value", help="arguments of the recipe (`zoo show RECIPE` lists them)")
     sub.add_argument("--out", metavar="DIR", help="run directory (default: runs/RECIPE)")
+    add_imports(sub)
     add_data_dir(sub)
     sub.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
     sub.add_argument(
@@ -85,6 +86,7 @@ def _parser(functions):
     sub.add_argument("recipe", metavar="RECIPE", help="name of a recipe, or path of a recipe file")
     sub.add_argument("arguments", nargs="*", metavar="name=value,value", help="arguments of the recipe; all combinations are trained")
     sub.add_argument("--out", metavar="DIR", help="directory of the sweep (default: runs/RECIPE_sweep)")
+    add_imports(sub)
     add_data_dir(sub)
     sub.add_argument("--resume", action="store_true", help="go on in the directory: train what is not finished there")
     sub.add_argument(

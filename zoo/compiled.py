@@ -19,6 +19,7 @@ from zoo.execution import has_batch_statistics, is_synchronized, mode_of
 from zoo.inputs import as_stream, only_x, refuse, sizes, split
 from zoo.random import EVALUATION_STEP, RowNoise, layers_draw
 from zoo.replicas import Replicas
+from zoo.validation import shown
 
 logger = logging.getLogger("zoo")
 
@@ -98,8 +99,10 @@ class CompiledModel(keras.Model):
         if given:
             raise ValueError(
                 f"{type(self).__name__} brings its own loss and metrics: `compile` takes `optimizer`, `jit_compile`, `run_eagerly` and "
-                f"`steps_per_execution`. Received: {', '.join(f'{name}={kwargs[name]!r}' for name in given)}."
+                f"`steps_per_execution`. Received: {', '.join(f'{name}={shown(kwargs[name])}' for name in given)}."
             )
+        if not isinstance(optimizer, str | dict | keras.optimizers.Optimizer):
+            raise ValueError(f"`optimizer` must be the name of a Keras optimizer, or one. Received: optimizer={shown(optimizer)}.")
         if run_eagerly and self._strategy:
             raise ValueError(
                 f"A model on several devices cannot run eagerly. Received: run_eagerly=True in a {type(self._strategy).__name__}."
@@ -107,7 +110,7 @@ class CompiledModel(keras.Model):
         if getattr(optimizer, "_distribution_strategy", self._strategy) is not self._strategy and self._strategy:
             raise ValueError("The optimizer was made outside of the model's strategy: make it in `strategy.scope()` as well.")
         if not (jit_compile == "auto" or isinstance(jit_compile, bool)):
-            raise ValueError(f"`jit_compile` must be 'auto', True or False. Received: jit_compile={jit_compile!r}.")
+            raise ValueError(f"`jit_compile` must be 'auto', True or False. Received: jit_compile={shown(jit_compile)}.")
         if steps_per_execution is not None:
             steps_per_execution = validation.integer("steps_per_execution", steps_per_execution)
         self._requested = {"jit_compile": jit_compile, "steps_per_execution": steps_per_execution}
@@ -210,7 +213,7 @@ class CompiledModel(keras.Model):
         batch_size, validation_batch_size = sizes(batch_size=batch_size, validation_batch_size=validation_batch_size)
         steps_per_epoch, validation_steps = sizes(steps_per_epoch=steps_per_epoch, validation_steps=validation_steps)
         if not (validation.is_number(validation_split) and 0 <= validation_split < 1):
-            raise ValueError(f"`validation_split` must be a fraction in [0, 1). Received: validation_split={validation_split!r}.")
+            raise ValueError(f"`validation_split` must be a fraction in [0, 1). Received: validation_split={shown(validation_split)}.")
         passes = epochs - initial_epoch
         data = self.standardize(as_stream(x, 1 if steps_per_epoch else passes))
         if validation_split and validation_data is None:
@@ -418,7 +421,10 @@ class CompiledModel(keras.Model):
     def _next_blocks(self, iterator, feed, step):
         element = next(iterator)
         if not isinstance(iterator, tf.data.Iterator):  # `train_on_batch` passes (x, y, sample_weight)
-            return SingleBatchFeed().blocks(self.standardize(only_x(element, "batch")))
+            batch = only_x(element, "batch")
+            if isinstance(batch, tf.data.Dataset):
+                raise ValueError("A batch is an array or a dict of arrays: `fit` takes data sets. Received: a tf.data.Dataset.")
+            return SingleBatchFeed().blocks(self.standardize(batch))
         blocks = feed.blocks(element, step)
         return self._checked(blocks, feed) if isinstance(feed, StreamFeed) and not feed.was_checked else blocks
 

@@ -3,6 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
+from zoo import validation
+
 EXPECTED = "integers in 0 ... 255 or floats in [0, 1]"
 
 
@@ -157,19 +159,27 @@ class VisiblePixels:
         return self.mask.astype(int).tolist()
 
 
+def _height_and_width(image_shape):
+    try:
+        height, width = (validation.integer("image_shape", size) for size in tuple(image_shape)[:2])
+    except (TypeError, ValueError):
+        raise ValueError(f"`image_shape` must be (H, W, C). Received: image_shape={validation.shown(image_shape)}.") from None
+    return height, width
+
+
 def quadrants(image_shape, num_seen):
     """Mask [H, W] of 1, 2 or 3 visible quadrants: the lower left one, the left half, all but the upper right one (Sohn et al. 2015)."""
-    if num_seen not in (1, 2, 3):
-        raise ValueError(f"1, 2 or 3 quadrants can be seen. Received: {num_seen!r}.")
-    height, width = image_shape[:2]
+    if validation.as_integer(num_seen) not in (1, 2, 3):
+        raise ValueError(f"1, 2 or 3 quadrants can be seen. Received: {validation.shown(num_seen)}.")
+    height, width = _height_and_width(image_shape)
     lower, left = np.arange(height)[:, None] >= height // 2, np.arange(width)[None] < width // 2
-    return {1: lower & left, 2: (lower | True) & left, 3: lower | left}[num_seen]
+    return {1: lower & left, 2: (lower | True) & left, 3: lower | left}[int(num_seen)]
 
 
 def center_column(image_shape, num_seen=1):
     """Mask [H, W] of the `num_seen` columns in the middle (Doersch, "Tutorial on variational autoencoders", 2016, section 4)."""
-    height, width = image_shape[:2]
-    if not 1 <= num_seen < width:
-        raise ValueError(f"1 to {width - 1} columns can be seen. Received: {num_seen!r}.")
+    height, width = _height_and_width(image_shape)
+    if validation.as_integer(num_seen) is None or not 1 <= num_seen < width:
+        raise ValueError(f"1 to {width - 1} columns can be seen. Received: {validation.shown(num_seen)}.")
     first = (width - num_seen) // 2
     return np.broadcast_to((np.arange(width) >= first) & (np.arange(width) < first + num_seen), (height, width))

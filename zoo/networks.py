@@ -7,12 +7,14 @@ training need not name `training`, and those of unconditional models need not kn
 
 import inspect
 import math
+import re
 
 import keras
 import tensorflow as tf
 from keras import ops
 
 from zoo.layers.base import shape_tuple
+from zoo.validation import shown
 
 
 def _size(shape):
@@ -29,14 +31,33 @@ def _concatenate_flat(x, condition):
     return ops.concatenate([x, condition], axis=-1)
 
 
+# Keras wraps the reason of a layer that fails in lines of its own, and in bold.
+KERAS_REASON = re.compile(r"(?:Exception encountered when calling .*?\.call\(\)\.)?(.*?)(?:Arguments received by .*)?", re.DOTALL)
+BOLD = re.compile(r"\x1b\[\d+m")
+
+
 def apply(network, x, condition=None, training: bool | None = None):
     """`network(x, condition)` in training or not; of a Functional model with two inputs, the condition is the second.
 
     Keras hands `training` to every layer inside, whether or not the network's own `call` names it.
 
     Raises:
-        ValueError: If there is a condition that the network does not take.
+        ValueError: If there is a condition that the network does not take, or the network fails and says so in several lines.
     """
+    try:
+        return _apply(network, x, condition, training)
+    except (ValueError, TypeError, tf.errors.OpError) as error:
+        message = BOLD.sub("", str(error)).strip()
+        if "\n" not in message:
+            raise
+        reason = " ".join(KERAS_REASON.fullmatch(message).group(1).split())
+        raise ValueError(
+            f"{type(network).__name__} {getattr(network, 'name', network)!r} cannot be called on {shown(x)}"
+            f"{'' if condition is None else f' and a condition that is {shown(condition)}'}: {reason}"
+        ) from error
+
+
+def _apply(network, x, condition, training):
     given = {"training": training} if isinstance(network, keras.layers.Layer) else {}  # not to a plain function
     if condition is None:
         return network(x, **given)
@@ -185,6 +206,7 @@ class ConvEncoder(_Network):
         super().__init__(**kwargs)
         (self.output_size,) = shape_tuple(output_size, "output_size")
         self.filters = shape_tuple(filters, "filters")
+        shape_tuple(kernel_size, "kernel_size")
         self.kernel_size = kernel_size
         self.hidden_units = shape_tuple(hidden_units, "hidden_units")
         self.activation = activation
@@ -228,6 +250,7 @@ class ConvDecoder(_Network):
         self.image_shape = shape_tuple(image_shape, "image_shape")
         (self.output_size,) = shape_tuple(output_size, "output_size")
         self.filters = shape_tuple(filters, "filters")
+        shape_tuple(kernel_size, "kernel_size")
         self.kernel_size = kernel_size
         self.hidden_units = shape_tuple(hidden_units, "hidden_units")
         self.activation = activation

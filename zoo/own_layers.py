@@ -12,6 +12,9 @@ from types import ModuleType
 
 import keras
 
+# What was imported here, as paths that hold from anywhere: a process that this one starts imports it as well.
+imported: list[str] = []
+
 
 def import_layers(name: str | Path) -> ModuleType:
     """Runs a user's Python file, or imports a module, so that configurations may name the classes and functions that it defines.
@@ -35,6 +38,9 @@ def import_layers(name: str | Path) -> ModuleType:
     for attribute, value in vars(module).items():
         if callable(value) and getattr(value, "__module__", "").partition(".")[0] == module.__name__.partition(".")[0]:
             known.setdefault(attribute, value)
+    lasting = str(Path(name).resolve()) if str(name).endswith(".py") else str(name)
+    if lasting not in imported:
+        imported.append(lasting)
     return module
 
 

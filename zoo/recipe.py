@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+from zoo.validation import shown
+
 BINARIZATIONS = ("dynamic", "static", "grey")
 
 
@@ -27,7 +29,9 @@ class Dataset:
 
     def __post_init__(self):
         if self.binarization not in BINARIZATIONS:
-            raise ValueError(f"`binarization` must be one of {', '.join(BINARIZATIONS)}. Received: binarization={self.binarization!r}.")
+            raise ValueError(
+                f"`binarization` must be one of {', '.join(BINARIZATIONS)}. Received: binarization={shown(self.binarization)}."
+            )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -98,8 +102,8 @@ class Recipe:
         for name in ("epochs", "batch_size"):
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
-                raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}.")
+                raise ValueError(f"`{name}` must be a positive integer. Received: {name}={shown(value)}.")
         if self.keep not in ("last", "best"):
-            raise ValueError(f"`keep` must be 'last' or 'best'. Received: keep={self.keep!r}.")
+            raise ValueError(f"`keep` must be 'last' or 'best'. Received: keep={shown(self.keep)}.")
         if not isinstance(self.seed, int) or not 0 <= self.seed < 2**32:
-            raise ValueError(f"`seed` must be an integer in 0 ... 2**32 - 1. Received: seed={self.seed!r}.")
+            raise ValueError(f"`seed` must be an integer in 0 ... 2**32 - 1. Received: seed={shown(self.seed)}.")

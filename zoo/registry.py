@@ -63,6 +63,11 @@ class RecipeFile:
             exec(compile(self.source, str(self.path), "exec"), module.__dict__)
         except SyntaxError as error:
             raise _no_python(error) from None
+        except ModuleNotFoundError as error:
+            raise ValueError(
+                f"{self.path} imports a module that Python does not find. Received: {error.name!r}. Install it; where it is a file of your "
+                f"own, name it: `--import {error.name}.py`, in Python `zoo.serving.import_layers('{error.name}.py')`."
+            ) from None
         return module
 
     @functools.cached_property

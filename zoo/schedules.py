@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from zoo import validation
+from zoo.validation import shown
 
 
 class Schedule:
@@ -77,7 +78,7 @@ class Cyclical(Schedule):
         self.period = validation.integer("period", period)
         self.ramp = _non_negative("ramp", ramp)
         if not 0 < self.ramp <= 1:
-            raise ValueError(f"`ramp` must be a fraction in (0, 1]. Received: ramp={ramp!r}.")
+            raise ValueError(f"`ramp` must be a fraction in (0, 1]. Received: ramp={shown(ramp)}.")
         self.low = _non_negative("low", low)
         self.high = _non_negative("high", high)
 
@@ -117,7 +118,9 @@ def as_schedule(value, name):
     try:
         return Constant(value)
     except ValueError:
-        raise ValueError(f"`{name}` must be a non-negative number or a schedule of `zoo.schedules`. Received: {name}={value!r}.") from None
+        raise ValueError(
+            f"`{name}` must be a non-negative number or a schedule of `zoo.schedules`. Received: {name}={shown(value)}."
+        ) from None
 
 
 def _non_negative(name, value):

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from zoo import data, machine, plots, registry, training
+from zoo import data, machine, own_layers, plots, registry, training
 from zoo.annotations import takes_commas
 from zoo.evaluation.likelihood import ACTIVE_VARIANCE
 from zoo.files import alone_in, check_directory_target, write_atomically
@@ -172,7 +172,8 @@ def _train_all(tasks, jobs, num_finished, verbose):
         return
     logger.info("%d runs, %d at a time (%d were finished before): %s.", len(tasks), jobs, num_finished, ", ".join(tasks))
     # Spawned, not forked: TensorFlow's threads do not survive a fork.
-    with futures.ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), initializer=machine.end_with_parent) as pool:
+    spawn = multiprocessing.get_context("spawn")
+    with futures.ProcessPoolExecutor(jobs, spawn, initializer=_start_worker, initargs=(own_layers.imported,)) as pool:
         labels = {pool.submit(_train_quietly, task): label for label, task in tasks.items()}
         try:
             for number, done in enumerate(futures.as_completed(labels), 1):
@@ -181,6 +182,13 @@ def _train_all(tasks, jobs, num_finished, verbose):
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)  # those that are running end by themselves, and can be resumed
             raise
+
+
+def _start_worker(imports):
+    machine.end_with_parent()
+    for name in imports:
+        with contextlib.suppress(ValueError):  # a file that is gone since; the recipe that needs it says so
+            own_layers.import_layers(name)
 
 
 def _train_quietly(task):

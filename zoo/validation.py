@@ -5,6 +5,18 @@ import numbers
 import operator
 from typing import Any
 
+LARGEST = 2**63 - 1  # what a tensor holds
+LONGEST_SHOWN = 200  # characters
+
+
+def shown(value: Any) -> str:
+    """A value of any kind in a message: one short line. An array or a tensor is told by its shape and type."""
+    shape = getattr(value, "shape", None)
+    if shape is not None and hasattr(value, "dtype") and tuple(shape):
+        return f"{type(value).__name__} of shape {tuple(shape)} and type {getattr(value.dtype, 'name', value.dtype)}"
+    text = " ".join(repr(value).split())
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
+
 
 def integer(name: str, value: Any, least: int = 1, most: int | None = None) -> int:
     """An integer of any type, as Python's.
@@ -13,8 +25,10 @@ def integer(name: str, value: Any, least: int = 1, most: int | None = None) -> i
         ValueError: If `value` is no integer in `least` ... `most`; the message calls it `name`.
     """
     number = as_integer(value)
+    if number is not None and number > LARGEST:
+        raise ValueError(f"`{name}` must be an integer below 2**63. Received: {name}={shown(value)}.")
     if number is None or number < least or (most is not None and number > most):
-        raise ValueError(f"`{name}` must be {_range(least, most)}. Received: {name}={value!r}.")
+        raise ValueError(f"`{name}` must be {_range(least, most)}. Received: {name}={shown(value)}.")
     return number
 
 
@@ -24,7 +38,7 @@ def as_integer(value: Any) -> int | None:
         return None
     try:
         return operator.index(value)
-    except TypeError:
+    except (TypeError, AttributeError):  # the latter of TensorFlow's booleans
         return None
 
 
@@ -36,7 +50,7 @@ def seed(value: Any, name: str = "seed") -> int:
     """
     number = as_integer(value)
     if number is None or not 0 <= number < 2**32:
-        raise ValueError(f"`{name}` must be an integer in 0 ... 2**32 - 1. Received: {name}={value!r}.")
+        raise ValueError(f"`{name}` must be an integer in 0 ... 2**32 - 1. Received: {name}={shown(value)}.")
     return number
 
 
@@ -47,7 +61,7 @@ def non_negative(name: str, value: Any) -> float:
         ValueError: If it is none; the message calls it `name`.
     """
     if not is_number(value) or not 0 <= value < math.inf:
-        raise ValueError(f"`{name}` must be a non-negative number. Received: {name}={value!r}.")
+        raise ValueError(f"`{name}` must be a non-negative number. Received: {name}={shown(value)}.")
     return value if type(value) is int else float(value)
 
 

@@ -5,6 +5,7 @@ import numbers
 import numpy as np
 
 from zoo.data.examples import checked_labels
+from zoo.validation import shown
 
 
 def hide_labels(examples: dict, per_class: int, seed: int = 0, repeat: int = 1) -> dict:
@@ -29,9 +30,9 @@ def hide_labels(examples: dict, per_class: int, seed: int = 0, repeat: int = 1) 
         raise ValueError(f"There are no labels to keep. Received: keys {sorted(examples)}.")
     for name, value in (("per_class", per_class), ("repeat", repeat)):
         if not _is_integer(value) or value < 1:
-            raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}.")
+            raise ValueError(f"`{name}` must be a positive integer. Received: {name}={shown(value)}.")
     if not _is_integer(seed) or seed < 0:
-        raise ValueError(f"`seed` must be a non-negative integer. Received: seed={seed!r}.")
+        raise ValueError(f"`seed` must be a non-negative integer. Received: seed={shown(seed)}.")
     label = checked_labels(examples["label"], len(examples["image"]), "The examples")
     order = np.random.Generator(np.random.Philox(seed)).permutation(len(label))
     kept = []

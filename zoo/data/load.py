@@ -7,10 +7,11 @@ import zlib
 import numpy as np
 import tensorflow as tf
 
-from zoo import sprites
+from zoo import sprites, validation
 from zoo.data import sources
 from zoo.images import to_unit_interval
 from zoo.random import RowNoise, Stream
+from zoo.validation import shown
 
 
 def load(name, split: str, *, data_dir: str | None = None, binarization: str = "grey", seed: int = 0) -> dict:
@@ -35,12 +36,13 @@ def load(name, split: str, *, data_dir: str | None = None, binarization: str = "
         ValueError: If the data cannot be found or read, are no images in 0 ... 255 or [0, 1] or no class numbers, or the split is not
             one of theirs.
     """
+    seed = validation.seed(seed)
     base, start, stop = _parse_split(split)
     arrays = sources.find(name, data_dir)(base)
     if binarization == "static" and not isinstance(arrays["image"], sprites.Sprites):  # which are black and white
         arrays = {**arrays, "image": _binarize_once(arrays["image"], seed, base)}
     elif binarization not in ("grey", "dynamic"):
-        raise ValueError(f"`binarization` must be 'dynamic', 'static' or 'grey'. Received: binarization={binarization!r}.")
+        raise ValueError(f"`binarization` must be 'dynamic', 'static' or 'grey'. Received: binarization={shown(binarization)}.")
     num_rows = len(arrays["image"])
     first, last = (_position(edge, num_rows, default) for edge, default in ((start, 0), (stop, num_rows)))
     if first >= last:
@@ -59,6 +61,7 @@ def batches(
     binarization: str = "grey",
 ) -> tf.data.Dataset:
     """The same as a `tf.data.Dataset` of dicts, for use with any Keras model. Arguments as in `load`; a short last batch is kept."""
+    batch_size = validation.integer("batch_size", batch_size)
     arrays = load(name, split, data_dir=data_dir, binarization=binarization, seed=seed)
     drawn = isinstance(arrays["image"], sprites.Sprites)
     stored = {key: array for key, array in arrays.items() if key != "image"} if drawn else arrays
@@ -82,7 +85,7 @@ def _parse_split(split):
     """ "train[10:50%]" -> ("train", "10", "50%")."""
     match = re.fullmatch(r"([\w.-]+)(?:\[(-?\d+%?)?:(-?\d+%?)?\])?", split) if isinstance(split, str) else None
     if match is None:
-        raise ValueError(f"A split is a name with an optional slice, such as 'test' or 'train[:50000]'. Received: {split!r}.")
+        raise ValueError(f"A split is a name with an optional slice, such as 'test' or 'train[:50000]'. Received: {shown(split)}.")
     return match.groups()
 
 

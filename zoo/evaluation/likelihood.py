@@ -13,6 +13,7 @@ from zoo import validation
 from zoo.evaluation import disentanglement
 from zoo.inputs import as_arrays
 from zoo.random import EVALUATION_STEP, RowNoise
+from zoo.validation import shown
 
 logger = logging.getLogger("zoo")
 
@@ -62,12 +63,14 @@ def evaluate(model, examples, *, num_samples=5000, seed=0, split="test", nll_nam
     Reference:
         Burda, Grosse & Salakhutdinov, "Importance Weighted Autoencoders", ICLR 2016. https://arxiv.org/abs/1509.00519
     """
+    if not hasattr(model, "standardize"):
+        raise TypeError(f"`model` must be a model of the zoo. Received: {shown(model)}.")
     num_samples, seed = validation.integer("num_samples", num_samples, most=2**31 - 1), validation.seed(seed)
     examples = as_arrays(examples)
     labels, factors = (examples.get(name) if isinstance(examples, dict) else None for name in ("label", "factors"))
     if metrics and (factors is None or not hasattr(model, "latent_means")):
         lacking = "the examples have no ground-truth factors" if factors is None else f"{type(model).__name__} has no posterior"
-        raise ValueError(f"Disentanglement cannot be scored: {lacking}. Received: metrics={metrics!r}.")
+        raise ValueError(f"Disentanglement cannot be scored: {lacking}. Received: metrics={shown(metrics)}.")
     examples = model.standardize(examples)
     num_rows = len(next(iter(examples.values())))
     batch_size = min(BATCH_SIZE, num_rows)

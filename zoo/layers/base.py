@@ -8,6 +8,7 @@ import tensorflow_probability as tfp
 
 from zoo import validation
 from zoo.layers.as_tensor import MeanAsTensor, as_tensor
+from zoo.validation import shown
 
 tfd = tfp.distributions
 
@@ -22,11 +23,16 @@ def shape_tuple(shape, argument):
         ValueError: If it is none; the message calls it `argument`.
     """
     single = validation.as_integer(shape)
-    sizes = (shape,) if single is not None or not hasattr(shape, "__iter__") else tuple(shape)
+    sizes = (shape,) if single is not None or not _is_sequence(shape) else tuple(shape)
     numbers = tuple(validation.as_integer(size) for size in sizes)
     if not all(number is not None and number > 0 for number in numbers):
-        raise ValueError(f"`{argument}` must hold positive integers. Received: {argument}={sizes}.")
+        raise ValueError(f"`{argument}` must hold positive integers. Received: {argument}={shown(sizes)}.")
     return numbers
+
+
+def _is_sequence(shape):
+    """Whether it can be walked, which an array without dimensions cannot."""
+    return hasattr(shape, "__iter__") and getattr(shape, "ndim", 1) != 0
 
 
 def bounded_scale(raw):

@@ -9,6 +9,7 @@ import tensorflow_probability as tfp
 from zoo import validation
 from zoo.layers.base import LOG_SCALE_BOUND, DistributionLayer, bounded_scale, shape_tuple
 from zoo.layers.pixels import BernoulliFromLogits, ContinuousBernoulliFromLogits, DiscretizedLogisticLevel, IndependentPixels
+from zoo.validation import shown
 
 tfd = tfp.distributions
 
@@ -109,7 +110,7 @@ class LocationScale(Likelihood):
         super().__init__(event_shape, **kwargs)
         fixed = validation.is_number(scale) and 0 < scale < math.inf
         if not (fixed or scale in ("shared", "per_pixel")):
-            raise ValueError(f"`scale` must be a positive number, 'shared' or 'per_pixel'. Received: scale={scale!r}.")
+            raise ValueError(f"`scale` must be a positive number, 'shared' or 'per_pixel'. Received: scale={shown(scale)}.")
         self.scale = scale
 
     @staticmethod

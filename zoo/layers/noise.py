@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from zoo import validation
 from zoo.random import Stream, layer_noise
+from zoo.validation import shown
 
 
 class RowKeyedLayer(keras.layers.Layer):
@@ -48,7 +49,7 @@ class Dropout(RowKeyedLayer):
     def __init__(self, rate: float, **kwargs):
         super().__init__(**kwargs)
         if not (validation.is_number(rate) and 0 <= rate < 1):
-            raise ValueError(f"`rate` must be a fraction in [0, 1). Received: rate={rate!r}.")
+            raise ValueError(f"`rate` must be a fraction in [0, 1). Received: rate={shown(rate)}.")
         self.rate = float(rate)
 
     def call(self, inputs, training=False):

@@ -9,6 +9,7 @@ import tensorflow_probability as tfp
 from zoo.layers.keras_internals import layers_inside, outermost_layer
 from zoo.random import EVALUATION_STEP, RowNoise, Stream, draw
 from zoo.schedules import Schedule, as_schedule
+from zoo.validation import shown
 
 tfd = tfp.distributions
 
@@ -58,7 +59,7 @@ class Sample(keras.layers.Layer):
     ):
         super().__init__(**{**kwargs, "dtype": "float32"})
         if not isinstance(seed, numbers.Integral) or isinstance(seed, bool):
-            raise ValueError(f"`seed` must be an integer. Received: seed={seed!r}.")
+            raise ValueError(f"`seed` must be an integer. Received: seed={shown(seed)}.")
         self.posterior = posterior
         self.prior = prior
         self.seed = int(seed)

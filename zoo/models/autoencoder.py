@@ -8,8 +8,10 @@ Rumelhart, Hinton & Williams, Nature 323, 1986; Hinton & Salakhutdinov, Science 
 import keras
 import tensorflow as tf
 
-from zoo.models.base import ImageModel
+from zoo.models.base import ImageModel, assert_networks
 from zoo.networks import apply, over_samples
+from zoo.tensors import as_vectors
+from zoo.validation import shown
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -34,8 +36,9 @@ class Autoencoder(ImageModel):
 
     def __init__(self, encoder, decoder, likelihood, *, pixels=None, condition_shape=None, seed=0, **kwargs):
         if condition_shape is not None:
-            raise ValueError(f"Autoencoder takes no condition. Received: condition_shape={condition_shape!r}.")
+            raise ValueError(f"Autoencoder takes no condition. Received: condition_shape={shown(condition_shape)}.")
         super().__init__(likelihood, pixels=pixels, seed=seed, **kwargs)
+        assert_networks(encoder=encoder, decoder=decoder)
         self.encoder = encoder
         self.decoder = decoder
         z = self.encode(tf.zeros([1, *self.image_shape]))  # creates all weights, and checks that the parts fit together
@@ -49,7 +52,10 @@ class Autoencoder(ImageModel):
 
     def decode(self, z, *, training=None):
         """p(x|z): batch [..., B] as z [..., B, D], event `image_shape`."""
-        return self.likelihood_layer(over_samples(self.decoder, tf.convert_to_tensor(z, tf.float32), training=training))
+        return self.likelihood_layer(over_samples(self.decoder, self._as_code(z), training=training))
+
+    def _as_code(self, z):
+        return as_vectors("z", z, self.latent_dim) if self.built else z
 
     def call(self, data, training=None):
         """p(x|z) at the code of the images."""

@@ -6,10 +6,13 @@ import tensorflow as tf
 
 from zoo.compiled import CompiledModel
 from zoo.images import as_unit_interval, check_image_stream, check_images, check_levels, is_symbolic, to_unit_interval
+from zoo.layers.base import shape_tuple
 from zoo.networks import set_output_bias
 from zoo.random import Stream
 from zoo.sprites import IMAGE_SHAPE as SPRITE_SHAPE
 from zoo.sprites import Sprites, render
+from zoo.tensors import as_numbers
+from zoo.validation import shown
 
 PIXELS = ("binarize", "dequantize", "as_given")
 
@@ -37,11 +40,12 @@ class ImageModel(CompiledModel):
 
     def __init__(self, likelihood, *, pixels=None, condition_shape=None, seed=0, **kwargs):
         super().__init__(seed=seed, **kwargs)
-        if pixels not in (None, *PIXELS):
-            raise ValueError(f"`pixels` must be one of {', '.join(map(repr, PIXELS))}. Received: pixels={pixels!r}.")
+        assert_likelihood(likelihood)
+        if not (pixels is None or (isinstance(pixels, str) and pixels in PIXELS)):
+            raise ValueError(f"`pixels` must be one of {', '.join(map(repr, PIXELS))}. Received: pixels={shown(pixels)}.")
         self.likelihood_layer = likelihood
         self.pixels = pixels or likelihood.pixels
-        self.condition_shape = None if condition_shape is None else tuple(condition_shape)
+        self.condition_shape = None if condition_shape is None else shape_tuple(condition_shape, "condition_shape")
 
     @property
     def image_shape(self):
@@ -95,6 +99,7 @@ class ImageModel(CompiledModel):
         if stream.cardinality() == 0:
             raise ValueError("There are no images. Received: an empty tf.data.Dataset.")
 
+        @tf.autograph.experimental.do_not_convert  # which would tell errors in several lines
         def to_dict(element):
             element = element if isinstance(element, dict) else {"image": element}
             _assert_has_image(element)
@@ -146,7 +151,7 @@ class ImageModel(CompiledModel):
             self._refuse_condition(condition)
         if condition is None:
             raise ValueError(f"This model needs a condition of shape {self.condition_shape} for each image. Received: none.")
-        condition = tf.cast(tf.convert_to_tensor(condition), tf.float32)
+        condition = as_numbers("condition", condition)
         if condition.shape[1:] != self.condition_shape or num_rows not in (None, condition.shape[0]):
             raise ValueError(
                 f"`condition` must have the shape [{', '.join(map(str, (num_rows or 'B', *self.condition_shape)))}]. "
@@ -185,6 +190,31 @@ class ImageModel(CompiledModel):
 
     def export(self, filepath, *arguments, **more):
         raise ValueError(f"What Keras's `export` writes has no row-keyed draws: use `zoo.export(model, {str(filepath)!r})`.")
+
+
+def assert_networks(**networks):
+    """Raises ValueError unless each can be called."""
+    for name, network in networks.items():
+        if not callable(network):
+            raise ValueError(f"`{name}` must be a network, such as `zoo.networks.MLP`. Received: {name}={shown(network)}.")
+
+
+def assert_posterior(posterior):
+    """Raises ValueError unless it is a layer over latent vectors."""
+    if not (callable(posterior) and hasattr(posterior, "latent_dim")):
+        raise ValueError(
+            "`posterior` must be a layer over latent vectors, such as `zoo.layers.DiagonalNormal(8)`. "
+            f"Received: posterior={shown(posterior)}."
+        )
+
+
+def assert_likelihood(likelihood):
+    """Raises ValueError unless it is a layer over images."""
+    if not (callable(likelihood) and hasattr(likelihood, "event_shape") and hasattr(likelihood, "pixels")):
+        raise ValueError(
+            "`likelihood` must be a layer over images, such as `zoo.layers.Bernoulli(image_shape)`. "
+            f"Received: likelihood={shown(likelihood)}."
+        )
 
 
 def _images_of(batch):

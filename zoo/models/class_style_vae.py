@@ -19,10 +19,12 @@ from zoo import validation
 from zoo.layers.latents import Latents
 from zoo.layers.posteriors import Categorical
 from zoo.layers.priors import StandardNormal, UniformCategorical
+from zoo.models.base import assert_networks, assert_posterior
 from zoo.models.vae import VAE, VAEOutput
 from zoo.networks import apply, over_conditions, over_pairs
 from zoo.objectives import Enumeration
 from zoo.random import Stream, draw
+from zoo.tensors import as_vectors, named_latents
 
 tfd = tfp.distributions
 
@@ -67,13 +69,17 @@ class ClassStyleVAE(VAE):
         if kwargs.pop("condition_shape", None) is not None:
             raise ValueError(f"{type(self).__name__} infers its class and takes no condition. Received: `condition_shape`.")
         # Before the constructor of VAE, which builds all parts.
+        assert_networks(classifier=classifier)
+        assert_posterior(posterior)
         self.classifier = classifier
         self.class_layer = Categorical(num_classes)
         self.class_prior_layer = UniformCategorical(num_classes)
         self.num_classes = validation.integer("num_classes", num_classes)
         self.style_sees_class = style_sees_class
         prior = StandardNormal(posterior.latent_dim)
-        super().__init__(encoder, decoder, posterior, likelihood, prior, objective=objective or Enumeration(), **kwargs)
+        super().__init__(
+            encoder, decoder, posterior, likelihood, prior, objective=Enumeration() if objective is None else objective, **kwargs
+        )
 
     # -- The two programs
 
@@ -95,7 +101,8 @@ class ClassStyleVAE(VAE):
 
     def decode(self, z, condition=None, *, training=None):
         """p(x|y, z), where `z` is a dict of y [..., B, K] and z [..., B, D]."""
-        y, style = (tf.convert_to_tensor(z[name], tf.float32) for name in ("y", "z"))
+        y, style = named_latents(z, ("y", "z"))
+        y, style = as_vectors("y", y, self.num_classes), as_vectors("z", style, self.posterior_layer.latent_dim)
         return self.likelihood_layer(over_pairs(self.decoder, style, y, training))  # one style may serve all classes
 
     def enumerated(self, batch, noise, training=None):

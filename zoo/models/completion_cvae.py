@@ -12,9 +12,10 @@ import tensorflow as tf
 from zoo.images import VisiblePixels, as_unit_interval
 from zoo.layers.likelihoods import Bernoulli
 from zoo.layers.priors import Conditional
-from zoo.models.base import ImageModel
+from zoo.models.base import ImageModel, assert_likelihood
 from zoo.models.vae import VAE
 from zoo.networks import apply, over_samples
+from zoo.tensors import as_vectors
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -38,6 +39,7 @@ class CompletionCVAE(VAE):
     """
 
     def __init__(self, encoder, decoder, posterior, likelihood, prior, *, visible, **kwargs):
+        assert_likelihood(likelihood)
         check_binary_likelihood(self, likelihood)
         if not isinstance(prior, Conditional):
             raise ValueError(f"`prior` must be a zoo.layers.Conditional, for p(z | visible). Received: {type(prior).__name__}.")
@@ -51,7 +53,7 @@ class CompletionCVAE(VAE):
     def decode(self, z, condition=None, *, training=None):
         """p(x | visible, z): batch [..., B] as z [..., B, D]; visible pixels are what they are in `condition`."""
         condition = self._check_condition(condition)
-        params = over_samples(self.decoder, tf.convert_to_tensor(z, tf.float32), condition, training)
+        params = over_samples(self.decoder, as_vectors("z", z, self.posterior_layer.latent_dim), condition, training)
         return self.likelihood_layer(self.visible.known(params, condition))
 
     def standardize_companions(self, x, num_rows=None):

@@ -14,6 +14,7 @@ from zoo.layers.latents import Latents
 from zoo.layers.priors import StandardNormal
 from zoo.models.vae import VAE
 from zoo.networks import over_samples
+from zoo.tensors import named_latents
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -83,7 +84,7 @@ class HierarchicalVAE(VAE):
 
     def decode(self, z, condition=None, *, training=None):
         """p(x|z1), where `z` is a dict of all latents or of z1 alone."""
-        return super().decode(z["z1"], training=training)
+        return super().decode(*named_latents(z, ["z1"]), training=training)
 
     @property
     def latent_shapes(self):

@@ -13,6 +13,7 @@ https://arxiv.org/abs/1406.5298
 """
 
 import math
+from collections.abc import Mapping
 
 import keras
 import numpy as np
@@ -26,6 +27,7 @@ from zoo.models.semi_supervised_vae import SemiSupervisedVAE
 from zoo.models.vae import VAE, VAEOutput
 from zoo.networks import over_pairs, over_samples
 from zoo.random import Stream, draw
+from zoo.tensors import as_vectors, named_latents
 
 tfd = tfp.distributions
 
@@ -109,7 +111,12 @@ class StackedVAE(SemiSupervisedVAE):
 
     def decode(self, z, condition=None, *, training=None):
         """p(x|h), where `z` is a dict that holds h; or y and z, whose most typical h it then is."""
-        h = z["h"] if "h" in z else self.prior(training=training).given("h", z).mean()
+        if isinstance(z, Mapping) and "h" in z:
+            h = z["h"]
+        else:
+            y, style = named_latents(z, ("y", "z"))
+            z = {"y": as_vectors("y", y, self.num_classes), "z": as_vectors("z", style, self.posterior_layer.latent_dim)}
+            h = self.prior(training=training).given("h", z).mean()
         return self.base.decode(h, training=False)
 
     def enumerated(self, batch, noise, training=None):

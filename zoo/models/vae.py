@@ -17,10 +17,12 @@ import tensorflow_probability as tfp
 from zoo import validation
 from zoo.images import is_symbolic
 from zoo.layers.priors import StandardNormal
-from zoo.models.base import ImageModel
+from zoo.models.base import ImageModel, assert_networks, assert_posterior
 from zoo.networks import apply, over_samples
 from zoo.objectives import ELBO, Objective, WeightSums, importance_weighted_bound
 from zoo.random import RowNoise, Stream, draw
+from zoo.tensors import as_vectors
+from zoo.validation import shown
 
 tfd = tfp.distributions
 
@@ -91,13 +93,15 @@ class VAE(ImageModel):
         **kwargs,
     ):
         super().__init__(likelihood, pixels=pixels, condition_shape=condition_shape, seed=seed, **kwargs)
+        assert_networks(encoder=encoder, decoder=decoder)
+        assert_posterior(posterior)
         if not isinstance(objective, Objective | None):
-            raise ValueError(f"`objective` must be one of `zoo.objectives`, such as ELBO(). Received: objective={objective!r}.")
+            raise ValueError(f"`objective` must be one of `zoo.objectives`, such as ELBO(). Received: objective={shown(objective)}.")
         self.encoder = encoder
         self.decoder = decoder
         self.posterior_layer = posterior
-        self.prior_layer = prior or StandardNormal(posterior.latent_dim)
-        self.objective = objective or ELBO()
+        self.prior_layer = StandardNormal(posterior.latent_dim) if prior is None else prior
+        self.objective = ELBO() if objective is None else objective
         self._build_parts()
 
     # -- The two programs
@@ -111,9 +115,7 @@ class VAE(ImageModel):
         """p(x|z, c): batch [..., B] as z [..., B, D], event `image_shape`. A condition [B, ...] serves every leading sample."""
         if condition is not None:
             condition = self._check_condition(condition)
-        z = tf.convert_to_tensor(z, tf.float32)
-        if z.shape[-1:] != self.posterior_layer.event_shape:
-            raise ValueError(f"`z` must have the shape [..., {self.posterior_layer.latent_dim}]. Received: shape {tuple(z.shape)}.")
+        z = as_vectors("z", z, self.posterior_layer.latent_dim)
         return self.likelihood_layer(over_samples(self.decoder, z, condition, training))
 
     def prior(self, condition=None, *, training=None):

@@ -9,6 +9,7 @@ from zoo import validation
 from zoo.objectives.objective import Objective, with_gradient_of
 from zoo.random import Stream, draw, gumbel
 from zoo.schedules import Schedule
+from zoo.validation import shown
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -50,7 +51,7 @@ class Relaxation(Enumeration):
     def __init__(self, temperature=0.67, **kwargs):
         super().__init__(**kwargs)
         if not isinstance(temperature, Schedule) and not (validation.is_number(temperature) and 0 < temperature < math.inf):
-            raise ValueError(f"`temperature` must be a positive number or a schedule. Received: temperature={temperature!r}.")
+            raise ValueError(f"`temperature` must be a positive number or a schedule. Received: temperature={shown(temperature)}.")
         self.temperature = temperature if isinstance(temperature, Schedule) else float(temperature)
 
     def loss(self, model, batch, noise, training=False):
