@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "zoo"
 
 # Part of the package -> the parts of it that it may import. What lies below a part itself, and these, are free to all.
-FREE = {"random", "images", "sprites", "files", "machine", "validation", "annotations", "forms", "generators"}
+FREE = {"random", "images", "sprites", "files", "machine", "validation", "annotations", "forms", "generators", "tensors"}
 ALLOWED = {
     "random": set(),
     "images": set(),
@@ -26,6 +26,7 @@ ALLOWED = {
     "annotations": set(),
     "forms": set(),
     "generators": set(),
+    "tensors": set(),
     "own_layers": set(),
     "architecture": {"models", "own_layers"},
     "provenance": set(),
@@ -58,7 +59,7 @@ ALLOWED = {
     "push": {"cards", "data", "evaluation", "hub", "plots", "pretrained", "registry", "runs", "serving"},
     "verify": {"cards", "data", "evaluation", "hub", "pretrained", "registry"},
     "report": {"cards", "data", "evaluation", "networks", "plots", "pretrained"},
-    "sweep": {"data", "evaluation", "plots", "registry", "training"},
+    "sweep": {"data", "evaluation", "own_layers", "plots", "registry", "training"},
     "arguments": set(),
     "cli": {"arguments", "cards", "data", "evaluation", "hub", "plots", "pretrained", "push", "registry"}
     | {"own_layers", "replicas", "report", "serving", "sweep", "training", "verify"},

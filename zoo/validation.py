@@ -5,7 +5,7 @@ import numbers
 import operator
 from typing import Any
 
-LARGEST = 2**63 - 1  # what a tensor holds
+LARGEST = 2**31 - 1  # steps, rows and samples are counted in int32
 LONGEST_SHOWN = 200  # characters
 
 
@@ -25,8 +25,8 @@ def integer(name: str, value: Any, least: int = 1, most: int | None = None) -> i
         ValueError: If `value` is no integer in `least` ... `most`; the message calls it `name`.
     """
     number = as_integer(value)
-    if number is not None and number > LARGEST:
-        raise ValueError(f"`{name}` must be an integer below 2**63. Received: {name}={shown(value)}.")
+    if number is not None and most is None and number > LARGEST:
+        raise ValueError(f"`{name}` must be an integer below 2**31. Received: {name}={shown(value)}.")
     if number is None or number < least or (most is not None and number > most):
         raise ValueError(f"`{name}` must be {_range(least, most)}. Received: {name}={shown(value)}.")
     return number
@@ -72,5 +72,5 @@ def is_number(value: Any) -> bool:
 
 def _range(least, most):
     if most is not None:
-        return f"a positive integer up to {most}" if least == 1 else f"an integer in {least} ... {most}"
+        return f"an integer in {least} ... {most}"
     return {0: "a non-negative integer", 1: "a positive integer"}.get(least, f"an integer of at least {least}")

@@ -65,7 +65,7 @@ def evaluate(model, examples, *, num_samples=5000, seed=0, split="test", nll_nam
     """
     if not hasattr(model, "standardize"):
         raise TypeError(f"`model` must be a model of the zoo. Received: {shown(model)}.")
-    num_samples, seed = validation.integer("num_samples", num_samples, most=2**31 - 1), validation.seed(seed)
+    num_samples, seed = validation.integer("num_samples", num_samples), validation.seed(seed)
     examples = as_arrays(examples)
     labels, factors = (examples.get(name) if isinstance(examples, dict) else None for name in ("label", "factors"))
     if metrics and (factors is None or not hasattr(model, "latent_means")):

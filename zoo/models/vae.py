@@ -226,7 +226,7 @@ class VAE(ImageModel):
         Raises:
             ValueError: If an argument is out of range, or images are grey where the likelihood is over black and white.
         """
-        num_samples, seed = validation.integer("num_samples", num_samples, most=2**31 - 1), validation.seed(seed)
+        num_samples, seed = validation.integer("num_samples", num_samples), validation.seed(seed)
         x, condition = self._as_tensors(x, condition)
         self._assert_outcomes(x)
         data = _as_data(x, condition)
