@@ -91,10 +91,12 @@ class ClassStyleVAE(VAE):
 
     def prior(self, condition=None, *, training=None):
         """p(y) p(z)"""
+        self._refuse_condition(condition)
         return Latents(y=self.class_prior_layer(), z=self.prior_layer(training=training))
 
     def decode(self, z, condition=None, *, training=None):
         """p(x|y, z), where `z` is a dict of y [..., B, K] and z [..., B, D]."""
+        self._refuse_condition(condition)
         y, style = (tf.convert_to_tensor(z[name], tf.float32) for name in ("y", "z"))
         return self.likelihood_layer(over_pairs(self.decoder, style, y, training))  # one style may serve all classes
 

@@ -97,6 +97,7 @@ class StackedVAE(SemiSupervisedVAE):
 
     def prior(self, condition=None, *, training=None):
         """p(y) p(z) p(h|y, z)"""
+        self._refuse_condition(condition)
         return Latents(
             y=self.class_prior_layer(),
             z=self.prior_layer(training=training),
@@ -109,6 +110,7 @@ class StackedVAE(SemiSupervisedVAE):
 
     def decode(self, z, condition=None, *, training=None):
         """p(x|h), where `z` is a dict that holds h; or y and z, whose most typical h it then is."""
+        self._refuse_condition(condition)
         h = z["h"] if "h" in z else self.prior(training=training).given("h", z).mean()
         return self.base.decode(h, training=False)
 
