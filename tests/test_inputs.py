@@ -1,5 +1,7 @@
 """One meaning of an input, whoever is asked; and what brings data to `fit`."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -46,6 +48,7 @@ METHODS = {
     "encode": lambda model, x: model.encode(x).mean(),
     "call": lambda model, x: model(np.asarray(x) if isinstance(x, list) else x).posterior.mean(),
     "predict": lambda model, x: model.predict(np.asarray(x) if isinstance(x, list) else x, verbose=0),
+    "predict_on_batch": lambda model, x: model.predict_on_batch(x),
     "latent_parameters": lambda model, x: model.latent_parameters(x)["loc"],
     "prepared for fit": lambda model, x: np.asarray(model.standardize(x)["image"], np.float32)
     / (255 if model.standardize(x)["image"].dtype == np.uint8 else 1),
@@ -108,6 +111,8 @@ def test_integers_0_and_1_in_a_stream_are_refused_with_its_first_block():
     for dtype in (np.uint8, np.int64):
         with pytest.raises(ValueError, match="integers 0 and 1 would be black"):
             model.fit(tf.data.Dataset.from_tensor_slices((LEVELS > 127).astype(dtype)).batch(8), verbose=0)
+        with pytest.raises(tf.errors.InvalidArgumentError, match="integers 0 and 1 would be black"):
+            model.predict(tf.data.Dataset.from_tensor_slices((LEVELS > 127).astype(dtype)).batch(8), verbose=0)
     assert int(model.optimizer.iterations) == 0
     model.fit(tf.data.Dataset.from_tensor_slices(LEVELS.astype(np.int64)).batch(8), verbose=0)
 
@@ -162,12 +167,58 @@ def test_a_conditional_model_predicts_what_it_was_fitted_on(cvae):
         (LABELS[:5], r"must have the shape \[24, 3\]. Received: shape \(5, 3\)"),
         (7 * np.eye(3)[LABELS], r"one-hot row that adds up to 1. Received: row 0 is \[7.0, 0.0, 0.0\]"),
         (np.eye(3, dtype=np.int32)[LABELS] * 7, r"one-hot row that adds up to 1. Received: row 0 is \[7, 0, 0\]"),
+        (np.zeros((24, 3), np.float32), r"one-hot row that adds up to 1. Received: row 0 is \[0.0, 0.0, 0.0\]"),
         (np.where(np.eye(3)[LABELS] > 0, np.nan, 0.0), "`condition` must hold finite numbers. Received: NaN or infinity"),
     ],
 )
 def test_labels_that_are_none_are_refused_in_data(cvae, labels, message):
     with pytest.raises(ValueError, match=message):
         cvae.fit({"image": LEVELS, "label": labels}, verbose=0)
+    for method in cvae.encode, cvae.reconstruct:
+        with pytest.raises(ValueError, match=message):
+            method(LEVELS, labels)
+
+
+@pytest.mark.parametrize("number", [5, 1, 30])
+def test_conditions_are_as_many_as_images(cvae, number):
+    condition, message = np.resize(LABELS, number), rf"must have the shape \[24, 3\]. Received: shape \({number}, 3\)"
+    with pytest.raises(ValueError, match=message):
+        cvae.log_prob(LEVELS > 127, condition=condition)
+    with pytest.raises(ValueError, match=message):
+        cvae.encode(LEVELS, tf.constant(condition))
+    for name in "label", "condition":
+        stream = tf.data.Dataset.from_tensors({"image": LEVELS, name: condition})
+        with pytest.raises(tf.errors.InvalidArgumentError, match="There must be one condition for each image"):
+            cvae.fit(stream, verbose=0)
+    z = np.zeros((24, 2), np.float32)
+    if number == 1:
+        np.testing.assert_array_equal(cvae.decode(z, condition).mean(), cvae.decode(z, np.repeat(condition, 24)).mean())
+    else:
+        with pytest.raises(ValueError, match=rf"or one for all. Received: {number} conditions, z of shape \(24, 2\)"):
+            cvae.decode(z, condition)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (np.zeros((24, 3), np.float32), "one-hot row that adds up to 1. Received: a batch with others"),
+        (7 * np.eye(3, dtype=np.int64)[LABELS], "one-hot row that adds up to 1. Received: a batch with others"),
+        (np.full((24, 3), np.nan), "one-hot row that adds up to 1. Received: a batch with others"),
+    ],
+)
+def test_rows_that_are_not_one_hot_are_refused_in_streams(cvae, rows, message):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        cvae.fit(tf.data.Dataset.from_tensor_slices({"image": LEVELS, "condition": rows}).batch(8), verbose=0)
+
+
+def test_conditions_in_a_stream_are_finite():
+    model = zoo.VAE(*small_models.parts(), condition_shape=(3,))
+    model.compile(jit_compile=False)
+    stream = tf.data.Dataset.from_tensor_slices({"image": LEVELS, "condition": np.full((24, 3), np.inf)}).batch(8)
+    with pytest.raises(
+        tf.errors.InvalidArgumentError, match="`condition` must hold finite numbers. Received: a batch with NaN or infinity"
+    ):
+        model.fit(stream, verbose=0)
 
 
 @pytest.mark.parametrize("shift", [-1, 1])
@@ -196,10 +247,22 @@ def test_models_without_a_condition_refuse_one(vae):
         lambda: vae.sample(24, condition=condition),
         lambda: vae.log_prob(LEVELS > 127, condition=condition),
         lambda: vae.fit({"image": LEVELS, "condition": condition}, verbose=0),
-        lambda: small_models.hierarchical().encode(LEVELS, condition),
-        lambda: small_models.class_style().encode(LEVELS, condition),
         lambda: small_models.autoencoder().reconstruct(LEVELS, condition),
     ]
+    for make in (
+        small_models.hierarchical,
+        small_models.class_style,
+        small_models.stacked,
+        small_models.vamp,
+        small_models.hierarchical_vamp,
+    ):
+        model = make()
+        z = tf.nest.map_structure(lambda samples: samples[0], model(LEVELS).z)
+        asked += [
+            functools.partial(model.encode, LEVELS, condition),
+            functools.partial(model.decode, z, condition),
+            functools.partial(model.prior, condition),
+        ]
     for ask in asked:
         with pytest.raises(ValueError, match=r"takes no condition here. Received: a condition of shape \(24, 3\)"):
             ask()

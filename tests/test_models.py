@@ -141,6 +141,15 @@ def test_completion_scores_hidden_pixels_alone_and_keeps_the_visible_ones():
     assert np.all(np.abs(model.log_prob(other, 8) - model.log_prob(X, 8)) > 1e-3)
 
 
+def test_completion_sees_of_images_what_is_visible_when_no_condition_is_given():
+    model = completion()
+    model.compile(jit_compile=False)
+    expected = np.asarray(model.reconstruct(X, X))
+    np.testing.assert_array_equal(model.reconstruct(X), expected)
+    for data in X, {"image": X}, tf.data.Dataset.from_tensor_slices(X).batch(3):
+        np.testing.assert_allclose(model.predict(data, verbose=0), expected, rtol=1e-5)
+
+
 def test_completion_network_is_the_cross_entropy_of_hidden_pixels():
     visible = quadrants(IMAGE_SHAPE, 3)
     model = zoo.CompletionNetwork(mlp(16), layers.Bernoulli(IMAGE_SHAPE), visible=visible)

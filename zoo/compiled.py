@@ -16,7 +16,7 @@ from tensorflow.python.framework.config import is_op_determinism_enabled
 from zoo import shards, validation
 from zoo.blocks import BLOCK_STEPS, Programs, SingleBatchFeed, StreamFeed, array_feed, end_blocks_every, steps_asked_for
 from zoo.execution import has_batch_statistics, is_synchronized, mode_of
-from zoo.inputs import as_stream, only_x, refuse, sizes, split
+from zoo.inputs import as_stream, only_x, refuse, sizes, split, with_first_batch_checked
 from zoo.random import EVALUATION_STEP, RowNoise, layers_draw
 from zoo.replicas import Replicas
 from zoo.validation import shown
@@ -279,7 +279,14 @@ class CompiledModel(keras.Model):
     def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
         """Keras's `predict`, of whatever `fit` takes."""
         batch_size, steps = sizes(batch_size=batch_size, steps=steps)
-        return super().predict(self.standardize(as_stream(x)), batch_size=batch_size, verbose=verbose, steps=steps, callbacks=callbacks)
+        data = self.standardize(as_stream(x))
+        if isinstance(data, tf.data.Dataset):
+            data = with_first_batch_checked(data, self.check_first_block)
+        return super().predict(data, batch_size=batch_size, verbose=verbose, steps=steps, callbacks=callbacks)
+
+    def predict_on_batch(self, x):
+        """Keras's `predict_on_batch`, of arrays or tensors, or a dict of them."""
+        return super().predict_on_batch(self.standardize(x))
 
     def make_train_function(self, force=False):
         if self.train_function is not None and not force:

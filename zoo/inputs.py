@@ -1,7 +1,7 @@
 """What users pass to `fit` and `evaluate`, before a model looks at it; batches that Python brings become `tf.data`."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -54,6 +54,20 @@ def as_arrays(x: Any):
     if not batches or isinstance(batches[0], tuple):
         raise ValueError(f"Batches must be images or dicts. Received: {'pairs' if batches else 'a data set without a batch'}.")
     return tf.nest.map_structure(lambda *arrays: np.concatenate(arrays), *batches)
+
+
+def with_first_batch_checked(stream: tf.data.Dataset, check: Callable[[dict], None]) -> tf.data.Dataset:
+    """The same stream, which calls `check` with its first batch, a dict of tensors, as that comes by; what it raises stops the stream."""
+
+    def look(number, batch):
+        def look_at(*values):
+            check(dict(zip(batch, values, strict=True)))
+            return True
+
+        with tf.control_dependencies([tf.cond(number == 0, lambda: tf.py_function(look_at, list(batch.values()), tf.bool), lambda: True)]):
+            return tf.nest.map_structure(tf.identity, batch)
+
+    return stream.enumerate().map(look)
 
 
 def sizes(**values) -> list[int | None]:

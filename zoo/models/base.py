@@ -103,7 +103,9 @@ class ImageModel(CompiledModel):
         def to_dict(element):
             element = element if isinstance(element, dict) else {"image": element}
             _assert_has_image(element)
-            return {"image": check_image_stream(element["image"], self.image_shape)} | self.standardize_companions(element)
+            images = check_image_stream(element["image"], self.image_shape)
+            companions = self.standardize_companions(element)
+            return {"image": images} | {name: _one_each(images, name, values) for name, values in companions.items()}
 
         return stream.map(to_dict, num_parallel_calls=tf.data.AUTOTUNE)
 
@@ -140,7 +142,7 @@ class ImageModel(CompiledModel):
         if self.condition_shape is None:
             self._refuse_condition(condition)
             return x, None
-        return x, self._check_condition(condition)
+        return x, self._check_condition(condition, x.shape[0])
 
     def _refuse_condition(self, condition):
         if condition is not None:
@@ -152,7 +154,7 @@ class ImageModel(CompiledModel):
         if condition is None:
             raise ValueError(f"This model needs a condition of shape {self.condition_shape} for each image. Received: none.")
         condition = as_numbers("condition", condition)
-        if condition.shape[1:] != self.condition_shape or num_rows not in (None, condition.shape[0]):
+        if condition.shape[1:] != self.condition_shape or not condition.shape[:1].is_compatible_with([num_rows]):
             raise ValueError(
                 f"`condition` must have the shape [{', '.join(map(str, (num_rows or 'B', *self.condition_shape)))}]. "
                 f"Received: shape {tuple(condition.shape)}."
@@ -220,6 +222,22 @@ def assert_likelihood(likelihood):
 def _images_of(batch):
     """Images of a batch as it is stored, float32 in [0, 1]."""
     return render(batch["sprites"]) if "sprites" in batch else to_unit_interval(batch["image"])
+
+
+def _one_each(images, name, values):
+    """The companions in a batch of a stream, checked as the batch comes by: one for each image, and finite."""
+    num_images, num_values = tf.shape(images)[0], tf.shape(values)[0]
+    message = [
+        f"There must be one {name} for each image. Received: a batch with images and {name}s of these numbers:",
+        num_images,
+        num_values,
+    ]
+    checks = [tf.debugging.Assert(num_images == num_values, message)]
+    if values.dtype.is_floating:
+        message = f"`{name}` must hold finite numbers. Received: a batch with NaN or infinity."
+        checks.append(tf.debugging.Assert(tf.reduce_all(tf.math.is_finite(values)), [message]))
+    with tf.control_dependencies(checks):
+        return tf.identity(values)
 
 
 def _assert_has_image(x):

@@ -97,10 +97,12 @@ class ClassStyleVAE(VAE):
 
     def prior(self, condition=None, *, training=None):
         """p(y) p(z)"""
+        self._refuse_condition(condition)
         return Latents(y=self.class_prior_layer(), z=self.prior_layer(training=training))
 
     def decode(self, z, condition=None, *, training=None):
         """p(x|y, z), where `z` is a dict of y [..., B, K] and z [..., B, D]."""
+        self._refuse_condition(condition)
         y, style = named_latents(z, ("y", "z"))
         y, style = as_vectors("y", y, self.num_classes), as_vectors("z", style, self.posterior_layer.latent_dim)
         return self.likelihood_layer(over_pairs(self.decoder, style, y, training))  # one style may serve all classes

@@ -56,6 +56,10 @@ class CompletionCVAE(VAE):
         params = over_samples(self.decoder, as_vectors("z", z, self.posterior_layer.latent_dim), condition, training)
         return self.likelihood_layer(self.visible.known(params, condition))
 
+    def reconstruct(self, x, condition=None):
+        """Mean of p(x | visible, z) at the posterior's mean: [B, *image_shape]; what is visible is that of `x` itself if left out."""
+        return super().reconstruct(x, x if condition is None else condition)
+
     def standardize_companions(self, x, num_rows=None):
         if x.get("condition") is not None:
             raise ValueError(
@@ -65,7 +69,7 @@ class CompletionCVAE(VAE):
 
     def _as_tensors(self, x, condition):
         x = as_unit_interval(x, self.image_shape)
-        return x, self.visible.see(x) if condition is None else self._check_condition(condition)
+        return x, self.visible.see(x) if condition is None else self._check_condition(condition, x.shape[0])
 
     def _check_condition(self, condition, num_rows=None):
         """What is seen of images; of what is seen already, the same."""

@@ -15,6 +15,10 @@ from zoo import validation
 from zoo.images import is_symbolic
 from zoo.models.vae import VAE
 
+WHAT_A_CONDITION_IS = "A condition is a label, or a one-hot row that adds up to 1."
+# By how much the sum of a row may miss 1: float16 rounds shares to about this.
+SHARES_TOLERANCE = 1e-3
+
 
 @keras.saving.register_keras_serializable(package="zoo")
 class CVAE(VAE):
@@ -56,10 +60,7 @@ class CVAE(VAE):
         condition = self._condition_of(x)
         if num_rows is None and condition is not None:  # a stream
             condition = assert_labels(condition, 0, self.num_classes)
-        condition = self._check_condition(condition, num_rows)
-        if num_rows is not None:
-            _assert_shares(condition.numpy())
-        return {"condition": condition}
+        return {"condition": self._check_condition(condition, num_rows)}
 
     def _condition_of(self, data):
         return data.get("condition", data.get("label"))
@@ -67,7 +68,13 @@ class CVAE(VAE):
     def _check_condition(self, condition, num_rows=None):
         if condition is None:
             raise ValueError("This model needs a label for each image, under 'condition' or 'label'. Received: none.")
-        return super()._check_condition(one_hot_labels(condition, self.num_classes), num_rows)
+        condition = super()._check_condition(one_hot_labels(condition, self.num_classes), num_rows)
+        if not is_symbolic(condition):
+            _assert_shares(condition.numpy())
+        return condition
+
+    def _blank_condition(self):
+        return tf.one_hot([0], self.num_classes)
 
     def get_config(self):
         config = super().get_config()
@@ -104,7 +111,7 @@ def check_labels(labels, least, num_classes) -> None:
 
 
 def assert_labels(labels, least, num_classes):
-    """The labels of a stream, [B] or one-hot, whose integers are checked as each batch comes by.
+    """The labels of a stream, [B] or one-hot, which are checked as each batch comes by.
 
     Raises:
         ValueError: If they are text.
@@ -113,20 +120,23 @@ def assert_labels(labels, least, num_classes):
     labels = tf.convert_to_tensor(labels)
     if labels.dtype == tf.string:
         raise ValueError("Labels must be integers. Received: text. Number the classes first, as `tf.keras.layers.StringLookup` does.")
-    if not labels.dtype.is_integer or labels.shape.rank != 1:
+    if labels.shape.rank == 2:
+        shares = tf.cast(labels, tf.float32)
+        is_good = tf.reduce_all(shares >= 0) & tf.reduce_all(tf.abs(tf.reduce_sum(shares, axis=-1) - 1.0) < SHARES_TOLERANCE)
+        message = f"{WHAT_A_CONDITION_IS} Received: a batch with others, rows"
+    elif labels.shape.rank == 1 and labels.dtype.is_integer:
+        is_good = tf.reduce_all((labels >= least) & (labels < num_classes))
+        unknown = ", or be -1 where unknown" if least < 0 else ""
+        message = f"Labels must lie in 0 ... {num_classes - 1}{unknown}. Received: a batch with others, labels"
+    else:
         return labels
-    in_range = tf.reduce_all((labels >= least) & (labels < num_classes))
-    unknown = ", or be -1 where unknown" if least < 0 else ""
-    message = f"Labels must lie in 0 ... {num_classes - 1}{unknown}. Received: a batch with others, labels"
-    with tf.control_dependencies([tf.debugging.Assert(in_range, [message, labels])]):
+    with tf.control_dependencies([tf.debugging.Assert(is_good, [message, labels])]):
         return tf.identity(labels)
 
 
 def _assert_shares(condition):
     """Raises ValueError unless rows [B, K] are one-hot, or say how much of each class there is."""
     sums = condition.sum(axis=-1)
-    if condition.min(initial=0.0) < 0 or not np.allclose(sums, 1.0, atol=1e-3):
+    if condition.min(initial=0.0) < 0 or not np.allclose(sums, 1.0, rtol=0.0, atol=SHARES_TOLERANCE):
         wrong = int(np.argmax(np.abs(sums - 1.0) + (condition.min(axis=-1) < 0)))
-        raise ValueError(
-            f"A condition is a label, or a one-hot row that adds up to 1. Received: row {wrong} is {condition[wrong].tolist()}."
-        )
+        raise ValueError(f"{WHAT_A_CONDITION_IS} Received: row {wrong} is {condition[wrong].tolist()}.")

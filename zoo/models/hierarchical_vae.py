@@ -75,6 +75,7 @@ class HierarchicalVAE(VAE):
 
     def prior(self, condition=None, *, training=None):
         """p(zL) p(z_{L-1}|zL) ... p(z1|z2)"""
+        self._refuse_condition(condition)
         *names, top = self.latent_names
         parts = {top: self.prior_layer(condition=None, training=training)}
         for number in reversed(range(len(names))):
@@ -84,7 +85,7 @@ class HierarchicalVAE(VAE):
 
     def decode(self, z, condition=None, *, training=None):
         """p(x|z1), where `z` is a dict of all latents or of z1 alone."""
-        return super().decode(*named_latents(z, ["z1"]), training=training)
+        return super().decode(*named_latents(z, ["z1"]), condition, training=training)
 
     @property
     def latent_shapes(self):

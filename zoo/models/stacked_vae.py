@@ -99,6 +99,7 @@ class StackedVAE(SemiSupervisedVAE):
 
     def prior(self, condition=None, *, training=None):
         """p(y) p(z) p(h|y, z)"""
+        self._refuse_condition(condition)
         return Latents(
             y=self.class_prior_layer(),
             z=self.prior_layer(training=training),
@@ -111,6 +112,7 @@ class StackedVAE(SemiSupervisedVAE):
 
     def decode(self, z, condition=None, *, training=None):
         """p(x|h), where `z` is a dict that holds h; or y and z, whose most typical h it then is."""
+        self._refuse_condition(condition)
         if isinstance(z, Mapping) and "h" in z:
             h = z["h"]
         else:

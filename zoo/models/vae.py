@@ -116,6 +116,8 @@ class VAE(ImageModel):
         if condition is not None:
             condition = self._check_condition(condition)
         z = as_vectors("z", z, self.posterior_layer.latent_dim)
+        if condition is not None:
+            _assert_one_each(z, condition)
         return self.likelihood_layer(over_samples(self.decoder, z, condition, training))
 
     def prior(self, condition=None, *, training=None):
@@ -307,7 +309,7 @@ class VAE(ImageModel):
         """Creates all weights, and checks that the parts fit together, by sending one blank image through them."""
         data = {"image": tf.zeros([1, *self.image_shape])}
         if self.condition_shape is not None:
-            data["condition"] = tf.zeros([1, *self.condition_shape])
+            data["condition"] = self._blank_condition()
         out = self.explain(data, *self.infer(data, RowNoise.of_seed(0, 1)))
         out.prior.log_prob(out.z)
         self.is_reparameterized = out.posterior.reparameterization_type == tfd.FULLY_REPARAMETERIZED
@@ -315,6 +317,9 @@ class VAE(ImageModel):
         self.has_kl_per_dim = all(isinstance(distribution, tfd.MultivariateNormalDiag) for distribution in (out.posterior, out.prior))
         self.objective.check(self)
         self.built = True
+
+    def _blank_condition(self):
+        return tf.zeros([1, *self.condition_shape])
 
     def _knows_kl(self, out):
         """Whether the KL of `out` is a formula; an override says so where it is one by parts."""
@@ -330,6 +335,15 @@ def _has_analytic_kl(posterior, prior):
     except NotImplementedError:  # how TFP says that it knows none
         return False
     return True
+
+
+def _assert_one_each(z, condition):
+    """Raises ValueError unless there is a condition for each row of z [..., B, D], or one for all."""
+    if condition.shape[0] != 1 and not condition.shape[:1].is_compatible_with(z.shape[-2:-1]):
+        raise ValueError(
+            "There must be a condition for each row of `z`, or one for all. "
+            f"Received: {condition.shape[0]} conditions, z of shape {tuple(z.shape)}."
+        )
 
 
 def _least_of(sizes, number):

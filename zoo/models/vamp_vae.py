@@ -39,6 +39,7 @@ class VampVAE(VAE):
         super().__init__(encoder, decoder, posterior, likelihood, prior, **kwargs)
 
     def prior(self, condition=None, *, training=None):
+        self._refuse_condition(condition)
         return self.prior_layer(encode=lambda images: self.encode(images, training=training))
 
     def start_at_images(self, images):
@@ -94,6 +95,7 @@ class HierarchicalVampVAE(HierarchicalVAE):
 
     def prior(self, condition=None, *, training=None):
         """p(z2) p(z1|z2)"""
+        self._refuse_condition(condition)
         (lower,) = self.conditional_prior_layers
         return Latents(
             z2=self.prior_layer(encode=lambda images: self._encode_upper(images, training)),
@@ -102,6 +104,7 @@ class HierarchicalVampVAE(HierarchicalVAE):
 
     def decode(self, z, condition=None, *, training=None):
         """p(x|z1, z2), where `z` is a dict of z1 [..., B, D1] and z2 [..., B, D2]."""
+        self._refuse_condition(condition)
         z1, z2 = (tf.convert_to_tensor(z[name], tf.float32) for name in ("z1", "z2"))
         return self.likelihood_layer(over_pairs(self.decoders[0], z1, z2, training))
 
