@@ -7,7 +7,7 @@ import zlib
 import numpy as np
 import tensorflow as tf
 
-from zoo import sprites
+from zoo import sprites, validation
 from zoo.data import sources
 from zoo.images import to_unit_interval
 from zoo.random import RowNoise, Stream
@@ -36,6 +36,7 @@ def load(name, split: str, *, data_dir: str | None = None, binarization: str = "
             one of theirs.
     """
     base, start, stop = _parse_split(split)
+    seed = validation.seed(seed)
     arrays = sources.find(name, data_dir)(base)
     if binarization == "static" and not isinstance(arrays["image"], sprites.Sprites):  # which are black and white
         arrays = {**arrays, "image": _binarize_once(arrays["image"], seed, base)}
@@ -59,6 +60,7 @@ def batches(
     binarization: str = "grey",
 ) -> tf.data.Dataset:
     """The same as a `tf.data.Dataset` of dicts, for use with any Keras model. Arguments as in `load`; a short last batch is kept."""
+    batch_size = validation.integer("batch_size", batch_size)
     arrays = load(name, split, data_dir=data_dir, binarization=binarization, seed=seed)
     drawn = isinstance(arrays["image"], sprites.Sprites)
     stored = {key: array for key, array in arrays.items() if key != "image"} if drawn else arrays
