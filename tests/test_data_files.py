@@ -1,6 +1,7 @@
 """Files are read as they are meant, or refused by name: archives, pictures, folders, and names of TFDS."""
 
 import logging
+import re
 
 import numpy as np
 import pytest
@@ -100,11 +101,23 @@ def test_all_arrays_of_a_dict_have_as_many_rows():
         data.load({"image": LEVELS, "factors": np.zeros((5, 2))}, "all")
 
 
+def test_numbers_of_the_data_are_checked():
+    for seed in (1.5, -1, [3], float("nan"), "a", True):
+        with pytest.raises(ValueError, match=re.escape(f"`seed` must be an integer in 0 ... 2**32 - 1. Received: seed={seed!r}")):
+            data.load(LEVELS, "all", binarization="static", seed=seed)
+    for batch_size in (0, -4, 2.5, True, None):
+        with pytest.raises(ValueError, match=f"`batch_size` must be a positive integer. Received: batch_size={batch_size!r}"):
+            data.batches(LEVELS, "all", batch_size=batch_size)
+
+
 def test_names_in_an_archive_are_understood_or_told(tmp_path):
     with pytest.raises(ValueError, match="has no split 'train'. Its splits are images, labels. Arrays are named <split> and <split>_label"):
         data.load(archive(tmp_path, images=LEVELS, labels=LABELS), "train")
     with pytest.raises(ValueError, match="an array that nothing reads. Received: 'train_labels'"):
         data.load(archive(tmp_path, train=LEVELS, train_labels=LABELS), "train")
+    for name in ("labels", "label", "y", "targets"):
+        with pytest.raises(ValueError, match=f"an array that nothing reads. Received: '{name}'. Arrays are named"):
+            data.load(archive(tmp_path, images=LEVELS, **{name: LABELS}), "images")
     with pytest.raises(ValueError, match="name an array in one way. Received: 'train' and 'x_train'"):
         data.load(archive(tmp_path, train=LEVELS, x_train=LEVELS), "train")
     own = archive(tmp_path, my_part=LEVELS, my_part_label=LABELS, my_part_2=LEVELS[:2])
@@ -203,6 +216,7 @@ def with_16_bits_in_colour(path):
         ("deep.png", Image.fromarray(LEVELS[0].astype(np.uint16) * 257), {}, r"more than 8 bits \(mode 'I;16'\)"),
         ("deep.tif", Image.fromarray(LEVELS[0].astype(np.int32)), {}, r"more than 8 bits \(mode 'I'\)"),
         ("float.tif", Image.fromarray(LEVELS[0].astype(np.float32)), {}, r"more than 8 bits \(mode 'F'\)"),
+        ("deep.sgi", COLOUR, {"bpc": 2}, r"more than 8 bits \(mode 'RGB'\)"),
         ("glass.png", Image.merge("RGBA", (*COLOUR.split(), GREY)), {}, "with transparent pixels. Lay it over a background"),
         ("glass_grey.png", Image.merge("LA", (GREY, GREY)), {}, "with transparent pixels"),
         ("glass.gif", COLOUR.convert("P"), {"transparency": COLOUR.convert("P").getpixel((0, 0))}, "with transparent pixels"),
@@ -222,6 +236,12 @@ def test_pictures_of_another_kind_are_refused_by_name(name, image, options, mess
 def test_colours_of_16_bits_and_damaged_pictures_are_refused_by_name(tmp_path):
     with pytest.raises(ValueError, match=r"deep.png', with more than 8 bits \(mode 'RGB'\)"):
         read_picture(with_16_bits_in_colour(tmp_path / "deep.png"))
+    for text in (b"P6 1 1 1023\n" + 6 * b"\1", b"P3 1 1 65535\n9 8 7\n"):
+        (tmp_path / "deep.ppm").write_bytes(text)
+        with pytest.raises(ValueError, match=r"deep.ppm', with more than 8 bits \(mode 'RGB'\)"):
+            read_picture(tmp_path / "deep.ppm")
+    (tmp_path / "few.ppm").write_bytes(b"P6 1 1 15\n\0\5\17")
+    assert read_picture(tmp_path / "few.ppm").tolist() == [[[0, 85, 255]]]
     noise = np.random.default_rng(0).integers(0, 256, (40, 40), np.uint8)
     for name, kept in (("cut.png", 600), ("cut.jpg", 600), ("empty.png", 0)):
         whole = picture(tmp_path, name, noise).read_bytes()

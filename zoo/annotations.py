@@ -100,7 +100,7 @@ def _as_bool(value):
     named = {"true": True, "false": False}
     if isinstance(value, str) and value.lower() in named:
         return named[value.lower()]
-    if isinstance(value, numbers.Real) and value in (0, 1):
+    if _is_bool(value) or (isinstance(value, numbers.Real) and value in (0, 1)):
         return bool(value)
     raise ValueError(value)
 
@@ -122,6 +122,11 @@ def _as_float(value):
 def _is_number(value):
     """NumPy's numbers are numbers; a bool is none."""
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def _is_bool(value):
+    """Python's or NumPy's, which is not imported here."""
+    return isinstance(value, bool) or type(value).__name__ in ("bool_", "bool")
 
 
 def _as_str(value):
@@ -173,7 +178,19 @@ def _as_literal(value, choices):
     for choice in choices:
         if isinstance(value, str) and str(choice) == value:
             return choice
+    for choice in choices:  # a number or a bool that is written in another way: NumPy's, "0.50", "true"
+        if isinstance(choice, (bool, int, float)) and _is_written(value, choice):
+            return choice
     raise ValueError(value)
+
+
+def _is_written(value, choice):
+    if _is_bool(value) != isinstance(choice, bool) and not isinstance(value, str):
+        return False  # True is 1 in Python
+    try:
+        return as_annotated(value, type(choice)) == choice
+    except ValueError:
+        return False
 
 
 def _as_sequence(value, kind, parts):
@@ -189,10 +206,18 @@ def _as_sequence(value, kind, parts):
 def _as_mapping(value, parts):
     key_hint, value_hint = parts or (Any, Any)
     if isinstance(value, str):
-        value = _literal(value) if value.startswith("{") else dict(_pair(each) for each in value.split(",") if value)
+        value = _literal(value) if value.startswith("{") else _pairs(value)
     if not isinstance(value, collections.abc.Mapping):
         raise ValueError(value)
     return {as_annotated(key, key_hint): as_annotated(each, value_hint) for key, each in value.items()}
+
+
+def _pairs(text):
+    """ "a:1,b:2" -> {"a": "1", "b": "2"}; each key once."""
+    pairs = [_pair(each) for each in text.split(",")] if text else []
+    if len(dict(pairs)) < len(pairs):
+        raise ValueError(text)
+    return dict(pairs)
 
 
 def _pair(text):

@@ -9,6 +9,8 @@ import numpy as np
 from zoo.data.examples import checked_images, checked_labels, known_split, with_channel
 
 HINT = " Arrays are named <split> and <split>_label, or x_<split> and y_<split>."
+# Names that labels have elsewhere, without their split's.
+LABELS = {"label", "labels", "target", "targets", "y"}
 # Whatever NumPy and zipfile raise about files that are damaged or are something else.
 UNREADABLE = (OSError, ValueError, EOFError, KeyError, MemoryError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
@@ -33,7 +35,7 @@ def read_archive(path: Path, split: str) -> dict[str, np.ndarray]:
         image_name = _only_one(path, archive.files, (split, f"x_{split}"))
         label_name = _only_one(path, archive.files, (f"{split}_label", f"y_{split}"))
         understood = {image_name, label_name} - {None}
-        others = {name for name in archive.files if split in name.split("_")} - understood
+        others = {name for name in archive.files if split in name.split("_") or name.lower() in LABELS} - understood
         arrays = {name: _read(path, lambda name=name: archive[name]) for name in understood | others}
     for name in others:
         if arrays[name].ndim < 3:  # labels by a name that would be passed over in silence

@@ -38,6 +38,7 @@ def load(name, split: str, *, data_dir: str | None = None, binarization: str = "
     """
     seed = validation.seed(seed)
     base, start, stop = _parse_split(split)
+    seed = validation.seed(seed)
     arrays = sources.find(name, data_dir)(base)
     if binarization == "static" and not isinstance(arrays["image"], sprites.Sprites):  # which are black and white
         arrays = {**arrays, "image": _binarize_once(arrays["image"], seed, base)}

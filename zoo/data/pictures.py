@@ -49,11 +49,20 @@ def _refusal(image):
     num_frames = getattr(image, "n_frames", 1)
     if num_frames > 1 and image.format != "MPO":  # a photograph whose other frames are previews of it
         return f"with {num_frames} frames. Save each in a file of its own."
-    if image.mode.split(";")[0] in DEEP_MODES or SIXTEEN_BITS.search(str(image.tile)):
+    if _is_deep(image):
         return f"with more than 8 bits (mode {image.mode!r}). Scale its pixels to 0 ... 255, or save floats in [0, 1] as .npz."
     if image.mode not in READABLE_MODES:
         return f"in colours of mode {image.mode!r}. Convert it to RGB."
     return None
+
+
+def _is_deep(image):
+    """Whether the file has more bits than the pixels that Pillow gives, or pixels of more than 8."""
+    if image.mode.split(";")[0] in DEEP_MODES or SIXTEEN_BITS.search(str(image.tile)):
+        return True
+    # (codec, extents, offset, arguments): SGI's has 16 bits by its name, those of PPM end in the largest level.
+    codec, *_, arguments = image.tile[0] if image.tile else ("", ())
+    return codec == "SGI16" or (codec in ("ppm", "ppm_plain") and arguments[-1] > 255)
 
 
 def _opaque(image):
