@@ -100,6 +100,7 @@ class CompiledModel(keras.Model):
                 f"{type(self).__name__} brings its own loss and metrics: `compile` takes `optimizer`, `jit_compile`, `run_eagerly` and "
                 f"`steps_per_execution`. Received: {', '.join(f'{name}={kwargs[name]!r}' for name in given)}."
             )
+        run_eagerly = validation.boolean("run_eagerly", run_eagerly)
         if run_eagerly and self._strategy:
             raise ValueError(
                 f"A model on several devices cannot run eagerly. Received: run_eagerly=True in a {type(self._strategy).__name__}."
@@ -134,7 +135,7 @@ class CompiledModel(keras.Model):
         return execution_mode(jit_compile, run_eagerly, device, kind_of_network(self), is_op_determinism_enabled(), supports_jit)
 
     def _assert_hooks_are_called(self):
-        overridden = [name for name in NEVER_CALLED if getattr(type(self), name) is not getattr(CompiledModel, name)]
+        overridden = [name for name in NEVER_CALLED if name in vars(self) or getattr(type(self), name) is not getattr(CompiledModel, name)]
         if overridden:
             raise TypeError(
                 f"Training in compiled blocks never calls Keras's {', '.join(NEVER_CALLED)}. "
@@ -214,6 +215,9 @@ class CompiledModel(keras.Model):
         initial_step = validation.integer("initial_step", initial_step, least=0)
         batch_size, validation_batch_size = sizes(batch_size=batch_size, validation_batch_size=validation_batch_size)
         steps_per_epoch, validation_steps = sizes(steps_per_epoch=steps_per_epoch, validation_steps=validation_steps)
+        shuffle = validation.boolean("shuffle", shuffle)
+        if not isinstance(validation_freq, (list, tuple, set)):  # numbers of epochs
+            validation_freq = validation.integer("validation_freq", validation_freq)
         if not (validation.is_number(validation_split) and 0 <= validation_split < 1):
             raise ValueError(f"`validation_split` must be a fraction in [0, 1). Received: validation_split={validation_split!r}.")
         passes = epochs - initial_epoch
