@@ -103,6 +103,7 @@ class CompiledModel(keras.Model):
             )
         if not isinstance(optimizer, str | dict | keras.optimizers.Optimizer):
             raise ValueError(f"`optimizer` must be the name of a Keras optimizer, or one. Received: optimizer={shown(optimizer)}.")
+        run_eagerly = validation.boolean("run_eagerly", run_eagerly)
         if run_eagerly and self._strategy:
             raise ValueError(
                 f"A model on several devices cannot run eagerly. Received: run_eagerly=True in a {type(self._strategy).__name__}."
@@ -132,7 +133,7 @@ class CompiledModel(keras.Model):
         return self._mode or mode_of(self, "auto", run_eagerly=False)
 
     def _assert_hooks_are_called(self):
-        overridden = [name for name in NEVER_CALLED if getattr(type(self), name) is not getattr(CompiledModel, name)]
+        overridden = [name for name in NEVER_CALLED if name in vars(self) or getattr(type(self), name) is not getattr(CompiledModel, name)]
         if overridden:
             raise TypeError(
                 f"Training in compiled blocks never calls Keras's {', '.join(NEVER_CALLED)}. "
@@ -212,6 +213,9 @@ class CompiledModel(keras.Model):
         initial_step = validation.integer("initial_step", initial_step, least=0)
         batch_size, validation_batch_size = sizes(batch_size=batch_size, validation_batch_size=validation_batch_size)
         steps_per_epoch, validation_steps = sizes(steps_per_epoch=steps_per_epoch, validation_steps=validation_steps)
+        shuffle = validation.boolean("shuffle", shuffle)
+        if not isinstance(validation_freq, (list, tuple, set)):  # numbers of epochs
+            validation_freq = validation.integer("validation_freq", validation_freq)
         if not (validation.is_number(validation_split) and 0 <= validation_split < 1):
             raise ValueError(f"`validation_split` must be a fraction in [0, 1). Received: validation_split={shown(validation_split)}.")
         passes = epochs - initial_epoch

@@ -21,6 +21,10 @@ def check_images(images, image_shape) -> np.ndarray:
     Raises:
         ValueError: If there are none, their shape does not fit, a pixel is NaN or outside its range, or integers are 0 and 1 alone.
     """
+    if isinstance(images, (dict, tf.data.Dataset)):
+        raise ValueError(
+            f"Images must be an array of {EXPECTED}. Received: a {type(images).__name__}. Pass the images alone, such as `data['image']`."
+        )
     if tf.is_tensor(images):
         images = (tf.cast(images, tf.float32) if images.dtype.is_floating else images).numpy()
     images = np.asarray(images)

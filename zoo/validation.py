@@ -42,6 +42,17 @@ def as_integer(value: Any) -> int | None:
         return None
 
 
+def boolean(name: str, value: Any) -> bool:
+    """True or False, of Python or of NumPy, as Python's.
+
+    Raises:
+        ValueError: If `value` is neither; the message calls it `name`.
+    """
+    if type(value).__name__ not in ("bool", "bool_"):
+        raise ValueError(f"`{name}` must be True or False. Received: {name}={shown(value)}.")
+    return bool(value)
+
+
 def seed(value: Any, name: str = "seed") -> int:
     """A seed as a Python integer in 0 ... 2**32 - 1.
 
