@@ -59,6 +59,11 @@ def test_versions_add_up_and_the_card_names_the_newest(store, models):
         zoo.load("vae_digits", version)
     with pytest.raises(ValueError, match="'vae_digits' has no version 3. Its versions are 1, 2."):
         zoo.load("vae_digits", 3)
+    for source in ("vae_digits", models / "vae_digits", models / "vae_digits" / "1"):
+        assert isinstance(zoo.load(source, np.int64(1)), zoo.VAE)
+        for version in (True, 1.0, "../1", 0):
+            with pytest.raises(ValueError, match=f"`version` must be a positive integer. Received: version={version!r}"):
+                zoo.load(source, version)
 
 
 def test_a_stored_model_is_measured_and_written_again(store, models, monkeypatch, capsys):

@@ -1,6 +1,8 @@
+import dataclasses
 import importlib
 import sys
 
+import numpy as np
 import pytest
 
 from zoo import registry
@@ -121,6 +123,18 @@ def test_another_package_called_recipes_is_told(tmp_path, monkeypatch):
     with pytest.raises(ImportError, match=f"`recipes` that Python finds is not the zoo's: {tmp_path / 'recipes'}.*rename it"):
         registry.list_recipes()
     monkeypatch.delitem(sys.modules, "recipes")
+
+
+def test_numbers_of_a_recipe_are_checked():
+    known = registry.find("vae_digits").build({})
+    changed = dataclasses.replace(known, epochs=np.int64(3), seed=np.uint8(1))
+    assert (type(changed.epochs), changed.epochs, type(changed.seed)) == (int, 3, int)
+    for name in ("epochs", "batch_size", "evaluation_samples"):
+        for value in (0, True, 2.0):
+            with pytest.raises(ValueError, match=f"`{name}` must be a positive integer. Received: {name}={value!r}"):
+                dataclasses.replace(known, **{name: value})
+    with pytest.raises(ValueError, match="`seed` must be an integer in .* Received: seed=True"):
+        dataclasses.replace(known, seed=True)
 
 
 def test_recipe_files_are_values():

@@ -403,6 +403,7 @@ def test_copies_do_not_claim_the_numbers_of_their_original():
         assert cards.about_own(originals[name], originals) == f"A recipe that began as a copy of `{name}`."
     assert cards.about_own("Mine.\n\nNumbers: 3 nats.", originals) == "Mine.\n\nNumbers: 3 nats."
     assert cards.about_own("", originals) == ""
+    assert cards._true_of(other, "Mine.\n\nExpect 12.3 nats. It is quick.") == "Mine.\n\nIt is quick."
 
 
 def test_the_docstrings_of_stored_models_tell_their_numbers():

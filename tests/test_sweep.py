@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -207,6 +208,19 @@ def test_a_dry_run_tells_the_points_and_writes_nothing(recipe, copy, tmp_path, c
     assert changed(copy) == before
     with pytest.raises(ValueError, match="`jobs` must be a positive integer. Received: jobs=0"):
         sweep.describe(recipe, {"beta": [0.5, 2]}, out=out, jobs=0)
+
+
+def test_an_argument_beside_the_swept_ones_may_be_a_path(tmp_path, monkeypatch):
+    text = RECIPE.replace("import zoo\n", "import pathlib\n\nimport zoo\n", 1)
+    file = tmp_path / "of_files.py"
+    file.write_text(text.replace('title: str = ""', 'images: pathlib.Path = pathlib.Path("images")'))
+    monkeypatch.chdir(tmp_path)
+    for given in ({}, {"images": "other"}):
+        lines = sweep.describe(file, {"beta": [0.5, 2], **given}, out=tmp_path / "dry")
+        assert "of_files: 2 points" in lines[0]
+    kept, typed = {"images": str(tmp_path / "images")}, {"images": sweep.Path("images")}  # of a run that was begun, and of a new one
+    runs = {label: SimpleNamespace(record={"arguments": arguments}) for label, arguments in (("a", kept), ("b", typed))}
+    sweep._assert_comparable(runs, {})
 
 
 def point(label, seed, beta, kl):

@@ -281,7 +281,7 @@ def _without_expectations(paragraph):
     if paragraph.startswith("    "):  # code
         return paragraph
     sentences = re.split(r"(?<=[.!?])\s+(?=[A-Z`(])", paragraph)
-    return " ".join(sentence for sentence in sentences if not re.search(r"\bexpect\b", sentence))
+    return " ".join(sentence for sentence in sentences if not re.search(r"\bexpect\b", sentence, re.IGNORECASE))
 
 
 def _how(number):

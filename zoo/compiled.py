@@ -15,7 +15,7 @@ from tensorflow.python.framework.config import is_op_determinism_enabled
 
 from zoo import shards, validation
 from zoo.blocks import BLOCK_STEPS, Programs, SingleBatchFeed, StreamFeed, array_feed, end_blocks_every, steps_asked_for
-from zoo.execution import has_batch_statistics, is_synchronized, mode_of
+from zoo.execution import assert_hooks_are_called, has_batch_statistics, is_synchronized, mode_of
 from zoo.inputs import as_stream, only_x, refuse, sizes, split, with_first_batch_checked
 from zoo.random import EVALUATION_STEP, RowNoise, layers_draw
 from zoo.replicas import Replicas
@@ -28,9 +28,6 @@ if keras.config.backend() != "tensorflow":
         f"zoo needs Keras on TensorFlow. Received: the Keras backend {keras.config.backend()!r}. Set KERAS_BACKEND=tensorflow "
         "before Python starts."
     )
-
-# Hooks of Keras that a model of the zoo never calls: what they would change is changed in `loss_terms`.
-NEVER_CALLED = ("train_step", "test_step", "compute_loss", "compute_metrics")
 
 
 class CompiledModel(keras.Model):
@@ -94,7 +91,7 @@ class CompiledModel(keras.Model):
             ValueError: If a loss or metrics are given: the model brings its own; or an argument is out of range.
             TypeError: If the model overrides a hook of Keras that is never called.
         """
-        self._assert_hooks_are_called()
+        assert_hooks_are_called(self, CompiledModel)
         given = sorted(name for name, value in kwargs.items() if value is not None and (name, value) != ("auto_scale_loss", True))
         if given:
             raise ValueError(
@@ -131,15 +128,6 @@ class CompiledModel(keras.Model):
     def execution(self):
         """How training runs: "xla-block", "tf-loop" or "eager" (`zoo.execution`). Before `compile`, as it would."""
         return self._mode or mode_of(self, "auto", run_eagerly=False)
-
-    def _assert_hooks_are_called(self):
-        overridden = [name for name in NEVER_CALLED if name in vars(self) or getattr(type(self), name) is not getattr(CompiledModel, name)]
-        if overridden:
-            raise TypeError(
-                f"Training in compiled blocks never calls Keras's {', '.join(NEVER_CALLED)}. "
-                "Override `loss_terms(batch, noise, training)` or `prepare(batch, noise)`. "
-                f"Received: {type(self).__name__}, which overrides {', '.join(overridden)}."
-            )
 
     def _number_noise_layers(self):
         """Each layer that draws by row gets draws of its own: its number among them."""

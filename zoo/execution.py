@@ -17,6 +17,9 @@ FASTEST = {
     ("gpu", "drawing"): "xla-block",
 }
 
+# Hooks of Keras that a model of the zoo never calls: what they would change is changed in `loss_terms`.
+NEVER_CALLED = ("train_step", "test_step", "compute_loss", "compute_metrics")
+
 
 def execution_mode(
     jit_compile: bool | str, run_eagerly: bool, device: str, network: str, deterministic: bool = False, supports_jit: bool = True
@@ -72,3 +75,14 @@ def generator_states(model) -> list:
     """The states of the random generators of Keras's own layers (Dropout, GaussianNoise): they are no weights, and `fit` moves them."""
     others = {id(variable) for variable in (*model.weights, *model.metrics_variables)}
     return [variable for variable in model.variables if id(variable) not in others]
+
+
+def assert_hooks_are_called(model: keras.Model, base: type[keras.Model]) -> None:
+    """Raises TypeError where a model changes a hook of Keras that `base`, whose training it has, never calls."""
+    overridden = [name for name in NEVER_CALLED if name in vars(model) or getattr(type(model), name) is not getattr(base, name)]
+    if overridden:
+        raise TypeError(
+            f"Training in compiled blocks never calls Keras's {', '.join(NEVER_CALLED)}. "
+            "Override `loss_terms(batch, noise, training)` or `prepare(batch, noise)`. "
+            f"Received: {type(model).__name__}, which overrides {', '.join(overridden)}."
+        )

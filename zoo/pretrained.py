@@ -10,7 +10,7 @@ from typing import Any
 
 import keras
 
-from zoo import architecture, cards, hub, registry
+from zoo import architecture, cards, hub, registry, validation
 from zoo.files import locked
 from zoo.generators import generators_left_alone
 from zoo.recipe import Dataset, Task
@@ -69,9 +69,10 @@ def _import_recipe(directory):
 
 def _version_directory(source, version):
     """The checked files of a version, of a name or a directory."""
+    version = None if version is None else validation.integer("version", version)
     path = Path(source)
     if (path / "saved_model.pb").is_file():
-        if version is not None and str(version) != path.name:
+        if version is not None and str(version) != path.resolve().name:
             raise ValueError(f"{str(path)!r} is one version of a model. Received: version={version!r} beside it.")
         cards.check_version(path)
         return path

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+from zoo import validation
 from zoo.validation import shown
 
 BINARIZATIONS = ("dynamic", "static", "grey")
@@ -99,11 +100,8 @@ class Recipe:
         )
 
     def __post_init__(self):
-        for name in ("epochs", "batch_size"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f"`{name}` must be a positive integer. Received: {name}={shown(value)}.")
+        for name in ("epochs", "batch_size", "evaluation_samples"):
+            object.__setattr__(self, name, validation.integer(name, getattr(self, name)))  # the way into a frozen dataclass
+        object.__setattr__(self, "seed", validation.seed(self.seed))
         if self.keep not in ("last", "best"):
             raise ValueError(f"`keep` must be 'last' or 'best'. Received: keep={shown(self.keep)}.")
-        if not isinstance(self.seed, int) or not 0 <= self.seed < 2**32:
-            raise ValueError(f"`seed` must be an integer in 0 ... 2**32 - 1. Received: seed={shown(self.seed)}.")

@@ -24,6 +24,7 @@ from zoo.annotations import takes_commas
 from zoo.evaluation.likelihood import ACTIVE_VARIANCE
 from zoo.files import alone_in, check_directory_target, write_atomically
 from zoo.random import EVALUATION_STEP, RowNoise
+from zoo.records import as_json
 
 logger = logging.getLogger("zoo")
 
@@ -239,11 +240,16 @@ def _assert_comparable(runs, arguments):
     for label, other in others:
         for name, value in run.record["arguments"].items():
             received = other.record["arguments"].get(name)
-            if name not in arguments and json.dumps(received) != json.dumps(value):
+            if name not in arguments and _as_text(received) != _as_text(value):
                 raise ValueError(
                     f"Points of a sweep differ in what is swept alone. Received: {first} with {name}={value!r}, {label} with "
                     f"{name}={received!r}. Give {name} beside --resume."
                 )
+
+
+def _as_text(value):
+    """The same text for an argument that was typed now and for one that a record holds."""
+    return json.dumps(value, default=as_json)
 
 
 def _assert_has_rate(model, label):
