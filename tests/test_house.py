@@ -58,7 +58,7 @@ ALLOWED = {
     "push": {"cards", "data", "evaluation", "hub", "plots", "pretrained", "registry", "runs", "serving"},
     "verify": {"cards", "data", "evaluation", "hub", "pretrained", "registry"},
     "report": {"cards", "data", "evaluation", "networks", "plots", "pretrained"},
-    "sweep": {"data", "evaluation", "plots", "registry", "training"},
+    "sweep": {"data", "evaluation", "plots", "records", "registry", "training"},
     "arguments": set(),
     "cli": {"arguments", "cards", "data", "evaluation", "hub", "plots", "pretrained", "push", "registry"}
     | {"own_layers", "replicas", "report", "serving", "sweep", "training", "verify"},
