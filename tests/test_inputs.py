@@ -404,8 +404,8 @@ def test_other_methods_refuse_the_same_numbers(vae):
         for method in (vae.evaluate, vae.predict):
             with pytest.raises(ValueError, match=f"`{name}` must be a positive integer. Received: {name}={value}"):
                 method(LEVELS, verbose=0, **{name: value})
-    with pytest.raises(ValueError, match="`initial_step` must lie within an epoch of 3 steps. Received: initial_step=4"):
-        vae.fit(LEVELS, batch_size=8, initial_step=4, verbose=0)
+    with pytest.raises(ValueError, match="`initial_step` must lie within an epoch of 3 steps. Received: initial_step=3"):
+        vae.fit(LEVELS, batch_size=8, initial_step=3, verbose=0)
     for seed in (float("nan"), 1.5, [3], -1, True):
         with pytest.raises(ValueError, match="`seed` must be an integer in 0 ... 2"):
             vae.sample(2, seed=seed)

@@ -321,6 +321,10 @@ def test_files_that_are_not_those_of_the_record_are_told(run, name):
         (lambda record: record.update(files={"recipe.py": 1}), r"`files\['recipe.py'\]` must be of type str. Received: 1"),
         (lambda record: record.update(numbers={"val_elbo": "low"}), "must be of type int or float"),
         (lambda record: record.pop("seconds"), "it has no 'seconds'"),
+        (lambda record: record.pop("machine"), "it has no 'machine'"),
+        (lambda record: record.update(git_resumed=3), "`git_resumed` must be of type list. Received: 3"),
+        (lambda record: record.update(recipe="../../x"), '`recipe` must be a name without a path. Received: "../../x"'),
+        (lambda record: record.update(recipe=""), '`recipe` must be a name without a path. Received: ""'),
     ],
 )
 def test_records_of_another_form_are_told(run, change, message):
@@ -343,6 +347,7 @@ def test_a_record_that_is_no_dict_is_told(run):
         (lambda card: card["numbers"]["nll"].update(value="low"), r"`numbers\['nll'\]\['value'\]` must be of type int or float"),
         (lambda card: card.update(version=True), "`version` must be of type int. Received: true"),
         (lambda card: card.update(files={}), "`files` names none, so that nothing can be checked"),
+        (lambda card: card.update(recipe="../x"), '`recipe` must be a name without a path. Received: "../x"'),
         (lambda card: card.update(data=None), "`data` must be of type dict. Received: null"),
         (lambda card: card.update(training={"epochs": 3}), "KeyError: 'of'"),
     ],

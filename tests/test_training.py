@@ -2,6 +2,7 @@ import csv
 import dataclasses
 import json
 import logging
+import math
 import signal
 import subprocess
 import sys
@@ -246,6 +247,34 @@ def test_nothing_that_is_not_finite_is_kept(tmp_path, monkeypatch):
         training.train("vae_digits", arguments, out=tmp_path / "none", verbose=0)
     training.train("vae_digits", out=tmp_path / "5", resume=True, verbose=0)
     assert json.loads((tmp_path / "5" / "run.json").read_text())["status"] == "finished"
+
+
+def test_a_run_that_is_stopped_while_it_validates_goes_on(tmp_path, monkeypatch):
+    """Its last checkpoint is of the last step of an epoch, which then has nothing left but its validation."""
+    arguments = {"epochs": 2, "hidden_units": (4,), "batch_size": 400}
+    whole = training.train("vae_digits", arguments, out=tmp_path / "whole", verbose=0)
+    for name, problem in (("nan", "Metrics became NaN or infinite .*val_loss=nan"), ("killed", "stopped")):
+        logs = {"loss": math.nan} if name == "nan" else None
+
+        def validate(self, *arguments, logs=logs, **options):
+            if logs is None:
+                raise RuntimeError("stopped")
+            return logs
+
+        out = tmp_path / name
+        with monkeypatch.context() as patch, pytest.raises(RuntimeError, match=problem):
+            patch.setattr(compiled.CompiledModel, "evaluate", validate)
+            training.train("vae_digits", arguments, out=out, checkpoint_minutes=0, verbose=0)
+        assert steps_of(out) == (0, 3)
+        training.train("vae_digits", out=out, resume=True, verbose=0)
+        assert (out / "history.csv").read_text() == (whole / "history.csv").read_text()
+
+
+@pytest.mark.parametrize("minutes", [-1, math.nan, "5", True])
+def test_minutes_between_checkpoints_are_checked(minutes, tmp_path):
+    with pytest.raises(ValueError, match=f"`checkpoint_minutes` must be a non-negative number. Received: checkpoint_minutes={minutes!r}"):
+        training.train("vae_digits", out=tmp_path / "run", checkpoint_minutes=minutes)
+    assert not (tmp_path / "run").exists()
 
 
 def steps_of(path):

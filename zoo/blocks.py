@@ -116,6 +116,15 @@ def steps_asked_for(callbacks, hooks: tuple[str, ...] = ("on_train_batch_begin",
     return math.gcd(*asked) if asked else None
 
 
+def last_initial_step(steps_per_epoch, callbacks):
+    """Where an epoch can go on: where a step is left. Where a callback brings the metrics back (`restores_metrics = True`), no step need
+    be: the epoch then has its validation alone to come."""
+    if steps_per_epoch is None:
+        return math.inf
+    whole = any(getattr(callback, "restores_metrics", False) for callback in _each(callbacks))
+    return steps_per_epoch if whole else steps_per_epoch - 1
+
+
 def _each(callbacks):
     if isinstance(callbacks, keras.callbacks.CallbackList):
         callbacks = callbacks.callbacks

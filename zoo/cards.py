@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from zoo.forms import NUMBER, check_form
+from zoo.forms import NUMBER, check_form, check_name
 
 
 def roots():
@@ -82,6 +82,8 @@ def _read(path, form):
     try:
         card = json.loads(path.read_text(encoding="utf-8"))
         check_form(card, form)
+        if "recipe" in form:
+            check_name(card["recipe"], "recipe")
         for name, optional in OPTIONAL.items():
             if name in card:
                 check_form(card[name], optional, name)

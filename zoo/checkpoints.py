@@ -38,6 +38,7 @@ class Checkpoint(keras.callbacks.Callback):
 
     FILES = ("checkpoint.npz", "best.npz")
     per_block = True  # time is looked at once a block
+    restores_metrics = True  # so that even an epoch with no step left may be gone on with: it is validated
 
     def __init__(self, directory: str | Path, keep: str = "last", minutes: float = 5.0, writes: bool = True):
         super().__init__()
@@ -118,8 +119,12 @@ class Checkpoint(keras.callbacks.Callback):
     def _assert_finite(self, logs, epoch, metrics=()):
         """Raises `TrainingDiverged` where the metrics or the model that would be kept now are not finite."""
         loss = float(logs.get("loss", math.nan))
-        if not all(math.isfinite(value) for value in (*logs.values(), *metrics)):
+        wrong = {name: float(value) for name, value in logs.items() if not math.isfinite(value)}
+        if not math.isfinite(loss):
             problem = f"The loss became {loss}"
+        elif wrong or not all(map(math.isfinite, metrics)):
+            told = ", ".join(f"{name}={value}" for name, value in wrong.items())
+            problem = f"Metrics became NaN or infinite{f' ({told})' if told else ''}"
         elif not all(map(_is_finite, self._variables(self.model))):
             problem = f"Weights became NaN or infinite (the loss was {loss:.6g})"
         else:

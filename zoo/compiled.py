@@ -14,7 +14,7 @@ from tensorflow.python.distribute.distribute_lib import _get_default_strategy
 from tensorflow.python.framework.config import is_op_determinism_enabled
 
 from zoo import shards, validation
-from zoo.blocks import BLOCK_STEPS, Programs, SingleBatchFeed, StreamFeed, array_feed, end_blocks_every, steps_asked_for
+from zoo.blocks import BLOCK_STEPS, Programs, SingleBatchFeed, StreamFeed, array_feed, end_blocks_every, last_initial_step, steps_asked_for
 from zoo.execution import assert_hooks_are_called, has_batch_statistics, is_synchronized, mode_of
 from zoo.inputs import as_stream, only_x, refuse, sizes, split, with_first_batch_checked
 from zoo.random import EVALUATION_STEP, RowNoise, layers_draw
@@ -395,7 +395,7 @@ class CompiledModel(keras.Model):
     def _feed(self, data, batch_size, shuffle, steps_per_epoch, callbacks, first_step=0, initial_epoch=0, initial_step=0, **hooks):
         requested = 1 if self.execution == "eager" else self._requested["steps_per_execution"]
         feed = self._feed_of(data, batch_size, shuffle, steps_per_epoch, requested or BLOCK_STEPS, first_step, initial_epoch, initial_step)
-        if initial_step and initial_step > feed.steps_per_epoch:
+        if initial_step and initial_step > last_initial_step(feed.steps_per_epoch, callbacks):
             raise ValueError(
                 f"`initial_step` must lie within an epoch of {feed.steps_per_epoch} steps. Received: initial_step={initial_step}."
             )

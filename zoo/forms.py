@@ -35,6 +35,17 @@ def check_form(value: Any, form: Any, name: str = "the content") -> None:
         _check_type(value, form, name)
 
 
+def is_one_name(value: Any) -> bool:
+    """Whether a text names one thing in a directory, and leads nowhere else, on Windows as well."""
+    return isinstance(value, str) and value not in ("", ".", "..") and not set(value) & set("/\\:\0")
+
+
+def check_name(value: str, name: str) -> None:
+    """Raises ValueError unless a text that directories are named by is one name."""
+    if not is_one_name(value):
+        raise ValueError(f"`{name}` must be a name without a path. Received: {json.dumps(value)[:60]}")
+
+
 def _check_type(value, types, name):
     types = types if isinstance(types, tuple) else (types,)
     if object in types or (value is None and None in types):

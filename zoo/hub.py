@@ -24,6 +24,7 @@ from urllib.request import url2pathname
 
 from zoo import cards
 from zoo.files import locked, rename_into_place, scratch_directory, write_atomically
+from zoo.forms import is_one_name
 
 INDEX = Path(__file__).with_name("index.json")
 TIMEOUT = 30  # seconds without a byte
@@ -66,7 +67,7 @@ def version_to_load(name: str, version: int | None = None) -> int:
         ValueError: If there is no such model or version.
     """
     index = read_index().get(name, {})
-    local = cards.model_directory(name) if _is_one_name(name) else None
+    local = cards.model_directory(name) if is_one_name(name) else None
     newest = cards.read_card(local)["version"] if local else max(map(int, index), default=None)
     if newest is None:
         raise ValueError(f"Recipe {name!r} has no stored weights. Train it with `zoo train {name}`.")
@@ -139,10 +140,6 @@ def _check_path(path):
     """Raises unless a path of the index stays in its directory, on Windows as well."""
     if not path or PurePosixPath(path).is_absolute() or "\\" in path or ":" in path or ".." in PurePosixPath(path).parts:
         raise ValueError(f"Paths of the index must lie within a model's directory. Received: {path!r} in {str(INDEX)!r}. Restore the file.")
-
-
-def _is_one_name(name):
-    return isinstance(name, str) and name not in ("", ".", "..") and not set(name) & set("/\\:\0")
 
 
 @contextlib.contextmanager

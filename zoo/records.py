@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.data.sources import EMBEDDED
-from zoo.forms import NUMBER, check_form
+from zoo.forms import NUMBER, check_form, check_name
 from zoo.recipe import Dataset, Recipe, Task
 from zoo.registry import RecipeFile
 
@@ -23,8 +23,22 @@ TASK = {
     "evaluation_samples": int,
 }
 FORM = {"recipe": str, "arguments": {str: object}, "status": str}
-OPTIONAL = {"task": TASK, "files": {str: str}, "recipe_sha256": str, "recipe_file": (str, None), "numbers": {str: NUMBER}}
-FINISHED = {"epochs": int, "seconds": NUMBER, "numbers": {str: NUMBER}, "seed": int, "mode": str, "precision": str, "versions": {str: str}}
+OPTIONAL = {
+    "task": TASK,
+    "files": {str: str},
+    "registered": bool,
+    "recipe_sha256": str,
+    "recipe_file": (str, None),
+    "epochs_in_full": int,
+    "kept_epoch": int,
+    "deterministic": bool,
+    "git_resumed": [(str, None)],
+    "numbers": {str: NUMBER},
+}
+FINISHED = {
+    **{"epochs": int, "seconds": NUMBER, "numbers": {str: NUMBER}, "seed": int, "mode": str, "precision": str},
+    **{"machine": str, "versions": {str: str}, "git": (str, None)},
+}
 
 
 def read_record(path: Path) -> dict:
@@ -36,6 +50,7 @@ def read_record(path: Path) -> dict:
     try:
         record = json.loads((path / RECORD).read_text(encoding="utf-8"))
         check_form(record, FORM)
+        check_name(record["recipe"], "recipe")
         for name, form in OPTIONAL.items():
             if name in record:
                 check_form(record[name], form, name)
@@ -46,7 +61,7 @@ def read_record(path: Path) -> dict:
     except (FileNotFoundError, NotADirectoryError):
         raise ValueError(f"{str(path)!r} is not a run directory: it holds no run.json. `zoo train` makes one.") from None
     except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
-        reason = f"it has no {error}" if isinstance(error, KeyError) else str(error)
+        reason = f"it has no {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
         raise ValueError(f"The record {str(path / RECORD)!r} is damaged: {reason}. Train again into another directory.") from None
     return record
 

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from zoo import data, replicas
+from zoo import data, replicas, validation
 from zoo.checkpoints import Checkpoint
 from zoo.provenance import machine
 from zoo.recipe import Recipe
@@ -55,6 +55,8 @@ def train(
         TrainingDiverged: If the loss becomes NaN or infinite.
         RuntimeError: If another worker stops.
     """
+    if not validation.is_number(checkpoint_minutes) or not checkpoint_minutes >= 0:
+        raise ValueError(f"`checkpoint_minutes` must be a non-negative number. Received: checkpoint_minutes={checkpoint_minutes!r}.")
     if isinstance(strategy, str):
         strategy = replicas.make_strategy(strategy)
     writes = strategy is None or replicas.is_chief(strategy)

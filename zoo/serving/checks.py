@@ -164,7 +164,7 @@ def _python_answers(directory, inputs):
     expected = {}
     for name in inputs.keys() & answered.keys():
         for rows in BATCHES:
-            question = made_up_rows(inputs[name], rows)
+            question = {key: tf.constant(value) for key, value in made_up_rows(inputs[name], rows).items()}
             answer = {output: value.numpy() for output, value in answered[name].function(**question).items()}
             between = {"sample": _neighbouring_draws(model, **question)} if name == "sample" else {}
             expected[f"{rows}/{name}"] = answer, between
@@ -173,7 +173,7 @@ def _python_answers(directory, inputs):
 
 def _neighbouring_draws(model, seed, condition=None):
     """The least and the greatest pixel that the model draws where each uniform number is moved by less than the tolerance."""
-    noise = row_noise(tf.constant(seed))
+    noise = row_noise(seed)
     moved = [
         model.generate(_Moved(noise.seed, noise.step, noise.rows, by=by), condition)["sample"]
         for by in (-UNIFORM_TOLERANCE, UNIFORM_TOLERANCE)
