@@ -7,7 +7,7 @@ import resource
 import pytest
 from PIL import Image
 
-from zoo import cards, cli, compiled, files, plots, push, training
+from zoo import cards, cli, execution, files, plots, push, training
 from zoo.training import Run
 
 TINY = {"epochs": 1, "hidden_units": (8,)}
@@ -15,7 +15,7 @@ TINY = {"epochs": 1, "hidden_units": (8,)}
 
 @pytest.fixture
 def eager(monkeypatch):
-    monkeypatch.setattr(compiled, "execution_mode", lambda *arguments: "eager")  # compiling takes longer than these few steps
+    monkeypatch.setattr(execution, "execution_mode", lambda *arguments: "eager")  # compiling takes longer than these few steps
 
 
 def no_space(*arguments, **options):

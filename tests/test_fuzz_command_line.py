@@ -16,7 +16,7 @@ from PIL import Image
 
 import zoo
 from tests.fuzzing import SECONDS, scratch_in, tried
-from zoo import cards, cli, compiled, pretrained, training
+from zoo import cards, cli, execution, pretrained, training
 
 TINY = {"epochs": 1, "batch_size": 600, "hidden_units": (4,), "latent_dim": 2}
 OWN_RECIPE = '''"""A recipe of somebody's own."""
@@ -44,7 +44,7 @@ def shop(tmp_path_factory):
     """A directory with a run, an export, a stored model, data and a recipe, each as it should be."""
     directory = tmp_path_factory.mktemp("shop")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compiled, "execution_mode", lambda *arguments: "eager")  # compiling takes longer than these few steps
+        patch.setattr(execution, "execution_mode", lambda *arguments: "eager")  # compiling takes longer than these few steps
         training.train("vae_digits", TINY, out=directory / "run", verbose=0)
         pretrained.export_model(directory / "run", directory / "served")
         shutil.copytree(cards.model_directory("vae_digits"), directory / "model")
@@ -308,7 +308,7 @@ def assert_nothing_half_written(place, before):
 
 @pytest.fixture(autouse=True)
 def quiet(monkeypatch):
-    monkeypatch.setattr(compiled, "execution_mode", lambda *arguments: "eager")
+    monkeypatch.setattr(execution, "execution_mode", lambda *arguments: "eager")
     yield
     logging.getLogger("zoo").setLevel("NOTSET")
 

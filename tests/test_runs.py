@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 import zoo
-from zoo import architecture, cards, compiled, hub, pretrained, provenance, push, registry, training, verify
+from zoo import architecture, cards, execution, hub, pretrained, provenance, push, registry, training, verify
 from zoo.runs import Run
 
 RECIPE = '''"""A recipe of somebody's own.
@@ -61,7 +61,7 @@ def recipe(*, latent_dim: int = 3, epochs: int = 2, data: str = "digits", seed: 
 def _eager():
     """Compiling takes longer than these few steps."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compiled, "execution_mode", lambda *arguments: "eager")
+        patch.setattr(execution, "execution_mode", lambda *arguments: "eager")
         yield
 
 

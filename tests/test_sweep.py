@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from matplotlib import image
 
-from zoo import checkpoints, cli, compiled, files, plots, registry, sweep, training
+from zoo import checkpoints, cli, execution, files, plots, registry, sweep, training
 
 RECIPE = '''
 """A BetaVAE that trains in no time."""
@@ -76,7 +76,7 @@ def swept(recipe, tmp_path_factory):
     """The directory of a sweep of two points, and what the command printed."""
     out, printed = tmp_path_factory.mktemp("sweeps") / "sweep", io.StringIO()
     with contextlib.redirect_stdout(printed), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compiled, "execution_mode", lambda *arguments: "eager")  # compiling takes longer than these few steps
+        patch.setattr(execution, "execution_mode", lambda *arguments: "eager")  # compiling takes longer than these few steps
         assert cli.main(["sweep", str(recipe), "beta=0.5,8", "epochs=3", "hidden_units=8,8", "--out", str(out), "--jobs", "1"]) == 0
     return out, printed.getvalue()
 

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import pytest
 
-from zoo import checkpoints, compiled, registry, training
+from zoo import checkpoints, compiled, execution, registry, training
 from zoo.checkpoints import Checkpoint, TrainingDiverged
 from zoo.training import Run
 
@@ -218,7 +218,7 @@ def test_divergence_is_told_and_the_last_good_epoch_kept(tmp_path):
 
 def test_nothing_that_is_not_finite_is_kept(tmp_path, monkeypatch):
     """A loss that stops being a number within the second epoch, between two checkpoints."""
-    monkeypatch.setattr(compiled, "execution_mode", lambda *arguments: "eager")
+    monkeypatch.setattr(execution, "execution_mode", lambda *arguments: "eager")
     run, step = compiled.CompiledModel._train_batch, []
 
     def fails_at(last):

@@ -163,22 +163,29 @@ def _python_answers(directory, inputs):
     answered["serving_default"] = answered[DEFAULT_SIGNATURE]
     expected = {}
     for name in inputs.keys() & answered.keys():
+        # As graphs, which take made-up conditions as a server does; a user's call would refuse those that are none.
+        asked = answered[name].traced()
+        moved = [answered[name]._replace(function=_with_moved_draws(model, by)).traced() for by in _moves(name)]
         for rows in BATCHES:
             question = {key: tf.constant(value) for key, value in made_up_rows(inputs[name], rows).items()}
-            answer = {output: value.numpy() for output, value in answered[name].function(**question).items()}
-            between = {"sample": _neighbouring_draws(model, **question)} if name == "sample" else {}
-            expected[f"{rows}/{name}"] = answer, between
+            answer = {output: value.numpy() for output, value in asked(**question).items()}
+            draws = [function(**question)["sample"].numpy() for function in moved]
+            expected[f"{rows}/{name}"] = answer, {"sample": (np.minimum(*draws), np.maximum(*draws))} if draws else {}
     return expected
 
 
-def _neighbouring_draws(model, seed, condition=None):
-    """The least and the greatest pixel that the model draws where each uniform number is moved by less than the tolerance."""
-    noise = row_noise(seed)
-    moved = [
-        model.generate(_Moved(noise.seed, noise.step, noise.rows, by=by), condition)["sample"]
-        for by in (-UNIFORM_TOLERANCE, UNIFORM_TOLERANCE)
-    ]
-    return np.minimum(*moved), np.maximum(*moved)
+def _moves(name):
+    return (-UNIFORM_TOLERANCE, UNIFORM_TOLERANCE) if name == "sample" else ()
+
+
+def _with_moved_draws(model, by):
+    """The model's `sample` where each pixel's uniform number is moved: the least and the greatest pixel that it may draw."""
+
+    def sample(seed, condition=None):
+        noise = row_noise(seed)
+        return {"sample": model.generate(_Moved(noise.seed, noise.step, noise.rows, by=by), condition)["sample"]}
+
+    return sample
 
 
 @dataclasses.dataclass(frozen=True)
