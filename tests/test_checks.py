@@ -16,7 +16,7 @@ from tests.conftest import IMAGE_SHAPE
 from zoo import cli
 from zoo.random import RowNoise, Stream
 from zoo.serving import check, checks, configuration, export, graph, saved_model, warmup
-from zoo.serving.checks import _difference, _neighbouring_draws
+from zoo.serving.checks import _difference, _with_moved_draws
 from zoo.serving.signatures import made_up_rows, signatures
 
 ROOT = Path(__file__).parents[1]
@@ -280,7 +280,8 @@ def test_files_of_layers_that_fail_are_told(tmp_path, capsys):
 def test_pixels_may_differ_only_where_a_uniform_number_meets_its_probability(make_vae):
     model = make_vae()
     question = made_up_rows(signatures(model)["sample"].inputs, 64)
-    least, greatest = _neighbouring_draws(model, **question)
+    moved = [_with_moved_draws(model, by)(**question)["sample"] for by in (-1e-5, 1e-5)]
+    least, greatest = np.minimum(*moved), np.maximum(*moved)
     noise = RowNoise(question["seed"][:, 0], 0, question["seed"][:, 1])
     answer = {name: value.numpy() for name, value in model.generate(noise).items()}
     u, between = noise.uniform(Stream.PIXEL, IMAGE_SHAPE).numpy(), {"sample": (least, greatest)}

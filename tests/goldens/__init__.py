@@ -58,11 +58,16 @@ def draws(name: str, version: int) -> dict:
             model.loss_terms(model.prepare(batch, noise), noise, training=what == "training")
         found[what] = bits.found()
     if hasattr(model, "sample"):
-        condition = None if model.condition_shape is None else tf.ones([2, *model.condition_shape])
+        condition = None if model.condition_shape is None else _condition(model.condition_shape)
         with _Bits() as bits:
             model.sample(2, seed=7, condition=condition)
         found["sample"] = bits.found()
     return found
+
+
+def _condition(shape):
+    """The first class, or images."""
+    return tf.one_hot([0, 0], *shape) if len(shape) == 1 else tf.ones([2, *shape])
 
 
 class _Bits:
