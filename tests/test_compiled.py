@@ -327,8 +327,8 @@ def test_mixed_precision_trains_in_16_bits_and_scores_in_32(mode, images):
             r"`validation_split` must be a fraction in \[0, 1\). Received: validation_split=1.0",
         ),
         (
-            {"x": np.zeros((3, 4, 4, 1)), "validation_split": 0.1},
-            "leaves no examples on one side. Received: validation_split=0.1, 3 examples",
+            {"x": np.zeros((3, 4, 4, 1)), "validation_split": 0.9},
+            "leaves no examples on one side. Received: validation_split=0.9, 3 examples",
         ),
         ({"x": tf.data.Dataset.from_tensor_slices((np.zeros((3, 4, 4, 1)), np.zeros(3))).batch(2)}, "Received: a stream of tuples"),
         (
