@@ -37,7 +37,7 @@ def numpy_log_prob(model, images, num_samples, seed):
 
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_numbers_are_those_of_a_float64_computation(model, images, jit_compile, monkeypatch):
-    monkeypatch.setattr(model, "execution", "xla-block" if jit_compile else "tf-loop")
+    monkeypatch.setattr(model, "_mode", "xla-block" if jit_compile else "tf-loop")
     numbers = likelihood.evaluate(model, images, num_samples=77, seed=5, verbose=0)
     log_prob, ess, log_likelihood, kl, loc = numpy_log_prob(model, images, 77, 5)
     assert numbers["nll"]["value"] == pytest.approx(-log_prob.mean(), abs=1e-3)
