@@ -75,9 +75,9 @@ def test_schedules_move_inside_the_compiled_step_and_are_traced_once(make_vae, i
     traces = []
 
     class Counted(family):
-        def regularizer(self, out):
-            traces.append(type(out.z))
-            return super().regularizer(out)
+        def regularization(self, trace):
+            traces.append(type(trace.z))
+            return super().regularization(trace)
 
     schedule = Cyclical(7, ramp=1.0, low=0.5, high=2.0)
     model = make_vae(model=Counted, pixels="as_given", **{argument: schedule})

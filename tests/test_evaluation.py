@@ -18,7 +18,7 @@ def model(make_vae, images):
 def numpy_log_prob(model, images, num_samples, seed):
     """log p(x) and effective sample size in float64 NumPy, from the networks' outputs and the documented noise."""
     noise = RowNoise(seed, EVALUATION_STEP, tf.range(len(images)))
-    x = (noise.uniform(0, model.image_shape).numpy() < images / np.float32(255)).astype(np.float64)
+    x = (noise.uniform(0, model.observation.shape).numpy() < images / np.float32(255)).astype(np.float64)
     parameters = model.encoder(tf.constant(x, tf.float32)).numpy().astype(np.float64)
     loc, scale = parameters[:, :3], np.exp(8 * np.tanh(parameters[:, 3:] / 8))
     eps = noise.normal(1, (3,), num_samples).numpy().astype(np.float64)

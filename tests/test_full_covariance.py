@@ -39,7 +39,7 @@ def gaps():
         q = model.encode(x)
         q_locs, q_covariances = q.loc.numpy().astype(np.float64), q.covariance().numpy().astype(np.float64)
         gaps = np.array([gaussian_kl(q_locs[i], q_covariances[i], locs[i], covariance) for i in range(len(x))])
-        log_weights = model.log_weights(x, model(x, num_samples=2000)).numpy().astype(np.float64)  # [S, B]
+        log_weights = model(x, num_samples=2000).log_weights.numpy().astype(np.float64)  # [S, B]
         # The bound falls short of log p(x) by that gap: four standard errors of 2,000 samples.
         assert np.all(np.abs(log_prob - log_weights.mean(0) - gaps) < 4 * log_weights.std(0) / np.sqrt(2000) + 1e-4)
         return gaps

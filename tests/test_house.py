@@ -191,7 +191,7 @@ def takes_a_step(name, **execution):
     model = training.build(spec, num_steps=10)
     assert type(model).__name__ == spec.family
     model.compile(model.optimizer, **execution)
-    examples = mock_examples(spec, model.image_shape)
+    examples = mock_examples(spec, model.observation.shape)
     if spec.initialize is not None:
         spec.initialize(model, examples)
     before = model.get_weights()

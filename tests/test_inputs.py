@@ -11,7 +11,7 @@ import zoo
 from tests import small_models
 from tests.conftest import IMAGE_SHAPE
 from zoo import inputs, layers, networks, validation
-from zoo.images import check_image_stream, check_images
+from zoo.observations.image import check_image_stream, check_images
 
 LEVELS = np.random.default_rng(0).integers(0, 256, (24, *IMAGE_SHAPE)).astype(np.uint8)
 LABELS = np.arange(24, dtype=np.int32) % 3

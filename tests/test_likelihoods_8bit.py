@@ -9,7 +9,7 @@ import zoo
 from tests.conftest import IMAGE_SHAPE
 from tests.contracts import EXTREMES, check_scale_is_safe
 from zoo import layers
-from zoo.images import to_unit_interval
+from zoo.observations.image import to_unit_interval
 from zoo.layers.pixels import DiscretizedLogisticLevel, IndependentPixels
 from zoo.random import RowNoise, draw
 

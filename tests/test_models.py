@@ -192,5 +192,5 @@ def test_autoencoder_offers_no_more_than_it_has():
     np.testing.assert_allclose(model.reconstruct(X).numpy().reshape(7, -1), special.expit(logits), rtol=1e-5)
     for absent in ("sample", "generate", "score", "log_prob", "prior", "kl"):
         assert not hasattr(model, absent)
-    with pytest.raises(ValueError, match="Autoencoder takes no condition"):
+    with pytest.raises(TypeError, match="unexpected keyword argument 'condition_shape'"):
         zoo.Autoencoder(mlp(2), mlp(16), layers.Bernoulli(IMAGE_SHAPE), condition_shape=(3,))

@@ -129,7 +129,7 @@ def test_every_choice_takes_a_step_and_has_a_graph_to_export(name):
         spec = file.build({**small, **chosen})
         model = spec.model()
         model.compile(spec.optimizer(NUM_STEPS), run_eagerly=True)
-        images = np.random.default_rng(0).integers(0, 256, (20, *model.image_shape)).astype(np.uint8)
+        images = np.random.default_rng(0).integers(0, 256, (20, *model.observation.shape)).astype(np.uint8)
         data = {"image": images, "label": np.arange(20, dtype=np.int32) % 10}
         assert np.isfinite(model.fit(data, batch_size=20, verbose=0).history["loss"][0]), chosen
         for signature in signatures(model).values():

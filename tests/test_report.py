@@ -193,4 +193,4 @@ def test_convolutions_and_classes_run_in_the_page(make_vae, browser, tmp_path):
         label = model.num_classes - 1 if build is with_label else 0
         decoded = browser.execute_script("return Array.from(window.explorers[0].decode(arguments[0], arguments[1]))", z[0].tolist(), label)
         expected = model.decode(z, *([np.int32([label])] if build is with_label else [])).mean()[0]
-        np.testing.assert_allclose(np.reshape(decoded, model.image_shape), expected, atol=1e-3)
+        np.testing.assert_allclose(np.reshape(decoded, model.observation.shape), expected, atol=1e-3)

@@ -13,6 +13,7 @@ import zoo
 from tests.conftest import IMAGE_SHAPE
 from zoo import layers, networks
 from zoo.objectives import ELBO
+from zoo.inference.handlers import Given
 from zoo.random import RowNoise
 
 tfd = tfp.distributions
@@ -104,7 +105,7 @@ def test_gap_of_the_bound_is_the_kl_to_the_true_posterior_for_any_q(linear, post
     model, x = linear(posterior)
     log_prob, locs, covariance = model.exact(x)
     out = model(x, num_samples=20000)
-    log_weights = model.log_weights(x, out).numpy().astype(np.float64)  # [S, B]
+    log_weights = out.log_weights.numpy().astype(np.float64)  # [S, B]
     for row in range(len(x)):
         gap = gaussian_kl(
             out.posterior.loc.numpy()[row].astype(np.float64),
@@ -120,7 +121,7 @@ def test_gap_of_the_bound_is_the_kl_to_the_true_posterior_for_any_q(linear, post
 def test_importance_sampling_reaches_the_exact_log_probability(linear):
     model, x = linear(layers.DiagonalNormal(2))
     log_prob, _, _ = model.exact(x)
-    sums, _ = model.importance_sums({"image": tf.constant(x)}, RowNoise.of_seed(0, len(x)), 20000, chunk=5000)
+    sums, _ = model.importance_sums({model.key: tf.constant(x)}, RowNoise.of_seed(0, len(x)), 20000, chunk=5000)
     # The standard error of log p^ is sqrt(1 / ESS - 1 / S), by the delta method; five of them.
     error = np.sqrt(1 / sums.effective_sample_size().numpy() - 1 / 20000)
     assert np.all(np.abs(model.log_prob(x, num_samples=20000) - log_prob) < 5 * error + 1e-4)
@@ -132,8 +133,9 @@ def test_true_posterior_closes_the_gap(linear):
     log_prob, locs, covariance = model.exact(x)
     posterior = tfd.MultivariateNormalTriL(locs.astype(np.float32), np.linalg.cholesky(covariance).astype(np.float32)[None])
     z = zoo.random.draw(posterior, RowNoise.of_seed(0, len(x)), num_samples=3)
-    out = zoo.models.VAEOutput(posterior, model.prior(), z, model.decode(z))
-    np.testing.assert_allclose(model.log_weights(x, out), np.broadcast_to(log_prob, (3, len(x))), rtol=1e-4)
+    out = model.run(Given({"z": z}), model.as_data(x))
+    out["z"].posterior = posterior
+    np.testing.assert_allclose(out.log_weights, np.broadcast_to(log_prob, (3, len(x))), rtol=1e-4)
 
 
 def test_training_a_linear_vae_finds_probabilistic_pca():

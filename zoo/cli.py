@@ -194,7 +194,7 @@ def _evaluate(arguments):
         from zoo.evaluation.classifier import Reader
         from zoo.evaluation.generation import quality
 
-        numbers |= quality(model, examples, Reader.stored(model.image_shape), seed=arguments.seed)
+        numbers |= quality(model, examples, Reader.stored(model.observation.shape), seed=arguments.seed)
     print(f"{name} on {len(examples['image']):,} images, {recipe.dataset.name} {split}:")
     print(table(numbers))
     if arguments.json:
@@ -222,7 +222,7 @@ def _reconstruct(arguments):
     model, name, recipe = pretrained.open_model(arguments.target)
     examples = data.load(recipe.dataset.name, recipe.dataset.test, data_dir=arguments.data_dir)
     path = arguments.out or f"{name}_reconstructions.png"
-    draw = plots.completions if hasattr(model, "visible") else plots.reconstructions
+    draw = plots.reconstructions if model.visible is None else plots.completions
     draw(model, examples, path=path)
     print(f"Reconstructions: {path}")
 

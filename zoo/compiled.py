@@ -51,12 +51,16 @@ class CompiledModel(keras.Model):
     term_names = ("loss",)
     # Whether the loss is a function of means over the batch (`zoo.shards.batch_mean`).
     batch_statistics = False
+    # Whether the loss is a function of the number of examples.
+    needs_num_examples = False
 
     def __init__(self, seed=0, **kwargs):
         super().__init__(**kwargs)
         self.seed = validation.seed(seed)
         self._mode = None  # what `compile` chose
         self._train_feed = self._test_feed = None
+        # Of the data that `fit` and `evaluate` go through: variables, so that a compiled step serves data of any number.
+        self._num_examples = [tf.Variable(1.0, trainable=False, name=f"num_{part}") for part in ("evaluated", "trained")]
         # The strategy in whose scope the model was made. Keras is not told: its `fit` would distribute blocks as if they were batches, and
         # with several machines it fails.
         self._strategy = tf.distribute.get_strategy() if tf.distribute.has_strategy() else None
@@ -212,6 +216,7 @@ class CompiledModel(keras.Model):
             data, validation_data = split(data, validation_split)
         elif validation_data is not None:
             validation_data = self.standardize(as_stream(only_x(validation_data, "validation_data"), passes))
+        self._count_examples(data, training=True)
         first_step = int(tf.convert_to_tensor(self._step))
         self._train_feed = self._feed(data, batch_size, shuffle, steps_per_epoch, callbacks, first_step, initial_epoch, initial_step)
         validated = {}
@@ -389,8 +394,22 @@ class CompiledModel(keras.Model):
     # -- From what Keras iterates over to blocks
 
     def _test_feed_of(self, data, batch_size, steps, callbacks):
+        self._count_examples(data, training=False)
         hooks = ("on_test_batch_begin", "on_test_batch_end")
         return self._feed(data, batch_size, False, steps, callbacks, hooks=hooks)
+
+    def num_examples(self, training):
+        """The number of examples that `fit` (in training) or `evaluate` goes through: a float32 scalar."""
+        return tf.convert_to_tensor(self._num_examples[bool(training)])
+
+    def _count_examples(self, data, training):
+        if not isinstance(data, tf.data.Dataset):
+            self._num_examples[training].assign(len(next(iter(data.values()))))
+        elif self.needs_num_examples:
+            raise ValueError(
+                "The loss is a function of the number of examples, which a stream does not tell: pass arrays, or a regularizer with "
+                "`num_examples`. Received: a tf.data.Dataset."
+            )
 
     def _feed(self, data, batch_size, shuffle, steps_per_epoch, callbacks, first_step=0, initial_epoch=0, initial_step=0, **hooks):
         requested = 1 if self.execution == "eager" else self._requested["steps_per_execution"]

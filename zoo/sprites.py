@@ -13,6 +13,8 @@ import math
 import numpy as np
 import tensorflow as tf
 
+from zoo.observations.image import Rendered
+
 IMAGE_SHAPE = (64, 64, 1)
 # Name -> number of values, in the order in which the last one changes fastest.
 FACTORS = {"shape": 3, "scale": 6, "orientation": 40, "x": 32, "y": 32}
@@ -30,7 +32,7 @@ ELLIPSE_AXES = (14.0, 7.0)  # half of them
 HEART_SIZE = 10.0  # of the unit in (u^2 + v^2 - 1)^3 = u^2 v^3
 
 
-class Sprites:
+class Sprites(Rendered):
     """Images that are drawn when they are looked at: a uint8 array [N, 64, 64, 1], 0 and 255, in what data need of one.
 
     Slices and selections of rows are `Sprites` again, `np.asarray` draws. A model that is trained on them gets the factors, and draws
@@ -40,13 +42,18 @@ class Sprites:
         factors: Int array [N, 5], as `render` takes it.
     """
 
+    stored_as = "sprites"
     dtype = np.dtype(np.uint8)
     ndim = 4
     factor_names = tuple(FACTORS)
     _CHUNK = 5000  # drawn at once: 80 MB of floats for each step of the arithmetic
 
     def __init__(self, factors):
-        self.factors = np.asarray(factors, np.int32)
+        self.stored = self.factors = np.asarray(factors, np.int32)
+
+    @staticmethod
+    def render(stored):
+        return render(stored)
 
     @property
     def shape(self):

@@ -109,7 +109,7 @@ def describe(
     """What `sweep` would train, as lines of text; nothing is written. Raises as `sweep` does."""
     plan = _plan(recipe, arguments, out, resume, jobs)
     dataset = next(iter(plan.runs.values())).spec.dataset
-    sizes = [len(data.load(dataset.name, split, data_dir=data_dir)["image"]) for split in (dataset.train, dataset.validation)]
+    sizes = [data.num_examples(data.load(dataset.name, split, data_dir=data_dir)) for split in (dataset.train, dataset.validation)]
     rows = []
     for label, run in plan.runs.items():
         begun = "goes on" if _has_begun(run.path) else "begins"
@@ -273,16 +273,16 @@ def active_units(model, examples):
 
     Args:
         model: A compiled `zoo.VAE`.
-        examples: Dict with "image" [N, ...]; binarized as in validation.
+        examples: Dict of data [N, ...]; binarized as in validation.
     """
     examples = model.standardize(examples)
-    num_rows = len(examples["image"])
+    num_rows = data.num_examples(examples)
     means = []
     for first in range(0, num_rows, BATCH_SIZE):
         rows = np.arange(first, min(first + BATCH_SIZE, num_rows))
         noise = RowNoise(model.seed, EVALUATION_STEP, tf.constant(rows, tf.int32))
         batch = model.prepare({name: tf.constant(np.asarray(array)[rows]) for name, array in examples.items()}, noise)
-        means.append(np.concatenate(list(model.latent_means(model(batch, noise=noise)).values()), axis=-1))
+        means.append(np.concatenate(list(model.latent_means(batch).values()), axis=-1))
     variances = np.concatenate(means).var(axis=0)
     return int((variances > ACTIVE_VARIANCE).sum()), len(variances)
 

@@ -70,7 +70,7 @@ def _train(run, data_dir, strategy, writes, tensorboard, checkpoint_minutes, ver
     several = strategy is not None and replicas.is_multi_worker(strategy)
     examples = _load(spec, data_dir)
     with strategy.scope() if strategy is not None else contextlib.nullcontext():
-        model = build(spec, num_steps(spec, len(examples["train"]["image"])))
+        model = build(spec, num_steps(spec, data.num_examples(examples["train"])))
     if spec.initialize is not None:
         spec.initialize(model, examples["train"])
     # Reading a metric within an epoch takes all workers, and their clocks differ.
@@ -115,7 +115,7 @@ def describe(
     """What `train` would run, as lines of text; nothing is written. Raises as `train` does."""
     run = Run.prepare(recipe, arguments or {}, out, resume=False)
     spec = run.spec
-    sizes = {part: len(arrays["image"]) for part, arrays in _load(spec, data_dir).items()}
+    sizes = {part: data.num_examples(arrays) for part, arrays in _load(spec, data_dir).items()}
     steps = num_steps(spec, sizes["train"])
     model = build(spec, steps)
     return [

@@ -133,7 +133,7 @@ def _arrays(answer):
 
 def mock_examples(model, num_rows: int) -> dict:
     """Noise with labels."""
-    images = np.random.default_rng(0).integers(0, 256, (num_rows, *model.image_shape)).astype(np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (num_rows, *model.observation.shape)).astype(np.uint8)
     return {"image": images, "label": np.arange(num_rows, dtype=np.int32) % 10}
 
 

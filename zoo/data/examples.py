@@ -1,12 +1,18 @@
 """What every source hands over: images and labels that mean what they say, of a split that there is."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
-from zoo.images import check_images
+from zoo.observations.image import check_images
 
 LARGEST_LABEL = np.iinfo(np.int32).max
+
+
+def num_examples(examples: Mapping[str, Any]) -> int:
+    """The number of examples in a dict of arrays."""
+    return len(next(iter(examples.values())))
 
 
 def known_split(name: str, split: str, splits: Iterable[str], hint: str = "") -> str:

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from zoo import sprites, validation
 from zoo.data import sources
-from zoo.images import to_unit_interval
+from zoo.observations.image import to_unit_interval
 from zoo.random import RowNoise, Stream
 from zoo.validation import shown
 

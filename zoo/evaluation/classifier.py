@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from zoo.files import write_atomically
-from zoo.images import to_unit_interval
+from zoo.observations.image import to_unit_interval
 
 STORED = Path(__file__).with_name("classifiers")
 NUM_FEATURES = 64

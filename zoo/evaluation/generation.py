@@ -6,7 +6,7 @@ One definition each that fits a VAE and a deterministic autoencoder alike, so th
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
-from zoo.images import to_unit_interval
+from zoo.observations.image import to_unit_interval
 from zoo.random import RowNoise
 
 
@@ -141,10 +141,10 @@ def quality(model, examples, reader, num_images=5000, seed=0):
     Raises:
         ValueError: If the model does not generate by itself.
     """
-    num_classes = getattr(model, "num_classes", None)
-    if not hasattr(model, "generate") or (model.condition_shape is not None and model.condition_shape != (num_classes,)):
+    num_classes = model.num_classes
+    if "sample" not in model.answers() or (model.condition_shape is not None and model.condition_shape != (num_classes,)):
         raise ValueError(f"{type(model).__name__} draws no images by itself, so that there is nothing to judge.")
-    images = np.asarray(to_unit_interval(np.asarray(examples["image"][:num_images])))
+    images = np.asarray(to_unit_interval(np.asarray(examples[model.key][:num_images])))
     samples = []
     for first in range(0, len(images), 1000):
         rows = np.arange(first, min(first + 1000, len(images)), dtype=np.int32)
@@ -179,7 +179,7 @@ def compare(model, examples, reader, num_images=5000, seed=0):
         draws: the same paper's measure of what a model leaves out), and the rms `reconstruction_error` a pixel.
     """
     generator = np.random.default_rng(seed)
-    images = np.asarray(examples["image"][:num_images], np.float32) / np.float32(255)
+    images = np.asarray(examples[model.key][:num_images], np.float32) / np.float32(255)
     codes = _codes(model, images, generator)
     draws, others = (generator.normal(size=codes.shape).astype(np.float32) for _ in range(2))
     real = reader.features(images)
@@ -202,6 +202,6 @@ def compare(model, examples, reader, num_images=5000, seed=0):
 
 def _codes(model, images, generator):
     q = [model.encode(part) for part in np.array_split(images, max(1, len(images) // 1000))]
-    if hasattr(model, "prior"):
+    if model.latents:
         q = [part.mean() + part.stddev() * generator.normal(size=part.mean().shape) for part in q]
     return np.concatenate([np.asarray(part, np.float32) for part in q])

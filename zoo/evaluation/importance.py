@@ -14,8 +14,9 @@ import tensorflow as tf
 
 from zoo import validation
 from zoo.evaluation.likelihood import BATCH_SIZE
-from zoo.objectives import WeightSums
-from zoo.random import EVALUATION_STEP, RowNoise, Stream, draw
+from zoo.inference import WeightSums
+from zoo.inference.handlers import FromPosterior, FromPrior
+from zoo.random import EVALUATION_STEP, RowNoise
 
 PROPOSALS = ("prior", "posterior")
 # Decoded samples that are held at once, over all images of a batch: 3,200 images of 28x28 are 10 MB of decoder output.
@@ -42,7 +43,7 @@ def importance_curve(model, examples, proposals=PROPOSALS, num_samples=(1, 10, 1
     Raises:
         ValueError: If an argument is out of range, or the model has no latents to draw.
     """
-    if not hasattr(model, "importance_sums"):
+    if not model.latents:
         raise ValueError(f"Only a model with a bound on log p(x) has weights to sum. Received: model={type(model).__name__}.")
     if not proposals or not set(proposals) <= set(PROPOSALS):
         raise ValueError(f"`proposals` must be some of {', '.join(map(repr, PROPOSALS))}. Received: proposals={proposals!r}.")
@@ -92,13 +93,11 @@ def _compiled_extend(model, seed, chunk):
     def extend(proposal, batch, rows, first, until, log_sum, log_sum_squares):
         noise = RowNoise(seed, EVALUATION_STEP, rows)
         batch = model.prepare(batch, noise)
-        programs = model(batch, noise=noise)  # for q(z|x) and p(z), which do not change from chunk to chunk
-        source = getattr(programs, proposal)
 
         def body(first, *sums):
-            z = draw(source, noise, Stream.LATENT, chunk, first)
-            out = model.explain(batch, programs.posterior, z)
-            log_weights = out.likelihood.log_prob(batch["image"]) + out.prior.log_prob(z) - source.log_prob(z)  # [chunk, B]
+            latent = (FromPrior if proposal == "prior" else FromPosterior)(noise, chunk, first)
+            trace = model.run(latent, batch)
+            log_weights = trace.log_likelihood if proposal == "prior" else trace.log_weights  # [chunk, B]
             wanted = (first + tf.range(chunk) < until)[:, None]
             return (first + chunk, *WeightSums(*sums).add(tf.where(wanted, log_weights, -float("inf"))))
 

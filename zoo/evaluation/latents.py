@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from zoo.evaluation.generation import sliced_wasserstein
 from zoo.evaluation.likelihood import ACTIVE_VARIANCE
+from zoo.inference.handlers import FromPosterior
 from zoo.random import EVALUATION_STEP, RowNoise, Stream, draw
 
 logger = logging.getLogger("zoo")
@@ -18,7 +19,7 @@ CHUNK = 100  # rows of the N x N table of densities that are held at once
 
 def is_readable(model):
     """Whether it has one latent vector, and a posterior of it."""
-    return set(getattr(model, "latent_shapes", ())) == {"z"} and hasattr(model, "infer")
+    return list(model.latents) == ["z"] and len(model.latents["z"].event_shape) == 1
 
 
 class LatentReader:
@@ -37,7 +38,7 @@ class LatentReader:
     def __init__(self, model, examples, num_images=1000, seed=0):
         if not is_readable(model):
             raise ValueError(f"Only a model with one latent vector z can be read. Received: {type(model).__name__}.")
-        examples = examples if isinstance(examples, dict) else {"image": examples}
+        examples = examples if isinstance(examples, dict) else {model.key: examples}
         self.data = model.standardize({name: array[:num_images] for name, array in examples.items()})
         self.num_rows = len(next(iter(self.data.values())))
         if self.num_rows < 2:
@@ -49,10 +50,9 @@ class LatentReader:
     def _read_batch(self, batch):
         noise = RowNoise(self.seed, EVALUATION_STEP, tf.range(self.num_rows))
         batch = self.model.prepare(batch, noise)
-        posterior, z = self.model.infer(batch, noise)
-        prior = self.model.prior(self.model._unpack(batch)[1])
-        out = self.model.explain(batch, posterior, z)
-        z = z[0]  # [N, D]
+        trace = self.model.run(FromPosterior(noise), batch)
+        posterior, prior = trace["z"].posterior, trace["z"].prior
+        z = trace.z[0]  # [N, D]
         chunks = [z[first : first + CHUNK] for first in range(0, self.num_rows, CHUNK)]
         # log q(z_i) = log 1/N sum_j q(z_i | x_j)
         log_aggregate = [tf.reduce_logsumexp(posterior.log_prob(chunk[:, None]), axis=1) for chunk in chunks]
@@ -61,10 +61,10 @@ class LatentReader:
             "mean": posterior.mean(),
             "z": z,
             "prior draw": draw(prior, RowNoise(self.seed + 1, EVALUATION_STEP, tf.range(self.num_rows)), Stream.LATENT),
-            "kl": self.model.kl(out),
+            "kl": self.model.kl(trace),
             "information": posterior.log_prob(z) - aggregate,
         }
-        return values | ({"kl per dimension": self.model.kl_per_dim(out)} if self.model.has_kl_per_dim else {})
+        return values | ({"kl per dimension": trace["z"].kl_per_dim()} if self.model.has_kl_per_dim else {})
 
     def __call__(self):
         """The numbers at the model's present weights.

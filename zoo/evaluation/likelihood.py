@@ -11,7 +11,10 @@ from sklearn.metrics import confusion_matrix
 
 from zoo import validation
 from zoo.evaluation import disentanglement
+from zoo.inference.handlers import FromPosterior
 from zoo.inputs import as_arrays
+from zoo.models.base import Model
+from zoo.observations import Image
 from zoo.random import EVALUATION_STEP, RowNoise
 from zoo.validation import shown
 
@@ -63,20 +66,20 @@ def evaluate(model, examples, *, num_samples=5000, seed=0, split="test", nll_nam
     Reference:
         Burda, Grosse & Salakhutdinov, "Importance Weighted Autoencoders", ICLR 2016. https://arxiv.org/abs/1509.00519
     """
-    if not hasattr(model, "standardize"):
+    if not isinstance(model, Model):
         raise TypeError(f"`model` must be a model of the zoo. Received: {shown(model)}.")
     num_samples, seed = validation.integer("num_samples", num_samples), validation.seed(seed)
     examples = as_arrays(examples)
     labels, factors = (examples.get(name) if isinstance(examples, dict) else None for name in ("label", "factors"))
-    if metrics and (factors is None or not hasattr(model, "latent_means")):
+    if metrics and (factors is None or not model.latents):
         lacking = "the examples have no ground-truth factors" if factors is None else f"{type(model).__name__} has no posterior"
         raise ValueError(f"Disentanglement cannot be scored: {lacking}. Received: metrics={shown(metrics)}.")
     examples = model.standardize(examples)
     num_rows = len(next(iter(examples.values())))
     batch_size = min(BATCH_SIZE, num_rows)
     redraw_samples = min(REDRAW_SAMPLES, num_samples)
-    has_bound = hasattr(model, "importance_sums")
-    classifies = hasattr(model, "classify") and labels is not None
+    has_bound = bool(model.latents)
+    classifies = "classify" in model.answers() and labels is not None
 
     def jit(function):
         return tf.function(function, jit_compile=model.execution == "xla-block", autograph=False)
@@ -86,17 +89,16 @@ def evaluate(model, examples, *, num_samples=5000, seed=0, split="test", nll_nam
         noise = RowNoise(seed, EVALUATION_STEP, rows)
         batch = model.prepare(batch, noise)
         if not has_bound:
-            return {"log_likelihood": model(batch).log_prob(batch["image"])}
+            return {"log_likelihood": model.loss_terms(batch, noise, training=False)["log_likelihood"]}
         sums, log_likelihood_sum = model.importance_sums(batch, noise, num_samples)
-        out = model(batch, noise=noise)
         measured = {
             "log_prob": sums.log_mean(num_samples),
             "log_likelihood": log_likelihood_sum / num_samples,
-            "kl": model.kl(out),
+            "kl": model.kl(model.run(FromPosterior(noise), batch)),
             "effective_sample_size": sums.effective_sample_size(),
         }
-        measured |= {f"mean of {name}": mean for name, mean in model.latent_means(out).items()}
-        return measured | ({"probs": model.classify(batch["image"])} if classifies else {})
+        measured |= {f"mean of {name}": mean for name, mean in model.latent_means(batch).items()}
+        return measured | ({"probs": model.classify(batch[model.key])} if classifies else {})
 
     @jit
     def redraw(batch, rows, step):
@@ -165,19 +167,21 @@ def _bound_numbers(model, values, redrawn, num_samples):
 def _exact_numbers(model, values):
     """A model without latents knows its log-likelihood; it is one of the data where the model is (not of images given their code)."""
     numbers = {"log_likelihood": _mean(values["log_likelihood"])}
-    if hasattr(model, "log_prob"):
+    if model.knows_log_prob:
         numbers = {"nll": _mean(-values["log_likelihood"])} | numbers
     return numbers
 
 
 def _bits_per_dim(model, nll):
     """-log2 p of an 8-bit image, per pixel. A density of dequantized pixels in [0, 1] bounds it from above: log2(256) more."""
-    if model.pixels != "dequantize" and model.likelihood_layer.num_levels != 256:
+    image = model.observation
+    if not isinstance(image, Image) or (image.pixels != "dequantize" and model.likelihood_layer.num_levels != 256):
         return {}
-    per_dim = nll / (math.log(2) * math.prod(model.image_shape)) + (8.0 if model.pixels == "dequantize" else 0.0)
-    return {
-        "bits_per_dim": _mean(per_dim) | {"unit": "bits/dim", "pixels": "dequantized" if model.pixels == "dequantize" else "256 levels"}
-    }
+    per_dim = nll / (math.log(2) * math.prod(image.shape))
+    pixels = "256 levels"
+    if image.pixels == "dequantize":
+        per_dim, pixels = per_dim + 8.0, "dequantized"
+    return {"bits_per_dim": _mean(per_dim) | {"unit": "bits/dim", "pixels": pixels}}
 
 
 def _accuracy(probs, labels, classes_are_labels):

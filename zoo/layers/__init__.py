@@ -1,7 +1,6 @@
 """Distribution layers for Keras 3: parameters in, `tfd.Distribution` out."""
 
 from zoo.layers.base import DistributionLayer as DistributionLayer
-from zoo.layers.latents import Latents as Latents
 from zoo.layers.likelihoods import Bernoulli as Bernoulli
 from zoo.layers.likelihoods import ContinuousBernoulli as ContinuousBernoulli
 from zoo.layers.likelihoods import DiscretizedLogistic as DiscretizedLogistic

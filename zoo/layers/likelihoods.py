@@ -9,21 +9,35 @@ import tensorflow_probability as tfp
 from zoo import validation
 from zoo.layers.base import LOG_SCALE_BOUND, DistributionLayer, bounded_scale, shape_tuple
 from zoo.layers.pixels import BernoulliFromLogits, ContinuousBernoulliFromLogits, DiscretizedLogisticLevel, IndependentPixels
+from zoo.observations import Image, Observation, Vector
 from zoo.validation import shown
 
 tfd = tfp.distributions
 
 
 class Likelihood(DistributionLayer):
-    """A distribution layer over images.
+    """A distribution layer over observations.
 
     Attributes:
-        pixels: What becomes of a grey level before it is scored: "binarize", "dequantize" or "as_given" (`zoo.models.base.ImageModel`).
-        num_levels: Number of grey levels of a pixel that get probabilities, as bits/dim needs it, or None for another kind of outcome.
+        pixels: What becomes of a level before it is scored, where x is an image: "binarize", "dequantize" or "as_given".
+        num_levels: Number of levels of a pixel that get probabilities, as bits/dim needs it, or None for another kind of outcome.
+        observes: The observations that it is defined for.
     """
 
     pixels = "as_given"
     num_levels = None
+    observes: tuple[type[Observation], ...] = (Image,)
+
+    @property
+    def observation(self) -> Observation:
+        """What x is, unless a model is told another one."""
+        return Image(self.event_shape, self.pixels)
+
+    def assert_is_over(self, observation: Observation) -> None:
+        """Raises ValueError where the likelihood is not defined for an observation."""
+        if not isinstance(observation, self.observes):
+            kinds = " or ".join(kind.__name__ for kind in self.observes)
+            raise ValueError(f"{type(self).__name__} is over an observation {kinds}. Received: {type(observation).__name__}.")
 
     def params_of_mean(self, mean: tf.Tensor) -> tf.Tensor:
         """Parameters of the distribution that is centred on an image, for a decoder's output bias (`start_at_mean` of models).
@@ -154,8 +168,15 @@ class LocationScale(Likelihood):
 class Normal(LocationScale):
     """Independent Normal pixels. With one scale for all, fixed or learned, minus the ELBO is a weighted squared error plus the KL.
 
-    A density: of pixels that are constant over the data it grows without bound, unless they are dequantized.
+    Of vectors [D] likewise, which may have any range. A density: of pixels that are constant over the data it grows without bound, unless
+    they are dequantized.
     """
+
+    observes = (Image, Vector)
+
+    @property
+    def observation(self) -> Observation:
+        return Vector(self.event_shape) if len(self.event_shape) == 1 else super().observation
 
     def __init__(self, event_shape, scale=1.0, **kwargs):
         super().__init__(event_shape, scale, **kwargs)

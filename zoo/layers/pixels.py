@@ -142,10 +142,12 @@ class DiscretizedLogisticLevel(tfd.AutoCompositeTensorDistribution):
 class IndependentPixels(tfd.Independent):
     """`tfd.Independent` over all dimensions of an image, whose density is computed and summed over one flat dimension.
 
+    `log_prob(x, observed=...)` sums over the elements where `observed` is 1, and leaves out those where it is 0.
+
     XLA's CPU loops over [28, 28, 1] are slower than those over [784]: with the product before it, a density took 5.3 ms against 3.8.
     """
 
-    def _log_prob(self, x, **unused):
+    def _log_prob(self, x, observed=None, **unused):
         event_shape = self.event_shape
         rank = event_shape.rank
 
@@ -157,4 +159,5 @@ class IndependentPixels(tfd.Independent):
             for name, value in self.distribution.parameters.items()
             if tf.is_tensor(value) and value.shape.rank >= rank and value.shape[-rank:] == event_shape
         }
-        return tf.reduce_sum(self.distribution.copy(**parameters).log_prob(flat(x)), axis=-1)
+        log_prob = self.distribution.copy(**parameters).log_prob(flat(x))
+        return tf.reduce_sum(log_prob if observed is None else log_prob * flat(observed), axis=-1)

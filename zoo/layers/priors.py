@@ -4,8 +4,8 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from zoo.images import check_images, to_unit_interval
 from zoo.layers.base import shape_tuple
+from zoo.observations.image import check_images, to_unit_interval
 
 tfd = tfp.distributions
 

@@ -12,6 +12,6 @@ from zoo.models.joint_vae import JointVAE as JointVAE
 from zoo.models.semi_supervised_vae import SemiSupervisedVAE as SemiSupervisedVAE
 from zoo.models.stacked_vae import StackedVAE as StackedVAE
 from zoo.models.vae import VAE as VAE
-from zoo.models.vae import VAEOutput as VAEOutput
+
 from zoo.models.vamp_vae import HierarchicalVampVAE as HierarchicalVampVAE
 from zoo.models.vamp_vae import VampVAE as VampVAE

@@ -5,77 +5,104 @@
 Rumelhart, Hinton & Williams, Nature 323, 1986; Hinton & Salakhutdinov, Science 313, 2006.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import keras
 import tensorflow as tf
+import tensorflow_probability as tfp
 
-from zoo.models.base import ImageModel, assert_networks
+from zoo.models.answers import Answer
+from zoo.models.base import Model, assert_networks
 from zoo.networks import apply, over_samples
+from zoo.observations import Observation
+from zoo.random import RowNoise
 from zoo.tensors import as_vectors
-from zoo.validation import shown
+
+tfd = tfp.distributions
 
 
 @keras.saving.register_keras_serializable(package="zoo")
-class Autoencoder(ImageModel):
+class Autoencoder(Model):
     """Deterministic autoencoder. It has no prior, so it neither samples nor scores.
 
     Args:
-        encoder: Network image [B, ...] -> [B, D].
+        encoder: Network x [B, ...] -> [B, D].
         decoder: Network z [B, D] -> [B, likelihood.num_params].
         likelihood: Layer from parameters to p(x|z), such as `zoo.layers.Bernoulli(image_shape)`.
-        pixels: "binarize", "dequantize" or "as_given"; by default what the likelihood is over.
-        seed: Seed of shuffling and binarization.
+        observation, pixels, seed: As in `zoo.VAE`.
 
-    Metrics: `loss`, which is -log p(x|z) in nats per image, and `log_likelihood`.
+    Metrics: `loss`, which is -log p(x|z) in nats per example, and `log_likelihood`.
 
     Raises:
         ValueError: If a part does not fit its neighbour, or an argument is out of range.
     """
 
-    _PARTS = {"encoder": "encoder", "decoder": "decoder", "likelihood": "likelihood_layer"}
     term_names = ("loss", "log_likelihood")
 
-    def __init__(self, encoder, decoder, likelihood, *, pixels=None, condition_shape=None, seed=0, **kwargs):
-        if condition_shape is not None:
-            raise ValueError(f"Autoencoder takes no condition. Received: condition_shape={shown(condition_shape)}.")
-        super().__init__(likelihood, pixels=pixels, seed=seed, **kwargs)
+    def __init__(
+        self,
+        encoder: keras.layers.Layer,
+        decoder: keras.layers.Layer,
+        likelihood: keras.layers.Layer,
+        *,
+        observation: Observation | None = None,
+        pixels: str | None = None,
+        seed: int = 0,
+        name: str | None = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(likelihood, observation=observation, pixels=pixels, seed=seed, name=name, dtype=dtype)
         assert_networks(encoder=encoder, decoder=decoder)
         self.encoder = encoder
         self.decoder = decoder
-        z = self.encode(tf.zeros([1, *self.image_shape]))  # creates all weights, and checks that the parts fit together
+
+    def build_parts(self) -> None:
+        z = self._encode(self.observation.blank(), None)
         self.latent_dim = z.shape[-1]
-        self.decode(z)
-        self.built = True
+        self._decode(z, {}, None)
 
-    def encode(self, x, *, training=None):
-        """The code z of images: [B, D]."""
-        return apply(self.encoder, self._as_tensors(x, None)[0], training=training)
+    def encode(self, x: Any, *, training: bool | None = None) -> tf.Tensor:
+        """The code z of x: [B, D]."""
+        return self._encode(self.as_data(x), training)
 
-    def decode(self, z, *, training=None):
-        """p(x|z): batch [..., B] as z [..., B, D], event `image_shape`."""
-        return self.likelihood_layer(over_samples(self.decoder, self._as_code(z), training=training))
+    def _encode(self, data, training):
+        return apply(self.encoder, self.observation.encoder_input(data), training=training)
 
-    def _as_code(self, z):
-        return as_vectors("z", z, self.latent_dim) if self.built else z
+    def decode(self, z: Any, *, training: bool | None = None) -> tfd.Distribution:
+        """p(x|z): batch [..., B] as z [..., B, D], event as x."""
+        return self._decode(as_vectors("z", z, self.latent_dim), {}, training)
 
-    def call(self, data, training=None):
-        """p(x|z) at the code of the images."""
-        return self.decode(self.encode(self._unpack(data)[0], training=training), training=training)
+    def _decode(self, z, data, training):
+        params = over_samples(self.decoder, z, training=training)
+        return self.likelihood_layer(params, **self.observation.companions(data))
 
-    def loss_terms(self, batch, noise, training):
-        log_likelihood = self(batch, training=training).log_prob(batch["image"])
+    def call(self, data: Any, training: bool | None = None) -> tfd.Distribution:
+        """p(x|z) at the code of x."""
+        data = self.as_data(data)
+        return self._decode(self._encode(data, training), data, training)
+
+    def loss_terms(self, batch: Mapping[str, Any], noise: RowNoise, training: bool) -> dict[str, tf.Tensor]:
+        x = batch[self.key]
+        log_likelihood = self._decode(self._encode(batch, training), batch, training).log_prob(x)
         return {"loss": -log_likelihood, "log_likelihood": log_likelihood}
 
-    def reconstruct(self, x, condition=None):
-        """Mean of p(x|z) at the code: [B, *image_shape]."""
-        return self(self._as_tensors(x, condition)[0]).mean()
+    def reconstruct(self, x: Any, condition: Any = None) -> tf.Tensor:
+        """Mean of p(x|z) at the code: [B, *shape of x]."""
+        return self(self.as_data(x, condition)).mean()
 
     # -- What a server is asked for
 
     @property
-    def latent_shapes(self):
+    def latent_shapes(self) -> dict[str, tuple[int, ...]]:
         return {"z": (self.latent_dim,)}
 
-    def latent_parameters(self, x, condition=None):
-        """What `encode` answers with when it is served: the code itself."""
-        self._refuse_condition(condition)
-        return {"z": self.encode(x)}
+    def answers(self) -> dict[str, Answer]:
+        def encode(**x):
+            return {"z": self.encode(x[self.key])}
+
+        def decode(z):
+            return {"reconstruction": self.decode(z).mean()}
+
+        z = tf.TensorSpec([None, self.latent_dim], tf.float32, name="z")
+        return {**super().answers(), "encode": Answer(encode, self.observation.spec()), "decode": Answer(decode, {"z": z})}

@@ -8,13 +8,14 @@ https://openreview.net/forum?id=Sy2fzU9gl
 Burgess et al., "Understanding disentangling in beta-VAE", 2018. https://arxiv.org/abs/1804.03599
 """
 
+from typing import Any
+
 import keras
-import tensorflow as tf
 
 from zoo import validation
+from zoo.inference import Capacity, WeightedKL
 from zoo.models.vae import VAE
-from zoo.schedules import as_schedule
-from zoo.shards import batch_mean
+from zoo.schedules import Schedule, as_schedule
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -27,21 +28,26 @@ class BetaVAE(VAE):
     Args:
         encoder, decoder, posterior, likelihood, prior: As in `zoo.VAE`.
         beta: Non-negative number, or schedule of the training step (`zoo.schedules.Linear(0, 1, num_steps)` is a warm-up).
-        objective, pixels, condition_shape, seed: As in `zoo.VAE`. Objectives that bound log p(x) by other means are refused.
+        others: As in `zoo.VAE`. Objectives that bound log p(x) by other means are refused.
 
     Raises:
         ValueError: If `beta` is out of range, or as `zoo.VAE` does.
     """
 
-    _PARTS = {**VAE._PARTS, "beta": "beta"}
-    weighs_kl = True
-
-    def __init__(self, encoder, decoder, posterior, likelihood, prior=None, *, beta=4.0, **kwargs):
-        self.beta = as_schedule(beta, "beta")  # before the constructor of VAE, which builds all parts
-        super().__init__(encoder, decoder, posterior, likelihood, prior, **kwargs)
-
-    def regularizer(self, out):
-        return self.beta(self.training_step) * self.kl(out)
+    def __init__(
+        self,
+        encoder: keras.layers.Layer,
+        decoder: keras.layers.Layer,
+        posterior: keras.layers.Layer,
+        likelihood: keras.layers.Layer,
+        prior: keras.layers.Layer | None = None,
+        *,
+        beta: float | Schedule = 4.0,
+        **others: Any,
+    ) -> None:
+        super().__init__(encoder, decoder, posterior, likelihood, prior, **others)
+        self.beta = as_schedule(beta, "beta")
+        self.regularize_by(WeightedKL(self.beta))
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -54,23 +60,25 @@ class CapacityVAE(VAE):
         encoder, decoder, posterior, likelihood, prior: As in `zoo.VAE`.
         capacity: C in nats: non-negative number, or schedule of the training step (`zoo.schedules.Linear(0, 25, num_steps)`).
         gamma: What one nat beside the capacity costs.
-        objective, pixels, condition_shape, seed: As in `zoo.VAE`. Objectives that bound log p(x) by other means are refused.
+        others: As in `zoo.VAE`. Objectives that bound log p(x) by other means are refused.
 
     Raises:
         ValueError: If `capacity` or `gamma` is out of range, or as `zoo.VAE` does.
     """
 
-    _PARTS = {**VAE._PARTS, "capacity": "capacity"}
-    weighs_kl = True
-    batch_statistics = True
-
-    def __init__(self, encoder, decoder, posterior, likelihood, prior=None, *, capacity=25.0, gamma=30.0, **kwargs):
-        self.capacity = as_schedule(capacity, "capacity")  # before the constructor of VAE, which builds all parts
+    def __init__(
+        self,
+        encoder: keras.layers.Layer,
+        decoder: keras.layers.Layer,
+        posterior: keras.layers.Layer,
+        likelihood: keras.layers.Layer,
+        prior: keras.layers.Layer | None = None,
+        *,
+        capacity: float | Schedule = 25.0,
+        gamma: float = 30.0,
+        **others: Any,
+    ) -> None:
+        super().__init__(encoder, decoder, posterior, likelihood, prior, **others)
+        self.capacity = as_schedule(capacity, "capacity")
         self.gamma = validation.non_negative("gamma", gamma)
-        super().__init__(encoder, decoder, posterior, likelihood, prior, **kwargs)
-
-    def regularizer(self, out):
-        return self.gamma * tf.abs(batch_mean(self.kl(out)) - self.capacity(self.training_step))
-
-    def get_config(self):
-        return {**super().get_config(), "gamma": self.gamma}
+        self.regularize_by(Capacity(self.capacity, self.gamma))

@@ -6,16 +6,59 @@ Sohn, Lee & Yan, "Learning structured output representation using deep condition
 https://papers.nips.cc/paper/5775
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import keras
 import tensorflow as tf
+import tensorflow_probability as tfp
 
-from zoo.images import VisiblePixels, as_unit_interval
+from zoo.inference import Objective
 from zoo.layers.likelihoods import Bernoulli
 from zoo.layers.priors import Conditional
-from zoo.models.base import ImageModel, assert_likelihood
+from zoo.models.base import Model, assert_likelihood, assert_networks
+from zoo.models.condition import Numbers
 from zoo.models.vae import VAE
 from zoo.networks import apply, over_samples
-from zoo.tensors import as_vectors
+from zoo.observations import Observation
+from zoo.observations.image import as_unit_interval
+from zoo.observations.masks import VisiblePixels
+from zoo.random import RowNoise
+
+tfd = tfp.distributions
+
+
+class Seen(Numbers):
+    """What is seen of an image: its visible pixels, and -1 where it is hidden. Given as an image, whose hidden pixels are ignored.
+
+    Args:
+        visible: The `VisiblePixels`.
+        shape: Shape of an image.
+        owner: Name of the model, for messages.
+    """
+
+    def __init__(self, visible: VisiblePixels, shape: tuple[int, ...], owner: str) -> None:
+        super().__init__(shape)
+        self.visible = visible
+        self.owner = owner
+
+    def check(self, condition: Any, num_rows: int | None = None) -> tf.Tensor:
+        if condition is not None and not (tf.is_tensor(condition) and condition.dtype.is_floating):
+            condition = as_unit_interval(condition, self.shape)
+        return self.visible.see(super().check(condition, num_rows))
+
+    def check_data(self, data: Mapping[str, Any], num_rows: int | None = None) -> dict[str, Any]:
+        if data.get("condition") is not None:
+            raise ValueError(
+                f"The condition of a {self.owner} is a part of the image: pass images alone. Received: data with 'condition'."
+            )
+        return {}
+
+    def of(self, data: Mapping[str, Any]) -> None:
+        return None
+
+    def blank(self) -> dict[str, tf.Tensor]:
+        return {"condition": self.visible.see(tf.zeros([1, *self.shape]))}
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -32,104 +75,126 @@ class CompletionCVAE(VAE):
         likelihood: `zoo.layers.Bernoulli`.
         prior: `zoo.layers.Conditional`: the learned p(z | visible).
         visible: Mask [H, W] of the pixels that are seen, such as `zoo.images.quadrants((28, 28), 1)`.
-        objective, pixels, seed: As in `zoo.VAE`.
+        objective, observation, pixels, seed: As in `zoo.VAE`.
 
     Raises:
         ValueError: If the mask does not fit the images, the likelihood is not Bernoulli, or a part does not fit its neighbour.
     """
 
-    def __init__(self, encoder, decoder, posterior, likelihood, prior, *, visible, **kwargs):
-        assert_likelihood(likelihood)
-        check_binary_likelihood(self, likelihood)
+    def __init__(
+        self,
+        encoder: keras.layers.Layer,
+        decoder: keras.layers.Layer,
+        posterior: keras.layers.Layer,
+        likelihood: Bernoulli,
+        prior: Conditional,
+        *,
+        visible: Any,
+        objective: Objective | None = None,
+        observation: Observation | None = None,
+        pixels: str | None = None,
+        seed: int = 0,
+        name: str | None = None,
+        dtype: Any = None,
+    ) -> None:
+        check_binary_likelihood(type(self).__name__, likelihood)
         if not isinstance(prior, Conditional):
             raise ValueError(f"`prior` must be a zoo.layers.Conditional, for p(z | visible). Received: {type(prior).__name__}.")
-        self.visible = VisiblePixels(visible, likelihood.event_shape)  # before the constructor of VAE, which builds all parts
-        super().__init__(encoder, decoder, posterior, likelihood, prior, condition_shape=likelihood.event_shape, **kwargs)
+        super().__init__(
+            *(encoder, decoder, posterior, likelihood, prior),
+            objective=objective,
+            observation=observation,
+            pixels=pixels,
+            seed=seed,
+            name=name,
+            dtype=dtype,
+        )
+        self.visible = VisiblePixels(visible, likelihood.event_shape)
+        self.condition = Seen(self.visible, likelihood.event_shape, type(self).__name__)
 
-    def encode(self, x, condition=None, *, training=None):
+    def prepare(self, batch: Mapping[str, Any], noise: RowNoise) -> dict[str, Any]:
+        data = super().prepare(batch, noise)
+        return {**data, "condition": self.visible.see(data[self.key])}
+
+    def as_data(self, x: Any, condition: Any = None) -> dict[str, Any]:
+        """x and what is seen of it: of x itself where no condition is given."""
+        x = self._x_of(x) if isinstance(x, dict) else x
+        data = self.observation.as_tensors(x)
+        seen = data[self.key] if condition is None else condition
+        return {**data, "condition": self.condition.check(seen, data[self.key].shape[0])}
+
+    def _encode(self, data, training):
         """q(z|x) of whole images: batch [B], event [D]."""
-        return self.posterior_layer(apply(self.encoder, self._as_tensors(x, None)[0], training=training))
+        return self.posterior_layer(apply(self.encoder, data[self.key], training=training))
 
-    def decode(self, z, condition=None, *, training=None):
-        """p(x | visible, z): batch [..., B] as z [..., B, D]; visible pixels are what they are in `condition`."""
-        condition = self._check_condition(condition)
-        params = over_samples(self.decoder, as_vectors("z", z, self.posterior_layer.latent_dim), condition, training)
-        return self.likelihood_layer(self.visible.known(params, condition))
+    def _decode(self, z, data, training):
+        """p(x | visible, z): batch [..., B] as z [..., B, D]; visible pixels are what they are in the condition."""
+        params = over_samples(self.decoder, z, data["condition"], training)
+        return self.likelihood_layer(self.visible.known(params, data["condition"]))
 
-    def reconstruct(self, x, condition=None):
-        """Mean of p(x | visible, z) at the posterior's mean: [B, *image_shape]; what is visible is that of `x` itself if left out."""
-        return super().reconstruct(x, x if condition is None else condition)
-
-    def standardize_companions(self, x, num_rows=None):
-        if x.get("condition") is not None:
-            raise ValueError(
-                "The condition of a CompletionCVAE is a part of the image: pass images alone. Received: data with 'condition'."
-            )
-        return {}
-
-    def _as_tensors(self, x, condition):
-        x = as_unit_interval(x, self.image_shape)
-        return x, self.visible.see(x) if condition is None else self._check_condition(condition, x.shape[0])
-
-    def _check_condition(self, condition, num_rows=None):
-        """What is seen of images; of what is seen already, the same."""
-        if condition is not None and not (tf.is_tensor(condition) and condition.dtype.is_floating):
-            condition = as_unit_interval(condition, self.image_shape)
-        return self.visible.see(super()._check_condition(condition, num_rows))
-
-    def get_config(self):
-        config = super().get_config()
-        del config["condition_shape"]
-        return {**config, "visible": self.visible.tolist()}
+    def decode(self, z: Any, condition: Any = None, *, training: bool | None = None) -> tfd.Distribution:
+        return super().decode(z, self.condition.check(condition), training=training)
 
 
 @keras.saving.register_keras_serializable(package="zoo")
-class CompletionNetwork(ImageModel):
+class CompletionNetwork(Model):
     """The same without a latent, to compare with: p(hidden | visible) with independent pixels. The baseline of Sohn et al., section 5.
 
     Args:
         network: Network (what is seen of the image) -> logits of all pixels.
         likelihood: `zoo.layers.Bernoulli`.
         visible: Mask [H, W] of the pixels that are seen.
-        pixels, seed: As in `zoo.VAE`.
+        observation, pixels, seed: As in `zoo.VAE`.
 
     Metrics: `loss`, which is -log p(hidden | visible) in nats per image, and `log_likelihood`.
     """
 
-    _PARTS = {"network": "network", "likelihood": "likelihood_layer"}
     term_names = ("loss", "log_likelihood")
+    knows_log_prob = True
 
-    def __init__(self, network, likelihood, *, visible, condition_shape=None, **kwargs):
-        check_binary_likelihood(self, likelihood)
-        super().__init__(likelihood, **kwargs)
+    def __init__(
+        self,
+        network: keras.layers.Layer,
+        likelihood: Bernoulli,
+        *,
+        visible: Any,
+        observation: Observation | None = None,
+        pixels: str | None = None,
+        seed: int = 0,
+        name: str | None = None,
+        dtype: Any = None,
+    ) -> None:
+        check_binary_likelihood(type(self).__name__, likelihood)
+        super().__init__(likelihood, observation=observation, pixels=pixels, seed=seed, name=name, dtype=dtype)
+        assert_networks(network=network)
         self.network = network
         self.visible = VisiblePixels(visible, likelihood.event_shape)
-        self.call(tf.zeros([1, *self.image_shape]))  # creates all weights, and checks that the parts fit together
-        self.built = True
 
-    def call(self, data, training=None):
-        """p(x | visible) of images: batch [B], event `image_shape`."""
-        seen = self.visible.see(self._unpack(data)[0])
+    def build_parts(self) -> None:
+        self(self.observation.blank())
+
+    def call(self, data: Any, training: bool | None = None) -> tfd.Distribution:
+        """p(x | visible) of images: batch [B], event `observation.shape`."""
+        seen = self.visible.see(self.as_data(data)[self.key])
         return self.likelihood_layer(self.visible.known(apply(self.network, seen, training=training), seen))
 
-    def loss_terms(self, batch, noise, training):
-        log_likelihood = self(batch["image"], training=training).log_prob(batch["image"])
+    def loss_terms(self, batch: Mapping[str, Any], noise: RowNoise, training: bool) -> dict[str, tf.Tensor]:
+        log_likelihood = self(batch, training=training).log_prob(batch[self.key])
         return {"loss": -log_likelihood, "log_likelihood": log_likelihood}
 
-    def log_prob(self, x):
+    def log_prob(self, x: Any) -> tf.Tensor:
         """log p(hidden | visible), exact: nats [B]."""
-        x, _ = self._as_tensors(x, None)
-        self._assert_outcomes(x)
-        return self(x).log_prob(x)
+        data = self.as_data(x)
+        self.observation.assert_outcomes(data)
+        return self(data).log_prob(data[self.key])
 
-    def reconstruct(self, x, condition=None):
+    def reconstruct(self, x: Any, condition: Any = None) -> tf.Tensor:
         """The images completed: visible pixels, and the mean of the hidden ones, [B, *image_shape]."""
-        return self(self._as_tensors(x, condition)[0]).mean()
-
-    def get_config(self):
-        return {**super().get_config(), "visible": self.visible.tolist()}
+        return self(self.as_data(x, condition)).mean()
 
 
-def check_binary_likelihood(model, likelihood):
+def check_binary_likelihood(owner: str, likelihood: Any) -> None:
+    """Raises ValueError unless a likelihood is over black and white."""
+    assert_likelihood(likelihood)
     if not isinstance(likelihood, Bernoulli):
-        raise ValueError(f"{type(model).__name__} completes binary images. Received: likelihood={type(likelihood).__name__}.")
+        raise ValueError(f"{owner} completes binary images. Received: likelihood={type(likelihood).__name__}.")

@@ -7,18 +7,84 @@ Rezende, Mohamed & Wierstra, ICML 2014, https://arxiv.org/abs/1401.4082; with tw
 https://arxiv.org/abs/1509.00519
 """
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import keras
 import tensorflow as tf
+import tensorflow_probability as tfp
 
-from zoo.layers.latents import Latents
+from zoo.inference import Objective
+from zoo.inference.handlers import Handler, Typical
 from zoo.layers.priors import StandardNormal
-from zoo.models.vae import VAE
-from zoo.networks import over_samples
-from zoo.tensors import named_latents
+from zoo.models.latent_variable import LatentVariableModel
+from zoo.networks import apply, over_samples
+from zoo.observations import Observation
+from zoo.tensors import as_vectors, named_latents
+
+tfd = tfp.distributions
+
+
+class StochasticLayersVAE(LatentVariableModel):
+    """What models with L stochastic layers share: their parts, and latents by the names `z1` (next to the image) to `zL`."""
+
+    # The KL is log q - log p at the draw, though that of some layers given the others is a formula: published numbers are.
+    analytic_kl = False
+
+    def __init__(
+        self,
+        encoders: Sequence[keras.layers.Layer],
+        decoders: Sequence[keras.layers.Layer],
+        posteriors: Sequence[keras.layers.Layer],
+        likelihood: keras.layers.Layer,
+        priors: Sequence[keras.layers.Layer],
+        prior: keras.layers.Layer | None = None,
+        *,
+        objective: Objective | None = None,
+        observation: Observation | None = None,
+        pixels: str | None = None,
+        seed: int = 0,
+        name: str | None = None,
+        dtype: Any = None,
+    ) -> None:
+        sizes = {len(encoders), len(decoders), len(posteriors), len(priors) + 1}
+        if len(sizes) != 1 or len(encoders) < 1:
+            raise ValueError(
+                "L stochastic layers need L encoders, L decoders, L posteriors and L - 1 priors. "
+                f"Received: {len(encoders)} encoders, {len(decoders)} decoders, {len(posteriors)} posteriors, {len(priors)} priors."
+            )
+        super().__init__(
+            likelihood,
+            objective=objective,
+            observation=observation,
+            pixels=pixels,
+            seed=seed,
+            name=name,
+            dtype=dtype,
+        )
+        self.encoders = list(encoders)
+        self.decoders = list(decoders)
+        self.posteriors = list(posteriors)
+        self.priors = list(priors)
+        self.prior_layer = prior or StandardNormal(posteriors[-1].latent_dim)
+
+    @property
+    def decoder(self) -> keras.layers.Layer:
+        """The network next to the image."""
+        return self.decoders[0]
+
+    def latent_parameters(self, x: Any, condition: Any = None) -> dict[str, tf.Tensor]:
+        """Parameters of each latent, where those before it are at their means: z1_loc, z1_scale, z2_loc, ..."""
+        trace = self.run(Typical(), self.as_data(x, condition))
+        return {
+            f"z{number}_{parameter}": value
+            for number, layer in enumerate(self.posteriors, start=1)
+            for parameter, value in layer.named_parameters(trace[f"z{number}"].posterior).items()
+        }
 
 
 @keras.saving.register_keras_serializable(package="zoo")
-class HierarchicalVAE(VAE):
+class HierarchicalVAE(StochasticLayersVAE):
     """Variational autoencoder with L stochastic layers; latents are a dict of `z1` (next to the image) to `zL`.
 
     Args:
@@ -28,88 +94,37 @@ class HierarchicalVAE(VAE):
         likelihood: Layer from parameters to p(x|z1).
         priors: L - 1 layers from parameters to p(z1|z2), p(z2|z3), ...
         prior: Layer that gives p(zL). Standard normal if left out.
-        objective, pixels, seed: As in `zoo.VAE`.
+        objective, observation, pixels, seed: As in `zoo.VAE`.
 
     Raises:
         ValueError: If the numbers of parts do not fit, or a part does not fit its neighbour.
     """
 
-    _PARTS = {
-        "encoders": "encoders",
-        "decoders": "decoders",
-        "posteriors": "posterior_layers",
-        "likelihood": "likelihood_layer",
-        "priors": "conditional_prior_layers",
-        "prior": "prior_layer",
-        "objective": "objective",
-    }
+    def guide(self, latent: Handler, data: Mapping[str, Any], training: bool | None = None) -> None:
+        """q(z1|x) q(z2|z1) ... q(zL|z_{L-1})"""
+        x = self.observation.encoder_input(data)
+        z = latent("z1", posterior=lambda: self.posteriors[0](apply(self.encoders[0], x, training=training)))
+        for number in range(1, len(self.encoders)):
+            encoder, layer = self.encoders[number], self.posteriors[number]
+            z = latent(f"z{number + 1}", posterior=lambda: layer(over_samples(encoder, z, training=training)))  # noqa: B023 - called at once
 
-    def __init__(self, encoders, decoders, posteriors, likelihood, priors, prior=None, **kwargs):
-        sizes = {"encoders": len(encoders), "decoders": len(decoders), "posteriors": len(posteriors), "priors": len(priors) + 1}
-        if len(set(sizes.values())) != 1 or len(encoders) < 1:
-            raise ValueError(
-                "L stochastic layers need L encoders, L decoders, L posteriors and L - 1 priors. "
-                f"Received: {len(encoders)} encoders, {len(decoders)} decoders, {len(posteriors)} posteriors, {len(priors)} priors."
-            )
-        if kwargs.pop("condition_shape", None) is not None:
-            raise ValueError("HierarchicalVAE takes no condition. Received: `condition_shape`.")
-        # Before the constructor of VAE, which builds all parts.
-        self.encoders = list(encoders)
-        self.decoders = list(decoders)
-        self.posterior_layers = list(posteriors)
-        self.conditional_prior_layers = list(priors)
-        prior = prior or StandardNormal(posteriors[-1].latent_dim)
-        super().__init__(encoders[0], decoders[0], posteriors[0], likelihood, prior, **kwargs)
+    def program(self, latent: Handler, data: Mapping[str, Any], training: bool | None = None) -> tfd.Distribution:
+        """p(zL) ... p(z1|z2) p(x|z1)"""
+        z = latent(f"z{len(self.encoders)}", prior=lambda: self.prior_layer(training=training))
+        for number in range(len(self.priors), 0, -1):
+            layer, decoder = self.priors[number - 1], self.decoders[number]
+            z = latent(f"z{number}", prior=lambda: layer(over_samples(decoder, z, training=training)))  # noqa: B023 - called at once
+        return self._decode(z, data, training)
 
-    @property
-    def latent_names(self):
-        return [f"z{number}" for number in range(1, len(self.encoders) + 1)]
-
-    def encode(self, x, condition=None, *, training=None):
-        """q(z1|x) q(z2|z1) ...: outcomes are dicts of z1 [B, D1], z2 [B, D2], ..."""
-        first, *names = self.latent_names
-        parts = {first: super().encode(x, condition, training=training)}
-        for below, name, encoder, layer in zip(self.latent_names, names, self.encoders[1:], self.posterior_layers[1:], strict=False):
-            parts[name] = given_neighbour(layer, encoder, below, training)
-        return Latents(**parts)
-
-    def prior(self, condition=None, *, training=None):
-        """p(zL) p(z_{L-1}|zL) ... p(z1|z2)"""
-        self._refuse_condition(condition)
-        *names, top = self.latent_names
-        parts = {top: self.prior_layer(condition=None, training=training)}
-        for number in reversed(range(len(names))):
-            layer, decoder = self.conditional_prior_layers[number], self.decoders[number + 1]
-            parts[names[number]] = given_neighbour(layer, decoder, self.latent_names[number + 1], training)
-        return Latents(**parts)
-
-    def decode(self, z, condition=None, *, training=None):
+    def decode(self, z: Any, condition: Any = None, *, training: bool | None = None) -> tfd.Distribution:
         """p(x|z1), where `z` is a dict of all latents or of z1 alone."""
-        return super().decode(*named_latents(z, ["z1"]), condition, training=training)
+        self.condition.check(condition)
+        (z1,) = named_latents(z, ["z1"])
+        return self._decode(as_vectors("z1", z1, self.posteriors[0].latent_dim), {}, training)
+
+    def _decode(self, z1, data, training):
+        return self.likelihood(over_samples(self.decoders[0], z1, training=training), data)
 
     @property
-    def latent_shapes(self):
-        return {"z1": self.posterior_layer.event_shape}
-
-    def latent_parameters(self, x, condition=None):
-        """Parameters of each latent, where those before it are at their means: z1_loc, z1_scale, z2_loc, ..."""
-        posterior = self.encode(x, condition)
-        means = posterior.mean()
-        return {
-            f"{name}_{parameter}": value
-            for name, layer in zip(self.latent_names, self.posterior_layers, strict=True)
-            for parameter, value in layer.named_parameters(posterior.given(name, means)).items()
-        }
-
-    def latent_means(self, out):
-        return out.posterior.mean()
-
-    def get_config(self):
-        config = super().get_config()
-        del config["condition_shape"]
-        return config
-
-
-def given_neighbour(layer, network, neighbour, training=None):
-    """The distribution of a latent as a function of the latents: parameters come from `network` of the neighbour."""
-    return lambda z: layer(over_samples(network, tf.convert_to_tensor(z[neighbour]), training=training))
+    def latent_shapes(self) -> dict[str, tuple[int, ...]]:
+        return {"z1": self.posteriors[0].event_shape}

@@ -6,13 +6,14 @@ where both KL are means over the batch. Dupont, "Learning disentangled joint con
 eq. 7. https://arxiv.org/abs/1804.00104
 """
 
+from typing import Any
+
 import keras
-import tensorflow as tf
 
 from zoo import validation
+from zoo.inference import Capacity
 from zoo.models.class_style_vae import ClassStyleVAE
-from zoo.schedules import as_schedule
-from zoo.shards import batch_mean
+from zoo.schedules import Schedule, as_schedule
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -20,26 +21,23 @@ class JointVAE(ClassStyleVAE):
     """`ClassStyleVAE` with capacities.
 
     Args:
+        parts: As in `ClassStyleVAE`.
         style_capacity: C_z in nats, a number or a schedule of `zoo.schedules`.
         class_capacity: C_y in nats. It cannot usefully exceed log K.
         gamma: Weight of the distance to the capacities.
-        Others: As in `ClassStyleVAE`.
+        others: As in `ClassStyleVAE`.
     """
 
-    _PARTS = {**ClassStyleVAE._PARTS, "style_capacity": "style_capacity", "class_capacity": "class_capacity"}
-    weighs_kl = True
-    batch_statistics = True
-
-    def __init__(self, *args, style_capacity, class_capacity, gamma=30.0, **kwargs):
+    def __init__(
+        self,
+        *parts: keras.layers.Layer,
+        style_capacity: float | Schedule,
+        class_capacity: float | Schedule,
+        gamma: float = 30.0,
+        **others: Any,
+    ) -> None:
+        super().__init__(*parts, **others)
         self.style_capacity = as_schedule(style_capacity, "style_capacity")
         self.class_capacity = as_schedule(class_capacity, "class_capacity")
         self.gamma = validation.non_negative("gamma", gamma)
-        super().__init__(*args, **kwargs)
-
-    def regularizer(self, out):
-        kl = {name: batch_mean(value) for name, value in self.kl_by_latent(out).items()}
-        step = self.training_step
-        return self.gamma * (tf.abs(kl["z"] - self.style_capacity(step)) + tf.abs(kl["y"] - self.class_capacity(step)))
-
-    def get_config(self):
-        return {**super().get_config(), "gamma": self.gamma}
+        self.regularize_by(Capacity({"z": self.style_capacity, "y": self.class_capacity}, self.gamma))

@@ -8,14 +8,19 @@ Kingma, Rezende, Mohamed & Welling, "Semi-supervised learning with deep generati
 https://arxiv.org/abs/1406.5298
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
 
 from zoo import validation
+from zoo.inference import Enumeration, Objective
+from zoo.inference.handlers import EveryClass
 from zoo.models.class_style_vae import ClassStyleVAE
-from zoo.models.cvae import assert_labels, check_labels
-from zoo.objectives import Enumeration
+from zoo.models.condition import assert_labels, check_labels
+from zoo.random import RowNoise
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -25,8 +30,9 @@ class SemiSupervisedVAE(ClassStyleVAE):
     Data are dicts of "image" and "label", int [N] in 0 ... K - 1, with -1 where it is unknown: labelled and unlabelled rows come mixed.
 
     Args:
+        parts: As in `ClassStyleVAE`.
         classification_weight: alpha: weight of -log q(y|x) on labelled images.
-        Others: As in `ClassStyleVAE`; y is always summed over.
+        others: As in `ClassStyleVAE`; y is always summed over.
 
     Metrics: those of `ClassStyleVAE`, where the bounds are of log p(x) whether or not a label is known, and `accuracy` of the most
     probable class over the labelled rows.
@@ -37,16 +43,22 @@ class SemiSupervisedVAE(ClassStyleVAE):
 
     classes_are_labels = True
 
-    def __init__(self, *args, classification_weight=1.0, objective=None, **kwargs):
+    def __init__(
+        self,
+        *parts: Any,
+        classification_weight: float = 1.0,
+        objective: Objective | None = None,
+        **others: Any,
+    ) -> None:
         if objective is not None and type(objective) is not Enumeration:
             raise ValueError(f"SemiSupervisedVAE sums over classes. Received: objective={type(objective).__name__}.")
+        super().__init__(*parts, objective=objective, **others)
         self.classification_weight = validation.non_negative("classification_weight", classification_weight)
-        super().__init__(*args, objective=objective, **kwargs)
 
-    def loss_terms(self, batch, noise, training):
-        out = self.enumerated(batch, noise, training)
-        of_class = tf.transpose(self.bound_by_class(batch["image"], out))  # L(x, y): [B, K]
-        log_probs = tf.nn.log_softmax(out.posterior.given("y", out.z).logits_parameter())  # [B, K]
+    def loss_terms(self, batch: Mapping[str, Any], noise: RowNoise, training: bool) -> dict[str, Any]:
+        trace = self.run(EveryClass(noise, "y"), batch, training)
+        of_class = tf.transpose(self.bound_by_class(trace))  # L(x, y): [B, K]
+        log_probs = tf.nn.log_softmax(trace["y"].posterior.logits_parameter())  # [B, K]
         unlabelled = tf.reduce_sum(tf.exp(log_probs) * (of_class - log_probs), axis=-1)  # U(x)
 
         label = batch["label"]
@@ -56,16 +68,16 @@ class SemiSupervisedVAE(ClassStyleVAE):
         correct = tf.equal(tf.argmax(log_probs, axis=-1, output_type=tf.int32), label)
         return {
             "loss": -tf.where(known, labelled, unlabelled),
-            **self.bound_terms(batch, out),
+            **self.bound_terms(trace),
             "accuracy": (tf.cast(correct, tf.float32), tf.cast(known, tf.float32)),
         }
 
     @property
-    def term_names(self):
+    def term_names(self) -> tuple[str, ...]:
         return (*super().term_names, "accuracy")
 
-    def standardize_companions(self, x, num_rows=None):
-        label = x.get("label")
+    def standardize_companions(self, data: Mapping[str, Any], num_rows: int | None = None) -> dict[str, Any]:
+        label = data.get("label")
         if label is None:
             raise ValueError("SemiSupervisedVAE needs 'label' beside 'image', int [N] with -1 where it is unknown. Received: none.")
         if num_rows is not None:
@@ -78,6 +90,3 @@ class SemiSupervisedVAE(ClassStyleVAE):
         if label.shape.rank != 1 or not label.dtype.is_integer:
             raise ValueError(f"`label` must be int [B]. Received: {label.dtype.name} of shape {tuple(label.shape)}.")
         return {"label": tf.cast(label, tf.int32)}
-
-    def get_config(self):
-        return {**super().get_config(), "classification_weight": self.classification_weight}

@@ -12,22 +12,23 @@ Kingma, Rezende, Mohamed & Welling, "Semi-supervised learning with deep generati
 https://arxiv.org/abs/1406.5298
 """
 
-import math
 from collections.abc import Mapping
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from zoo.images import check_images
-from zoo.layers.latents import Latents
+from zoo.inference import Objective
+from zoo.inference.handlers import Handler
+from zoo.inference.trace import Trace
 from zoo.layers.posteriors import DiagonalNormal
+from zoo.models.latent_variable import LatentVariableModel
 from zoo.models.semi_supervised_vae import SemiSupervisedVAE
-from zoo.models.vae import VAE, VAEOutput
+from zoo.models.vae import VAE
 from zoo.networks import over_pairs, over_samples
-from zoo.random import Stream, draw
-from zoo.tensors import as_vectors, named_latents
+from zoo.observations.image import check_images
 
 tfd = tfp.distributions
 
@@ -45,7 +46,7 @@ class StackedVAE(SemiSupervisedVAE):
         encoder: Network (h [B, H], condition y [B, K]) -> parameters of q(z|h, y).
         decoder: Network (z [B, D], condition y [B, K]) -> parameters of p(h|y, z), a diagonal normal: [B, 2 H].
         posterior: Layer from parameters to q(z|h, y).
-        num_classes, classification_weight, seed: As in `zoo.SemiSupervisedVAE`.
+        num_classes, classification_weight, objective, seed: As in `zoo.SemiSupervisedVAE`.
 
     Metrics: `loss`, `elbo`, `log_likelihood` (log p(x|h)), `kl_monte_carlo` and `accuracy`.
 
@@ -53,29 +54,46 @@ class StackedVAE(SemiSupervisedVAE):
         ValueError: If `base` is no plain VAE, a part does not fit its neighbour, or labels are missing or out of range.
     """
 
-    _PARTS = {
-        "base": "base",
-        "classifier": "classifier",
-        "encoder": "encoder",
-        "decoder": "decoder",
-        "posterior": "posterior_layer",
-    }
+    # q(h|x) and p(h|y, z) are normals with y and z between them: their KL is log q - log p at the draw.
+    analytic_kl = False
 
-    def __init__(self, base, classifier, encoder, decoder, posterior, *, pixels=None, **kwargs):
+    def __init__(
+        self,
+        base: VAE,
+        classifier: keras.layers.Layer,
+        encoder: keras.layers.Layer,
+        decoder: keras.layers.Layer,
+        posterior: keras.layers.Layer,
+        *,
+        num_classes: int = 10,
+        classification_weight: float = 1.0,
+        objective: Objective | None = None,
+        seed: int = 0,
+        name: str | None = None,
+        dtype: Any = None,
+    ) -> None:
         if type(base) is not VAE or base.condition_shape is not None:
             raise ValueError(f"`base` must be a zoo.VAE without a condition. Received: {type(base).__name__}.")
+        # First, because stored weights lie in the order in which parts are kept.
         self.base = VAE.from_config(base.get_config())  # a copy, without the optimizer that trained it
         self.base.set_weights(base.get_weights())
         for weight in self.base.weights:  # `base.trainable = False` would not survive saving: Keras keeps it with parts of a part only
             weight.trainable = False
+        super().__init__(
+            *(classifier, encoder, decoder, posterior, base.likelihood_layer),
+            num_classes=num_classes,
+            classification_weight=classification_weight,
+            objective=objective,
+            observation=base.observation,
+            seed=seed,
+            name=name,
+            dtype=dtype,
+        )
         num_units = base.posterior_layer.latent_dim
         self.features_layer = DiagonalNormal(num_units)
         self.active = keras.Variable(np.ones(num_units, np.float32), trainable=False, name="active")
-        super().__init__(
-            classifier, encoder, decoder, posterior, base.likelihood_layer, style_sees_class=True, pixels=pixels or base.pixels, **kwargs
-        )
 
-    def keep_active(self, images):
+    def keep_active(self, images: Any) -> None:
         """Leaves M2 with those latents of `base` that carry something; p(h|y, z) of the others is N(0, 1), as it was in M1.
 
         They are noise, and a classifier with few labels takes noise for signs. Run once, before training.
@@ -83,78 +101,46 @@ class StackedVAE(SemiSupervisedVAE):
         Args:
             images: [N, *image_shape], training images; the first 5,000 are used.
         """
-        images = check_images(images[:5000], self.image_shape)
+        images = check_images(images[:5000], self.observation.shape)
         variance = np.var(self.base.encode(images).mean(), axis=0)
         self.active.assign(variance > ACTIVE_VARIANCE)
 
-    # -- The two programs
+    # -- The programs
 
-    def encode(self, x, condition=None, *, training=None):
-        """q(h|x) q(y|h) q(z|h, y): outcomes are dicts of h [B, H], y [B, K] and z [B, D]. The base is not in training, whatever M2 is."""
-        return Latents(
-            h=self.base.encode(self._as_tensors(x, condition)[0], training=False),
-            y=lambda latents: self.class_layer(over_samples(self.classifier, latents["h"] * self.active, training=training)),
-            z=lambda latents: self.posterior_layer(over_pairs(self.encoder, latents["h"] * self.active, latents["y"], training)),
-        )
+    def guide(self, latent: Handler, data: Mapping[str, Any], training: bool | None = None) -> None:
+        """q(h|x) q(y|h) q(z|h, y). The base is not in training, whatever M2 is."""
+        h = latent("h", posterior=lambda: self.base.encode(data, training=False)) * self.active
+        y = latent("y", posterior=lambda: self.class_layer(over_samples(self.classifier, h, training=training)))
+        latent("z", posterior=lambda: self.posterior_layer(over_pairs(self.encoder, h, y, training)))
 
-    def prior(self, condition=None, *, training=None):
-        """p(y) p(z) p(h|y, z)"""
-        self._refuse_condition(condition)
-        return Latents(
-            y=self.class_prior_layer(),
-            z=self.prior_layer(training=training),
-            h=lambda latents: self._features(over_pairs(self.decoder, latents["z"], latents["y"], training)),
-        )
-
-    def _features(self, params):
-        """p(h|y, z): N(0, 1) where a latent is not active, which is what parameters of zero mean."""
-        return self.features_layer(params * tf.tile(self.active, [2]))
-
-    def decode(self, z, condition=None, *, training=None):
-        """p(x|h), where `z` is a dict that holds h; or y and z, whose most typical h it then is."""
-        self._refuse_condition(condition)
-        if isinstance(z, Mapping) and "h" in z:
-            h = z["h"]
-        else:
-            y, style = named_latents(z, ("y", "z"))
-            z = {"y": as_vectors("y", y, self.num_classes), "z": as_vectors("z", style, self.posterior_layer.latent_dim)}
-            h = self.prior(training=training).given("h", z).mean()
+    def program(self, latent: Handler, data: Mapping[str, Any], training: bool | None = None) -> tfd.Distribution:
+        """p(y) p(z) p(h|y, z) p(x|h)"""
+        y = latent("y", prior=self.class_prior_layer)
+        z = latent("z", prior=self.prior_layer)
+        h = latent("h", prior=lambda: self.features(y, z, training))
         return self.base.decode(h, training=False)
 
-    def enumerated(self, batch, noise, training=None):
-        """Both programs at one draw of h and at every class, with one draw of z given each. y and z have the batch shape [K, B]."""
-        posterior = self.encode(batch["image"], training=training)
-        h = draw(posterior.given("h"), noise.of_latent(0), Stream.LATENT)  # [B, H]
-        y = self._every_class(tf.shape(h)[0])  # [K, B, K]
-        z = draw(posterior.given("z", {"h": h, "y": y}), noise.of_latent(2), Stream.LATENT)
-        latents = {"h": h, "y": y, "z": z}
-        return VAEOutput(posterior, self.prior(training=training), latents, self.decode(latents), is_enumerated=True)
+    def features(self, y: tf.Tensor, z: tf.Tensor, training: bool | None = None) -> tfd.Distribution:
+        """p(h|y, z): N(0, 1) where a latent is not active, which is what parameters of zero mean."""
+        params = over_pairs(self.decoder, z, y, training)
+        return self.features_layer(params * tf.tile(self.active, [2]))
+
+    def decode(self, z: Any, condition: Any = None, *, training: bool | None = None) -> tfd.Distribution:
+        """p(x|h), where `z` is a dict that holds h; or y and z, whose most typical h it then is."""
+        self.condition.check(condition)
+        h = z["h"] if isinstance(z, Mapping) and "h" in z else self.features(*self._class_and_style(z), training).mean()
+        return self.base.decode(h, training=False)
 
     # -- The bound
 
-    def bound_by_class(self, x, out):
-        kl_z = tfd.kl_divergence(out.posterior.given("z", out.z), out.prior.given("z"))  # [K, B]
-        of_class = out.prior.given("h", out.z).log_prob(out.z["h"]) - kl_z - math.log(self.num_classes)
-        return of_class + out.likelihood.log_prob(x) - out.posterior.given("h").log_prob(out.z["h"])
+    def kl_by_latent(self, trace: Trace) -> dict[str, tf.Tensor]:
+        """log q - log p of each latent; where the pass has summed over y, the formula of those that have one: nats [B] each."""
+        analytic = trace.enumerated is not None
+        return {name: trace.expect(site.kl(analytic)) for name, site in trace.items()}
 
-    def bound_terms(self, batch, out):
-        q_y = out.posterior.given("y", out.z)
-        probs, log_probs = q_y.probs_parameter(), tf.nn.log_softmax(q_y.logits_parameter())
-        elbo = tf.reduce_sum(probs * (tf.transpose(self.bound_by_class(batch["image"], out)) - log_probs), axis=-1)
-        log_likelihood = out.likelihood.log_prob(batch["image"])
-        return {"elbo": elbo, "log_likelihood": log_likelihood, "kl_monte_carlo": log_likelihood - elbo}
-
-    def kl(self, out):
-        return tf.reduce_mean(out.posterior.log_prob(out.z) - out.prior.log_prob(out.z), axis=0)
+    def bound_terms(self, trace: Trace) -> dict[str, tf.Tensor]:
+        return LatentVariableModel.bound_terms(self, trace)
 
     @property
-    def term_names(self):
+    def term_names(self) -> tuple[str, ...]:
         return ("loss", "elbo", "log_likelihood", "kl_monte_carlo", "accuracy")
-
-    def _knows_kl(self, out):
-        return False
-
-    def get_config(self):
-        config = super().get_config()
-        del config["style_sees_class"]
-        return config

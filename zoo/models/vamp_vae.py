@@ -9,14 +9,23 @@ posteriors" comes close with few components and does not overfit as that one wou
 Tomczak & Welling, "VAE with a VampPrior", AISTATS 2018. https://arxiv.org/abs/1705.07120
 """
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import keras
 import tensorflow as tf
+import tensorflow_probability as tfp
 
-from zoo.layers.latents import Latents
+from zoo.inference import Objective
+from zoo.inference.handlers import Handler
 from zoo.layers.priors import VampPrior
-from zoo.models.hierarchical_vae import HierarchicalVAE, given_neighbour
+from zoo.models.hierarchical_vae import StochasticLayersVAE
 from zoo.models.vae import VAE
-from zoo.networks import apply, over_conditions, over_pairs
+from zoo.networks import apply, over_conditions, over_pairs, over_samples
+from zoo.observations import Observation
+from zoo.tensors import as_numbers, named_latents
+
+tfd = tfp.distributions
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -26,23 +35,43 @@ class VampVAE(VAE):
     Args:
         encoder, decoder, posterior, likelihood: As in `zoo.VAE`. The posterior must be a `zoo.layers.DiagonalNormal`.
         prior: `zoo.layers.VampPrior`; one of 500 components if left out.
-        objective, pixels, seed: As in `zoo.VAE`.
+        objective, observation, pixels, seed: As in `zoo.VAE`.
 
     Raises:
-        ValueError: As `zoo.VAE` does, or if a condition is asked for.
+        ValueError: As `zoo.VAE` does.
     """
 
-    def __init__(self, encoder, decoder, posterior, likelihood, prior=None, **kwargs):
-        if kwargs.pop("condition_shape", None) is not None:
-            raise ValueError("VampVAE takes no condition. Received: `condition_shape`.")
-        prior = prior or VampPrior(500, likelihood.event_shape)
-        super().__init__(encoder, decoder, posterior, likelihood, prior, **kwargs)
+    def __init__(
+        self,
+        encoder: keras.layers.Layer,
+        decoder: keras.layers.Layer,
+        posterior: keras.layers.Layer,
+        likelihood: keras.layers.Layer,
+        prior: VampPrior | None = None,
+        *,
+        objective: Objective | None = None,
+        observation: Observation | None = None,
+        pixels: str | None = None,
+        seed: int = 0,
+        name: str | None = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(
+            *(encoder, decoder, posterior, likelihood),
+            prior or VampPrior(500, likelihood.event_shape),
+            objective=objective,
+            observation=observation,
+            pixels=pixels,
+            seed=seed,
+            name=name,
+            dtype=dtype,
+        )
 
-    def prior(self, condition=None, *, training=None):
-        self._refuse_condition(condition)
-        return self.prior_layer(encode=lambda images: self.encode(images, training=training))
+    def prior(self, condition: Any = None, *, training: bool | None = None) -> tfd.Distribution:
+        self.condition.check(condition)
+        return self.prior_layer(encode=lambda images: self._encode({self.key: images}, training))
 
-    def start_at_images(self, images):
+    def start_at_images(self, images: Any) -> None:
         """Starts from the mean image, as `start_at_mean` does, and with training images as pseudo-inputs.
 
         Args:
@@ -51,14 +80,9 @@ class VampVAE(VAE):
         self.start_at_mean(images)
         self.prior_layer.start_at(images)
 
-    def get_config(self):
-        config = super().get_config()
-        del config["condition_shape"]
-        return config
-
 
 @keras.saving.register_keras_serializable(package="zoo")
-class HierarchicalVampVAE(HierarchicalVAE):
+class HierarchicalVampVAE(StochasticLayersVAE):
     """Two stochastic layers inferred from the top down, under a mixture of posteriors (Tomczak & Welling 2018, section 4).
 
     Both latents see the image and both are seen by it, so neither has to pass on what the other knows: the paper's remedy against an
@@ -71,45 +95,55 @@ class HierarchicalVampVAE(HierarchicalVAE):
         likelihood: Layer from parameters to p(x|z1, z2).
         priors: One layer, in a list, from parameters to p(z1|z2).
         prior: `zoo.layers.VampPrior` of z2; one of 500 components if left out.
-        objective, pixels, seed: As in `zoo.VAE`.
+        objective, observation, pixels, seed: As in `zoo.VAE`.
 
     Raises:
         ValueError: If the numbers of parts do not fit, or a part does not fit its neighbour.
     """
 
-    def __init__(self, encoders, decoders, posteriors, likelihood, priors, prior=None, **kwargs):
+    def __init__(
+        self,
+        encoders: Sequence[keras.layers.Layer],
+        decoders: Sequence[keras.layers.Layer],
+        posteriors: Sequence[keras.layers.Layer],
+        likelihood: keras.layers.Layer,
+        priors: Sequence[keras.layers.Layer],
+        prior: VampPrior | None = None,
+        **others: Any,
+    ) -> None:
         if len(encoders) != 2:
             raise ValueError(f"HierarchicalVampVAE has two stochastic layers. Received: {len(encoders)} encoders.")
         prior = prior or VampPrior(500, likelihood.event_shape)
-        super().__init__(encoders, decoders, posteriors, likelihood, priors, prior, **kwargs)
+        super().__init__(encoders, decoders, posteriors, likelihood, priors, prior, **others)
 
-    def encode(self, x, condition=None, *, training=None):
-        """q(z2|x) q(z1|x, z2): outcomes are dicts of z2 [B, D2] and z1 [B, D1]."""
-        x, _ = self._as_tensors(x, condition)
-        lower, _ = self.posterior_layers
-        return Latents(z2=self._encode_upper(x, training), z1=lambda z: lower(over_conditions(self.encoders[0], x, z["z2"], training)))
+    def program(self, latent: Handler, data: Mapping[str, Any], training: bool | None = None) -> tfd.Distribution:
+        """p(z2) p(z1|z2) p(x|z1, z2), by q(z2|x) q(z1|x, z2)."""
+        x = data.get(self.key)
+        of_z1, of_z2 = self.posteriors
+        (prior_of_z1,) = self.priors
 
-    def _encode_upper(self, x, training):
-        """q(z2|x)"""
-        return self.posterior_layers[1](apply(self.encoders[1], x, training=training))
+        def upper(images):
+            return of_z2(apply(self.encoders[1], images, training=training))
 
-    def prior(self, condition=None, *, training=None):
-        """p(z2) p(z1|z2)"""
-        self._refuse_condition(condition)
-        (lower,) = self.conditional_prior_layers
-        return Latents(
-            z2=self.prior_layer(encode=lambda images: self._encode_upper(images, training)),
-            z1=given_neighbour(lower, self.decoders[1], "z2", training),
+        z2 = latent("z2", prior=lambda: self.prior_layer(encode=upper), posterior=lambda: upper(x))
+        z1 = latent(
+            "z1",
+            prior=lambda: prior_of_z1(over_samples(self.decoders[1], z2, training=training)),
+            posterior=lambda: of_z1(over_conditions(self.encoders[0], x, z2, training)),
         )
+        return self._decode(z1, z2, data, training)
 
-    def decode(self, z, condition=None, *, training=None):
+    def decode(self, z: Any, condition: Any = None, *, training: bool | None = None) -> tfd.Distribution:
         """p(x|z1, z2), where `z` is a dict of z1 [..., B, D1] and z2 [..., B, D2]."""
-        self._refuse_condition(condition)
-        z1, z2 = (tf.convert_to_tensor(z[name], tf.float32) for name in ("z1", "z2"))
-        return self.likelihood_layer(over_pairs(self.decoders[0], z1, z2, training))
+        self.condition.check(condition)
+        z1, z2 = (as_numbers(name, value) for name, value in zip(("z1", "z2"), named_latents(z, ("z1", "z2")), strict=True))
+        return self._decode(z1, z2, {}, training)
+
+    def _decode(self, z1, z2, data, training):
+        return self.likelihood(over_pairs(self.decoders[0], z1, z2, training), data)
 
     @property
-    def latent_shapes(self):
-        return {name: layer.event_shape for name, layer in zip(self.latent_names, self.posterior_layers, strict=True)}
+    def latent_shapes(self) -> dict[str, tuple[int, ...]]:
+        return {name: layer.event_shape for name, layer in zip(("z1", "z2"), self.posteriors, strict=True)}
 
     start_at_images = VampVAE.start_at_images

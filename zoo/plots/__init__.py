@@ -5,6 +5,7 @@ Figures are made without `pyplot`: they need no display, leave the user's backen
 
 from zoo.plots.codes import aggregate_posterior as aggregate_posterior
 from zoo.plots.codes import factor_maps as factor_maps
+from zoo.plots.codes import has_code_of_normals as has_code_of_normals
 from zoo.plots.codes import latent_maps as latent_maps
 from zoo.plots.curves import curves as curves
 from zoo.plots.curves import importance_curve as importance_curve
@@ -25,20 +26,21 @@ def pictures(model, examples, directory):
 
     Args:
         model: A trained model of the zoo.
-        examples: Dict with "image" [N, H, W, C], and "label" where there are labels.
+        examples: Dict with the images [N, H, W, C], and "label" where there are labels.
         directory: `pathlib.Path`.
     """
-    if hasattr(model, "visible"):
+    answers = model.answers()
+    if model.visible is not None:
         completions(model, examples, path=directory / "completions.png")
     else:
         reconstructions(model, examples, path=directory / "reconstructions.png")
-        if hasattr(model, "generate"):
+        if "sample" in answers:
             samples(model, path=directory / "samples.png")
-    if hasattr(model, "transfer"):
+    if "transfer" in answers:
         transfers(model, examples, path=directory / "transfers.png")
     if list(model.latent_shapes.values()) == [(2,)] and "label" in examples:
         latent_maps({"": model}, examples, path=directory / "latent_map.png")
     if "factors" in examples and set(model.latent_shapes) == {"z"} and model.latent_shapes["z"] != (1,):
         factor_maps(model, examples, path=directory / "factor_maps.png")
-    if getattr(model, "has_kl_per_dim", False) and set(model.latent_shapes) == {"z"} and not hasattr(model, "visible"):
+    if has_code_of_normals(model) and model.visible is None:
         traversals(model, examples, path=directory / "traversals.png")

@@ -5,6 +5,7 @@ import tensorflow as tf
 from matplotlib.patches import Circle
 from scipy import stats
 
+from zoo.inference.handlers import FromPosterior
 from zoo.plots.figures import finished, subplots
 from zoo.random import RowNoise
 
@@ -22,7 +23,7 @@ def latent_maps(models, examples, num_images=5000, path=None):
     labels = examples["label"][:num_images]
     figure, axes = subplots(1, len(models), figsize=(5.2 * len(models) + 0.6, 4.8), squeeze=False)
     for axis, (title, model) in zip(axes[0], models.items(), strict=True):
-        z = means(model, {"image": examples["image"][:num_images]})
+        z = means(model, {model.key: examples[model.key][:num_images]})
         points = axis.scatter(*z.T, c=labels, cmap="tab10", s=3, linewidths=0, vmin=-0.5, vmax=9.5)
         axis.add_patch(Circle((0, 0), 2, fill=False, linestyle="--", linewidth=0.8, color="black"))
         axis.set_aspect("equal", adjustable="datalim")
@@ -50,7 +51,7 @@ def factor_maps(model, examples, names=None, num_images=5000, path=None):
     if "factors" not in examples:
         raise ValueError(f"A map of factors needs 'factors' beside the images. Received: {sorted(examples)}.")
     factors = np.asarray(examples["factors"][:num_images])
-    names = list(names or getattr(examples["image"], "factor_names", [f"factor {i + 1}" for i in range(factors.shape[1])]))
+    names = list(names or getattr(examples[model.key], "factor_names", [f"factor {i + 1}" for i in range(factors.shape[1])]))
     if len(names) != factors.shape[1]:
         raise ValueError(f"There are {factors.shape[1]} factors. Received: names={names}.")
     codes = means(model, {name: array[:num_images] for name, array in examples.items()})
@@ -108,16 +109,23 @@ def aggregate_posterior(model, examples, num_images=1000, num_dims=8, seed=0, pa
 
 def drawn(model, examples, num_images=300, seed=0):
     """Draws of q(z|x) [N, D] of the first images, as training sees them, and the KL of every dimension [D]."""
-    if set(model.latent_shapes) != {"z"} or not getattr(model, "has_kl_per_dim", False):
+    if not has_code_of_normals(model):
         raise ValueError(f"A model with one latent vector of diagonal normals is needed. Received: {type(model).__name__}.")
     data = model.standardize({name: array[:num_images] for name, array in examples.items()})
     noise = RowNoise.of_seed(seed, len(next(iter(data.values()))))
-    out = model(model.prepare({name: tf.convert_to_tensor(array) for name, array in data.items()}, noise), noise=noise)
-    return out.z[0].numpy(), np.mean(model.kl_per_dim(out), axis=0)
+    batch = model.prepare({name: tf.convert_to_tensor(array) for name, array in data.items()}, noise)
+    trace = model.run(FromPosterior(noise), batch)
+    return trace.z[0].numpy(), np.mean(trace["z"].kl_per_dim(), axis=0)
+
+
+def has_code_of_normals(model):
+    """Whether there is one latent vector, with a diagonal normal for posterior and prior."""
+    return list(model.latents) == ["z"] and model.has_kl_per_dim
 
 
 def means(model, examples):
     """Posterior means of images as they are given: [N, D]."""
-    condition = None if model.condition_shape is None else examples.get("condition", examples.get("label"))
-    parameters = model.latent_parameters(np.asarray(examples["image"]), condition)
-    return np.asarray(parameters["loc" if "loc" in parameters else "z"])
+    x = np.asarray(examples[model.key])
+    if not model.latents:  # an autoencoder's codes
+        return np.asarray(model.encode(x))
+    return np.asarray(model.encode(x, model.condition.of(examples)).mean())

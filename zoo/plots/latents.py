@@ -58,8 +58,8 @@ def interpolations(model, examples, num_rows=6, num_steps=10, path=None):
         num_rows: Pairs.
         num_steps: Codes between and with the two ends.
     """
-    images = np.asarray(examples["image"][: 2 * num_rows])
-    codes = means(model, {"image": images})
+    images = np.asarray(examples[model.key][: 2 * num_rows])
+    codes = means(model, {model.key: images})
     steps = np.linspace(0.0, 1.0, num_steps)[:, None]
     between = np.concatenate([slerp(a, b, steps) for a, b in zip(codes[::2], codes[1::2], strict=True)])
     decoded = _decoded(model, between).reshape(len(codes) // 2, num_steps, *images.shape[1:])
@@ -110,8 +110,7 @@ def _code(model, examples, row):
     """The posterior mean of one example [D], the KL of every dimension [D], and the example's condition or None."""
     kl = drawn(model, examples)[1]
     one = {name: array[row : row + 1] for name, array in examples.items()}
-    condition = None if model.condition_shape is None else one.get("condition", one.get("label"))
-    return means(model, one)[0], kl, condition
+    return means(model, one)[0], kl, model.condition.of(one)
 
 
 def _decoded(model, codes, condition=None):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from zoo.images import to_unit_interval
+from zoo.observations.image import to_unit_interval
 from zoo.plots.figures import finished, subplots
 from zoo.random import RowNoise, Stream
 
@@ -15,12 +15,12 @@ def samples(model, num_rows=8, num_columns=12, seed=0, label=None, path=None):
     Raises:
         ValueError: If the model draws no images by itself, or has no label to ask for.
     """
-    if hasattr(model, "visible"):
+    if model.visible is not None:
         raise ValueError(f"{type(model).__name__} draws the rest of an image, given what is seen of it: `zoo reconstruct` shows that.")
-    if not hasattr(model, "generate"):
+    if "sample" not in model.answers():
         raise ValueError(f"{type(model).__name__} draws no images by itself: it has no distribution of its codes.")
     title = "Samples: mean of p(x|z), z ~ p(z)"
-    num_classes = getattr(model, "num_classes", None)
+    num_classes = model.num_classes
     if label is not None and (num_classes is None or model.condition_shape is None):
         raise ValueError(f"{type(model).__name__} is not conditional on a label. Received: label={label}.")
     if num_classes is None:
@@ -50,7 +50,7 @@ def _of_classes(model, classes, noise):
 
 def transfers(model, examples, num_rows=8, path=None):
     """A person's digit, and all digits in the same hand: the image on the left, then `model.transfer` to each class."""
-    images, labels = examples["image"][:num_rows], examples["label"][:num_rows]
+    images, labels = examples[model.key][:num_rows], examples["label"][:num_rows]
     originals = np.asarray(to_unit_interval(images))
     columns = [originals, np.ones_like(originals)]
     columns += [np.asarray(model.transfer(images, labels, np.full(len(images), k, np.int32))) for k in range(model.num_classes)]
@@ -62,9 +62,9 @@ def transfers(model, examples, num_rows=8, path=None):
 
 def completions(model, examples, num_rows=8, num_samples=8, seed=0, path=None):
     """What is seen of an image (hidden pixels grey), completions (means of p(x | visible, z), z ~ p(z | visible)), and the image itself."""
-    originals = to_unit_interval(examples["image"][:num_rows])
+    originals = to_unit_interval(examples[model.key][:num_rows])
     seen = np.asarray(model.visible.see(originals))
-    if hasattr(model, "generate"):
+    if "sample" in model.answers():
         drawn = [
             np.asarray(model.generate(RowNoise.of_seed(seed + i, len(originals)), originals)["reconstruction"]) for i in range(num_samples)
         ]
@@ -100,11 +100,12 @@ def reconstructions(model, examples, num_columns=12, path=None):
 
     Args:
         model: A trained model.
-        examples: Dict with "image" [N, H, W, C]; the first `num_columns` are shown.
+        examples: Dict with the images [N, H, W, C]; the first `num_columns` are shown.
     """
-    originals = to_unit_interval(examples["image"][:num_columns])
+    originals = to_unit_interval(examples[model.key][:num_columns])
     num_columns = len(originals)
-    condition = None if model.condition_shape is None else examples.get("condition", examples.get("label"))[:num_columns]
+    condition = model.condition.of(examples)
+    condition = None if condition is None else condition[:num_columns]
     pairs = np.concatenate([np.asarray(originals), np.asarray(model.reconstruct(originals, condition))])
     figure = sheet_of(pairs, 2, num_columns)
     figure.suptitle("Images (above) and their reconstructions (below)", fontsize=9)

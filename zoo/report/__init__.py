@@ -138,14 +138,14 @@ def _row(name, number):
 
 
 def _pictures(model, examples):
-    completes = hasattr(model, "visible")
-    draws = [(plots.samples, "Samples: means of p(x|z), z ~ p(z)", {})] if hasattr(model, "generate") and not completes else []
+    completes = model.visible is not None
+    draws = [(plots.samples, "Samples: means of p(x|z), z ~ p(z)", {})] if "sample" in model.answers() and not completes else []
     if list(model.latent_shapes.values()) == [(2,)] and model.condition_shape is None:
         draws.append((plots.manifold, "The latent plane, decoded", {}))
     if examples is not None:
         with_images = [(plots.completions, "What is seen, completions, and the image")] if completes else []
         with_images += [] if completes else [(plots.reconstructions, "Images and their reconstructions")]
-        if getattr(model, "has_kl_per_dim", False) and set(model.latent_shapes) == {"z"} and not completes:
+        if plots.has_code_of_normals(model) and not completes:
             with_images.append((plots.traversals, "One dimension of a code moved at a time"))
             with_images.append((plots.aggregate_posterior, "Aggregate posterior and prior"))
             if "factors" in examples and model.latent_shapes["z"] != (1,):

@@ -27,8 +27,8 @@ def program(model, order=None):
     Raises:
         ValueError: If the model decodes in a way that the page cannot: the message says which.
     """
-    latents = set(getattr(model, "latent_shapes", {}))
-    num_classes = getattr(model, "num_classes", 0)
+    latents = set(model.latent_shapes)
+    num_classes = model.num_classes or 0
     if latents not in ({"z"}, {"y", "z"}) or (model.condition_shape is not None and model.condition_shape != (num_classes,)):
         given = "what it is given" if latents == {"z"} else f"the latents {', '.join(sorted(latents)) or 'none'}"
         raise ValueError(f"{type(model).__name__} decodes from {given}, which sliders cannot say.")
@@ -39,8 +39,8 @@ def program(model, order=None):
     written = {
         "layers": _layers(model.decoder),
         "mean": MEANS[likelihood],
-        "params_per_pixel": model.likelihood_layer.num_params // math.prod(model.image_shape),
-        "image_shape": list(model.image_shape),
+        "params_per_pixel": model.likelihood_layer.num_params // math.prod(model.observation.shape),
+        "image_shape": list(model.observation.shape),
         "latent_dim": latent_dim,
         "num_classes": num_classes,
     }

@@ -23,7 +23,7 @@ import tensorflow as tf
 from zoo import architecture, validation
 from zoo.cards import file_hashes, versions
 from zoo.files import check_directory_target, rename_into_place, scratch_directory
-from zoo.models.base import ImageModel
+from zoo.models.base import Model
 from zoo.serving import graph, warmup
 from zoo.serving.compact import compact
 from zoo.serving.packed import PackedWeights, unpack
@@ -57,7 +57,7 @@ def export(model, directory, *, version=None, card=None, packed=False):
         RuntimeError: If the written model does not answer as the Python model does.
     """
     directory = Path(directory)
-    if not isinstance(model, ImageModel):
+    if not isinstance(model, Model):
         raise TypeError(
             f"`zoo.export` writes models of the zoo. Received: model={type(model).__name__}. "
             "Keras's own `model.export(path)` writes other models; one that ends in a distribution answers with its mean."

@@ -10,10 +10,12 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from zoo.random import RowNoise
+from zoo.models.answers import row_noise as row_noise
+from zoo.observations import Counts, Image, Vector
 
 DEFAULT_SIGNATURE = "reconstruct"
-SCORE_SAMPLES = 64
+# By the name under which a server is handed one.
+OBSERVATIONS = {kind.key: kind for kind in (Counts, Image, Vector)}
 
 
 class Signature(NamedTuple):
@@ -33,54 +35,8 @@ class Signature(NamedTuple):
 
 
 def signatures(model):
-    """Name -> `Signature`, for a model of the zoo; what it cannot answer is left out."""
-    image = {"image": tf.TensorSpec([None, *model.image_shape], tf.float32, name="image")}
-    seed = {"seed": tf.TensorSpec([None, 2], tf.int32, name="seed")}
-    latents = {name: tf.TensorSpec([None, *shape], tf.float32, name=name) for name, shape in model.latent_shapes.items()}
-    given = {}
-    if model.condition_shape is not None:
-        given["condition"] = tf.TensorSpec([None, *model.condition_shape], tf.float32, name="condition")
-
-    def reconstruct(image, condition=None):
-        return {"reconstruction": model.reconstruct(image, condition)}
-
-    def encode(image, condition=None):
-        return model.latent_parameters(image, condition)
-
-    def decode(condition=None, **latents):
-        z = latents["z"] if set(latents) == {"z"} else latents
-        return {"reconstruction": (model.decode(z) if condition is None else model.decode(z, condition)).mean()}
-
-    def sample(seed, condition=None):
-        return model.generate(row_noise(seed), condition)
-
-    def score(image, seed, condition=None):
-        return model.score(image, row_noise(seed), condition)
-
-    def score_k64(image, seed, condition=None):
-        return {"log_prob": model.importance_weighted_log_prob(image, row_noise(seed), SCORE_SAMPLES, condition)}
-
-    def classify(image):
-        return {"probs": model.classify(image)}
-
-    def transfer(image, from_label, to_label):
-        return {"reconstruction": model.transfer(image, from_label, to_label)}
-
-    answered = {"reconstruct": _signature(reconstruct, image | given)}
-    if latents:
-        answered["encode"] = _signature(encode, image | given)
-        answered["decode"] = _signature(decode, latents | given)
-    if hasattr(model, "generate"):
-        answered["sample"] = _signature(sample, seed | given)
-    if hasattr(model, "score"):
-        answered["score"] = _signature(score, image | seed | given)
-        answered["score_k64"] = _signature(score_k64, image | seed | given)
-    if hasattr(model, "classify"):
-        answered["classify"] = _signature(classify, image)
-    if hasattr(model, "transfer"):
-        labels = {name: tf.TensorSpec([None], tf.int32, name=name) for name in ("from_label", "to_label")}
-        answered["transfer"] = _signature(transfer, image | labels)
-    return answered
+    """Name -> `Signature`, of what a model of the zoo answers."""
+    return {name: _signature(*answer) for name, answer in model.answers().items()}
 
 
 def _signature(function, inputs):
@@ -90,11 +46,6 @@ def _signature(function, inputs):
         return {name: tf.cast(value, tf.float32) for name, value in function(**arguments).items()}
 
     return Signature(checked, inputs)
-
-
-def row_noise(seed):
-    """A served seed [B, 2] is (seed, row) of Python's `model.sample(n, seed)`."""
-    return RowNoise(seed[:, 0], 0, seed[:, 1])
 
 
 def made_up_rows(inputs, num_rows):
@@ -108,8 +59,8 @@ def made_up_rows(inputs, num_rows):
 def _made_up(name, spec, num_rows):
     generator = np.random.default_rng(0)
     shape = (num_rows, *spec.shape[1:])
-    if name == "image":
-        return (generator.integers(0, 256, shape) / 255).astype(np.float32)
+    if name in OBSERVATIONS:
+        return OBSERVATIONS[name].made_up(shape, generator)
     if name == "seed":
         return generator.integers(-(2**31), 2**31, shape).astype(np.int32)
     if spec.dtype.is_integer:

@@ -8,14 +8,15 @@ import keras
 import tensorflow as tf
 
 from zoo import validation
-from zoo.objectives.bounds import importance_weighted_bound
-from zoo.objectives.objective import Objective, stopped, with_gradient_of
+from zoo.inference.bounds import importance_weighted_bound
+from zoo.inference.handlers import FromPosterior
+from zoo.inference.objective import Objective, with_gradient_of
 from zoo.shards import batch_mean
 
 
 @keras.saving.register_keras_serializable(package="zoo")
 class ELBO(Objective):
-    """E_q[log p(x|z)] - regularizer, differentiated through z; the regularizer is KL(q || p) unless the model has its own.
+    """E_q[log p(x|z)] - regularizer, differentiated through z; the regularizer is the model's, KL(q || p) by default.
 
     Kingma & Welling, ICLR 2014, eq. 7. https://arxiv.org/abs/1312.6114
     """
@@ -23,11 +24,17 @@ class ELBO(Objective):
     needs_plain_kl = False
 
     def loss(self, model, batch, noise, training=False):
-        out = model(batch, noise=noise, num_samples=self.num_samples, training=training)
-        return self.regularizer(model, out) - tf.reduce_mean(out.likelihood.log_prob(batch["image"]), axis=0), out
+        trace = model.run(self.handler(model, noise), batch, training)
+        distortion = -trace.expect(trace.log_likelihood)
+        return distortion + self.regularization(model, trace), trace
 
-    def regularizer(self, model, out):
-        return model.regularizer(out)
+    def handler(self, model, noise):
+        """Who draws the latents."""
+        return FromPosterior(noise, self.num_samples)
+
+    def regularization(self, model, trace):
+        """What is added to -E_q[log p(x|z)]: nats [B], or a scalar where it is the batch's."""
+        return model.regularization(trace)
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -50,14 +57,16 @@ class FreeBits(ELBO):
 
     def check(self, model):
         super().check(model)
-        if not model.has_kl_per_dim:
+        without = [f"{name}, {facts.family}" for name, facts in model.latents.items() if not facts.has_kl_per_dim]
+        if without:
             raise ValueError(
                 "FreeBits needs the KL of each latent dimension, which only diagonal normal posteriors and priors have in closed form. "
-                f"Received: {type(model.posterior_layer).__name__} and {type(model.prior_layer).__name__}."
+                f"Received: another posterior or prior of {without[0]}."
             )
 
-    def regularizer(self, model, out):
-        return tf.reduce_sum(tf.maximum(self.nats, batch_mean(model.kl_per_dim(out))))  # [B, D] -> []
+    def regularization(self, model, trace):
+        kls = [batch_mean(_over_samples(site.kl_per_dim())) for site in trace.values()]  # [D] of each latent
+        return tf.add_n([tf.reduce_sum(tf.maximum(self.nats, kl)) for kl in kls])
 
     def get_config(self):
         return {**super().get_config(), "nats": self.nats}
@@ -71,8 +80,8 @@ class ImportanceWeighted(Objective):
     """
 
     def loss(self, model, batch, noise, training=False):
-        out = model(batch, noise=noise, num_samples=self.num_samples, training=training)
-        return -importance_weighted_bound(model.log_weights(batch["image"], out)), out
+        trace = model.run(FromPosterior(noise, self.num_samples), batch, training)
+        return -importance_weighted_bound(trace.log_weights), trace
 
 
 class _ThroughTheDraw(Objective):
@@ -91,19 +100,38 @@ class _ThroughTheDraw(Objective):
         raise NotImplementedError
 
     def loss(self, model, batch, noise, training=False):
-        posterior, z = model.infer(batch, noise, self.num_samples, training=training)
-        leaves = stopped(z)
-        with tf.GradientTape() as tape:
-            tape.watch(leaves)
-            out = model.explain(batch, posterior, leaves, training)
-            log_joint = out.likelihood.log_prob(batch["image"]) + out.prior.log_prob(leaves)
-            log_weights = log_joint - posterior.log_prob(leaves)
-            weights, factor = stopped(self.sample_weights(log_weights))
-            weighted = tf.reduce_sum(weights * log_weights, axis=0)
-        slopes = tape.gradient(weighted, leaves)  # weight_s d log w_s / d z_s: [S, B, D]
-        through_draw = tf.nest.map_structure(lambda s, z: factor * tf.reduce_sum(tf.stop_gradient(s) * z, axis=-1), slopes, z)
-        surrogate = tf.reduce_sum(weights * log_joint + tf.add_n(tf.nest.flatten(through_draw)), axis=0)
-        return -with_gradient_of(self.bound(log_weights), surrogate), out
+        with tf.GradientTape(persistent=True) as tape:
+
+            def leaf(z):
+                z = tf.stop_gradient(z)
+                tape.watch(z)
+                return z
+
+            trace = model.run(FromPosterior(noise, self.num_samples, leaf=leaf), batch, training)
+            log_joint = trace.log_joint
+            log_weights = log_joint - trace.log_q
+            weights, factor = (tf.stop_gradient(w) for w in self.sample_weights(log_weights))
+            remaining = tf.reduce_sum(weights * log_weights)
+            through_draw = []
+            # A latent reaches log w by itself and by those that are drawn given it: from the last one back, what is behind it is known.
+            for site in reversed(list(trace.values())):
+                slope = tf.stop_gradient(tape.gradient(remaining, site.z))  # weight_s d log w_s / d z_s: [S, B, *event]
+                moved = _sum_of_event(slope * site.drawn)
+                remaining += tf.reduce_sum(moved)
+                through_draw.append(factor * moved)
+        del tape
+        surrogate = tf.reduce_sum(weights * log_joint + tf.add_n(through_draw), axis=0)
+        return -with_gradient_of(self.bound(log_weights), surrogate), trace
+
+
+def _sum_of_event(values):
+    """[S, B, *event] -> [S, B]."""
+    return tf.reduce_sum(values, axis=range(2, values.shape.rank))
+
+
+def _over_samples(values):
+    """[S, B, D] or [B, D] -> [B, D]."""
+    return tf.reduce_mean(values, axis=0) if values.shape.rank > 2 else values
 
 
 @keras.saving.register_keras_serializable(package="zoo")

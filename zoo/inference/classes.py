@@ -6,33 +6,36 @@ import keras
 import tensorflow as tf
 
 from zoo import validation
-from zoo.objectives.objective import Objective, with_gradient_of
-from zoo.random import Stream, draw, gumbel
+from zoo.inference.handlers import EveryClass, Relaxed
+from zoo.inference.objective import with_gradient_of
+from zoo.inference.reparameterized import ELBO
 from zoo.schedules import Schedule
 from zoo.validation import shown
 
 
 @keras.saving.register_keras_serializable(package="zoo")
-class Enumeration(Objective):
+class Enumeration(ELBO):
     """The ELBO of a model with a class among its latents, summed over all classes: exact in y.
 
     Kingma et al., NIPS 2014, eq. 7. https://arxiv.org/abs/1406.5298
     """
 
     needs_reparameterization = False
-    needs_plain_kl = False
 
-    def __init__(self, **kwargs):
-        super().__init__(**{**kwargs, "num_samples": 1})
+    def __init__(self, *, regularizer=None, **kwargs):
+        if kwargs.get("num_samples", 1) != 1:
+            raise ValueError(
+                f"{type(self).__name__} draws the other latents once for each class. Received: num_samples={shown(kwargs['num_samples'])}."
+            )
+        super().__init__(regularizer=regularizer, **kwargs)
 
     def check(self, model):
         super().check(model)
-        if not hasattr(model, "enumerated"):
+        if model.class_latent is None:
             raise ValueError(f"{type(self).__name__} needs a class to sum over, which {type(model).__name__} does not have. Use ELBO.")
 
-    def loss(self, model, batch, noise, training=False):
-        out = model.enumerated(batch, noise, training)
-        return model.regularizer(out) - model.expected_log_likelihood(batch["image"], out), out
+    def handler(self, model, noise):
+        return EveryClass(noise, model.class_latent)
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -48,27 +51,18 @@ class Relaxation(Enumeration):
         Jang, Gu & Poole, ICLR 2017, https://arxiv.org/abs/1611.01144; Maddison, Mnih & Teh, ICLR 2017, https://arxiv.org/abs/1611.00712
     """
 
-    def __init__(self, temperature=0.67, **kwargs):
-        super().__init__(**kwargs)
+    def __init__(self, temperature=0.67, *, regularizer=None, **kwargs):
+        super().__init__(regularizer=regularizer, **kwargs)
         if not isinstance(temperature, Schedule) and not (validation.is_number(temperature) and 0 < temperature < math.inf):
             raise ValueError(f"`temperature` must be a positive number or a schedule. Received: temperature={shown(temperature)}.")
         self.temperature = temperature if isinstance(temperature, Schedule) else float(temperature)
 
     def loss(self, model, batch, noise, training=False):
         value, enumerated = super().loss(model, batch, noise, training)
-        posterior = enumerated.posterior
         temperature = self.temperature(model.training_step) if callable(self.temperature) else self.temperature
-        q_y = posterior.given("y")
-        noisy = q_y.logits_parameter() + gumbel(noise.of_latent(0), Stream.LATENT, q_y.event_shape)
-        y = tf.nn.softmax(noisy / temperature)  # [B, K]
-        z = draw(posterior.given("z", {"y": y}), noise.of_latent(1), Stream.LATENT)
-        likelihood = model.decode({"y": y, "z": z}, training=training)
-        surrogate = model.regularizer(enumerated) - likelihood.log_prob(batch["image"])
+        relaxed = model.run(Relaxed(noise, model.class_latent, temperature), batch, training)
+        surrogate = self.regularization(model, enumerated) - relaxed.log_likelihood
         return with_gradient_of(value, surrogate), enumerated
 
     def get_config(self):
         return {**super().get_config(), "temperature": keras.saving.serialize_keras_object(self.temperature)}
-
-    @classmethod
-    def from_config(cls, config):
-        return cls(**{**config, "temperature": keras.saving.deserialize_keras_object(config["temperature"])})

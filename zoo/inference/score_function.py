@@ -6,8 +6,9 @@ import keras
 import tensorflow as tf
 
 from zoo.networks import apply
-from zoo.objectives.bounds import importance_weighted_bound
-from zoo.objectives.objective import Objective, stopped, with_gradient_of
+from zoo.inference.bounds import importance_weighted_bound
+from zoo.inference.handlers import FromPosterior
+from zoo.inference.objective import Objective, with_gradient_of
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -19,6 +20,7 @@ class ScoreFunction(Objective):
 
     Args:
         num_samples: S.
+        regularizer: As in `Objective`.
         baseline: Network image [B, ...] -> [B, 1] that learns to predict f, trained by least squares in the same step; or None.
 
     Reference:
@@ -28,42 +30,39 @@ class ScoreFunction(Objective):
     needs_reparameterization = False
     needs_plain_kl = False
 
-    def __init__(self, num_samples=1, baseline=None, **kwargs):
-        super().__init__(num_samples, **kwargs)
+    def __init__(self, num_samples=1, baseline=None, *, regularizer=None, **kwargs):
+        super().__init__(num_samples, regularizer=regularizer, **kwargs)
         self.baseline = baseline
 
     def check(self, model):
         super().check(model)
-        if model.weighs_kl and not model.has_analytic_kl:
-            raise ValueError(f"ScoreFunction needs an analytic KL to weigh. Received: {type(model.posterior_layer).__name__}.")
+        if not model.regularizer.is_kl and not model.has_analytic_kl:
+            families = ", ".join(facts.family for facts in model.latents.values())
+            raise ValueError(f"ScoreFunction needs an analytic KL to weigh. Received: {families}.")
         if self.baseline is not None:
-            received = tuple(self.baseline(tf.zeros([1, *model.image_shape])).shape)
+            received = tuple(self.baseline(model.observation.blank()[model.key]).shape)
             if received != (1, 1):
                 raise ValueError(f"`baseline` must give one number for an image, [B, 1]. Received: an output of shape {received}.")
 
     def loss(self, model, batch, noise, training=False):
-        posterior, z = model.infer(batch, noise, self.num_samples, training=training)
-        out = model.explain(batch, posterior, stopped(z), training)
-        log_q = posterior.log_prob(out.z)  # [S, B]
-        signal = out.likelihood.log_prob(batch["image"])
+        x = batch[model.key]
+        trace = model.run(FromPosterior(noise, self.num_samples, leaf=tf.stop_gradient), batch, training)
+        log_q = trace.log_q  # [S, B]
+        signal = trace.log_likelihood
         if model.has_analytic_kl:
-            analytic = model.regularizer(out)  # [B]
+            analytic = model.regularization(trace)  # [B]
         else:
-            signal, analytic = signal + out.prior.log_prob(out.z) - tf.stop_gradient(log_q), 0.0
-        baseline = 0.0 if self.baseline is None else apply(self.baseline, batch["image"], training=training)[:, 0]  # [B]
+            signal, analytic = signal + trace.log_p - tf.stop_gradient(log_q), 0.0
+        baseline = 0.0 if self.baseline is None else apply(self.baseline, x, training=training)[:, 0]  # [B]
         surrogate = tf.reduce_mean(signal + tf.stop_gradient(signal - baseline) * log_q, axis=0) - analytic
         loss = -with_gradient_of(tf.reduce_mean(signal, axis=0) - analytic, surrogate)
         if self.baseline is not None:
             error = tf.reduce_mean((tf.stop_gradient(signal) - baseline) ** 2, axis=0)
             loss = with_gradient_of(loss, loss + error)
-        return loss, out
+        return loss, trace
 
     def get_config(self):
         return {**super().get_config(), "baseline": keras.saving.serialize_keras_object(self.baseline)}
-
-    @classmethod
-    def from_config(cls, config):
-        return cls(**{**config, "baseline": keras.saving.deserialize_keras_object(config["baseline"])})
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -80,14 +79,13 @@ class VIMCO(Objective):
         super().__init__(num_samples, **kwargs)
 
     def loss(self, model, batch, noise, training=False):
-        posterior, z = model.infer(batch, noise, self.num_samples, training=training)
-        out = model.explain(batch, posterior, stopped(z), training)
-        log_q = posterior.log_prob(out.z)
-        log_weights = out.likelihood.log_prob(batch["image"]) + out.prior.log_prob(out.z) - log_q  # [S, B]
+        trace = model.run(FromPosterior(noise, self.num_samples, leaf=tf.stop_gradient), batch, training)
+        log_q = trace.log_q
+        log_weights = trace.log_weights  # [S, B]
         bound = importance_weighted_bound(log_weights)
         signal = bound - self.bound_without_each(log_weights)  # [S, B]
         surrogate = bound + tf.reduce_sum(tf.stop_gradient(signal) * log_q, axis=0)
-        return -with_gradient_of(bound, surrogate), out
+        return -with_gradient_of(bound, surrogate), trace
 
     def bound_without_each(self, log_weights):
         """[S, B]: the bound with sample s's weight replaced by the geometric mean of the others'."""

@@ -1,0 +1,358 @@
+"""What every model with latents shares: a program that names them, a bound on log p(x), and what follows from the two.
+
+    generative program   p(x, z) = p(z) p(x | z)
+    inference program    q(z | x)
+    objective            ELBO = E_q[log p(x | z)] - KL(q(z | x) || p(z))  <=  log p(x)
+"""
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from zoo import validation
+from zoo.inference import ELBO, Context, Objective, Regularizer, WeightSums, importance_weighted_bound
+from zoo.inference.handlers import EveryClass, FromPosterior, FromPrior, Handler, Typical
+from zoo.inference.joint import Joint
+from zoo.inference.trace import Trace
+from zoo.models.answers import SCORE_SAMPLES, SEED, Answer, row_noise
+from zoo.models.base import Model
+from zoo.observations.base import is_symbolic
+from zoo.random import RowNoise, Stream, draw
+from zoo.validation import shown
+
+tfd = tfp.distributions
+
+# `log_prob` goes through rows and importance samples in chunks of one of these sizes: a compiled program serves each pair.
+ROW_CHUNKS = (1, 4, 16, 64, 128)
+MOST_SAMPLES = 32
+SAMPLE_CHUNKS = (1, 8, MOST_SAMPLES)
+
+
+class LatentVariableModel(Model):
+    """A model that is given by its program. All quantities are in nats per example.
+
+    A subclass defines
+
+    - `program(latent, data, training)`: names every latent once, `latent(name, prior=..., posterior=...)`, in the order of p, and
+      returns p(x|z): its first axes are those of the draws;
+    - `guide(latent, data, training)`, where q factorizes in another order than p: names every latent with its posterior. The program then
+      names them with their priors;
+    - `decode(z)`: p(x|z) of latents that a user hands in; `latent_shapes` and `latent_parameters` tell which.
+
+    Who draws is up to `latent` (`zoo.inference.handlers`): the posterior, the prior, or a user's own values.
+
+    Args:
+        likelihood, observation, pixels, seed: As in `zoo.models.base.Model`.
+        objective: What training minimizes and how its gradient is estimated; `zoo.objectives.ELBO()` if left out.
+
+    Metrics: `loss`, `elbo`, `log_likelihood` (log p(x|z)) and `kl` (KL(q || p), analytic), or `kl_monte_carlo` where there is no closed
+    form for one of the latents, and what the regularizer reports.
+    """
+
+    guide = None
+    # Whether the KL is taken by its formula where there is one.
+    analytic_kl = True
+    # Whether class k means label k, because training saw labels.
+    classes_are_labels = False
+    _log_prob_of_mode = None  # (execution mode, compiled function)
+
+    def __init__(self, likelihood: Any, *, objective: Objective | None = None, **kwargs: Any) -> None:
+        super().__init__(likelihood, **kwargs)
+        if not isinstance(objective, Objective | None):
+            raise ValueError(f"`objective` must be one of `zoo.objectives`, such as ELBO(). Received: objective={shown(objective)}.")
+        self.objective = ELBO() if objective is None else objective
+        self.regularizer = self.objective.regularizer
+
+    def regularize_by(self, regularizer: Regularizer) -> None:
+        """Makes `regularizer` what the objective subtracts from E_q[log p(x|z)], in a model that is named for it."""
+        if not self.objective.regularizer.is_kl:
+            raise ValueError(
+                f"{type(self).__name__} brings its own regularizer. Received: an objective with {type(self.objective.regularizer).__name__}."
+            )
+        self.regularizer = regularizer
+
+    # -- The programs
+
+    def program(self, latent: Handler, data: Mapping[str, Any], training: bool | None = None) -> tfd.Distribution:
+        raise NotImplementedError
+
+    def run(self, latent: Handler, data: Mapping[str, Any], training: bool | None = None) -> Trace:
+        """One pass, in which `latent` draws.
+
+        Args:
+            latent: A new `Handler`.
+            data: Dict as `prepare` or `as_data` gives it; for a pass from the prior the condition is enough.
+            training: Whether networks do what they do in training alone.
+        """
+        return self(data, latent=latent, training=training)
+
+    def call(
+        self,
+        data: Any,
+        noise: RowNoise | None = None,
+        num_samples: int = 1,
+        latent: Handler | None = None,
+        training: bool | None = None,
+    ) -> Trace:
+        """One pass: draws each latent from q, S samples of it, and explains x by them.
+
+        Args:
+            data: x, or a dict of data; with `latent` as in `run`.
+            noise: `RowNoise` of B rows; by default the draws of the model's seed.
+            num_samples: S.
+            latent: Who draws, where it is not q.
+            training: As in Keras.
+        """
+        if latent is None:
+            data = self.as_data(data)
+            latent = FromPosterior(noise or RowNoise(self.seed, 0, tf.range(tf.shape(data[self.key])[0])), num_samples)
+        trace = latent.trace
+        trace.data, trace.training = data, training
+        if self.guide is not None and latent.infers:
+            self.guide(latent, data, training)
+            latent.now_explain()
+        trace.likelihood = self.program(latent, data, training)
+        latent.assert_all_explained()
+        if self.key in data:
+            trace.observe(data[self.key], data.get("observed"))
+        return trace
+
+    def build_parts(self) -> None:
+        """Creates all weights, and checks that the parts fit together, by sending one blank row through them."""
+        data = self.observation.blank() | self.condition.blank()
+        trace = self.run(FromPosterior(RowNoise.of_seed(0, 1)), data)
+        trace.log_weights  # noqa: B018 - a prior that does not fit is told by its density
+        self.latents = {name: site.facts() for name, site in trace.items()}
+        self.objective.check(self)
+        self.regularizer.check(self)
+
+    @property
+    def class_latent(self) -> str | None:
+        """Name of the only latent that is a class, which can be summed over; None where there is none."""
+        classes = [name for name, facts in self.latents.items() if facts.is_class]
+        return classes[0] if len(classes) == 1 else None
+
+    @property
+    def has_analytic_kl(self) -> bool:
+        return self.analytic_kl and all(facts.has_analytic_kl for facts in self.latents.values())
+
+    @property
+    def has_kl_per_dim(self) -> bool:
+        return self.analytic_kl and all(facts.has_kl_per_dim for facts in self.latents.values())
+
+    def encode(self, x: Any, condition: Any = None, *, training: bool | None = None) -> Joint | tfd.Distribution:
+        """q of all latents given x; outcomes are dicts from name to tensor [B, ...]."""
+        data = self.as_data(x, condition)
+        return Joint(functools.partial(self.run, data=data, training=training), infers=True)
+
+    def prior(self, condition: Any = None, *, training: bool | None = None) -> Joint | tfd.Distribution:
+        """p of all latents; outcomes are dicts from name to tensor."""
+        data = self._condition(condition)
+        return Joint(functools.partial(self.run, data=data, training=training), infers=False)
+
+    def decode(self, z: Any, condition: Any = None, *, training: bool | None = None) -> tfd.Distribution:
+        """p(x|z) of latents as `latent_shapes` tells them."""
+        raise NotImplementedError
+
+    def likelihood(self, params: tf.Tensor, data: Mapping[str, Any]) -> tfd.Distribution:
+        """p(x|z) of a decoder's output, and of what the likelihood takes beside it."""
+        return self.likelihood_layer(params, **self.observation.companions(data))
+
+    def _condition(self, condition):
+        condition = self.condition.check(condition)
+        return {} if condition is None else {"condition": condition}
+
+    # -- The bound
+
+    def kl_by_latent(self, trace: Trace) -> dict[str, tf.Tensor]:
+        """KL(q || p) of each latent in nats [B]: the formula where there is one, otherwise the mean of log q - log p over the draws."""
+        return {name: trace.expect(site.kl(self.analytic_kl)) for name, site in trace.items()}
+
+    def kl(self, trace: Trace) -> tf.Tensor:
+        """KL(q || p) of all latents: nats [B]."""
+        return tf.add_n(list(self.kl_by_latent(trace).values()))
+
+    def regularization(self, trace: Trace) -> tf.Tensor:
+        """What the regularizer subtracts from E_q[log p(x|z)]: nats [B], or a scalar where it is the batch's."""
+        context = Context(
+            kl_by_latent=self.kl_by_latent,
+            step=self.training_step,
+            num_examples=self.num_examples(trace.training),
+            terms=trace.terms,
+        )
+        return self.regularizer.nats(trace, context)
+
+    def loss_terms(self, batch: Mapping[str, Any], noise: RowNoise, training: bool) -> dict[str, Any]:
+        loss, trace = self.objective.loss(self, batch, noise, training)
+        return {"loss": loss, **self.bound_terms(self.summed(trace, noise)), **trace.terms}
+
+    def summed(self, trace: Trace, noise: RowNoise) -> Trace:
+        """A pass that has summed over the class: the trace itself where that has, or where there is no class."""
+        if self.class_latent is None or trace.enumerated is not None:
+            return trace
+        return self.run(EveryClass(noise, self.class_latent), trace.data, training=False)  # what moves in training has moved
+
+    def bound_terms(self, trace: Trace) -> dict[str, tf.Tensor]:
+        """The bound and its parts: dict of nats [B]."""
+        log_likelihood = trace.expect(trace.log_likelihood)  # E_q[log p(x|z)]
+        kl = self.kl(trace)
+        return {"elbo": log_likelihood - kl, "log_likelihood": log_likelihood, self.kl_name: kl}
+
+    @property
+    def kl_name(self) -> str:
+        return "kl" if self.has_analytic_kl else "kl_monte_carlo"
+
+    @property
+    def batch_statistics(self) -> bool:
+        return self.objective.batch_statistics or self.regularizer.batch_statistics
+
+    @property
+    def term_names(self) -> tuple[str, ...]:
+        return ("loss", "elbo", "log_likelihood", self.kl_name, *self.regularizer.reports)
+
+    # -- What users ask of a trained model
+
+    def reconstruct(self, x: Any, condition: Any = None) -> tf.Tensor:
+        """Mean of p(x|z) at the posterior's mean, a class at its most probable value: [B, *shape of x]."""
+        return self.run(Typical(), self.as_data(x, condition)).likelihood.mean()
+
+    def sample(self, num_rows: int, seed: int = 0, condition: Any = None) -> tf.Tensor:
+        """`num_rows` draws of p(x|c): [num_rows, *shape of x]. Row i is a function of (seed, i)."""
+        num_rows = validation.integer("num_rows", num_rows)
+        return self.generate(RowNoise.of_seed(validation.seed(seed), num_rows), condition)["sample"]
+
+    def generate(self, noise: RowNoise, condition: Any = None) -> dict[str, tf.Tensor]:
+        """Draws from the generative program.
+
+        Args:
+            noise: `RowNoise` of B rows.
+            condition: [B, ...], of a conditional model.
+
+        Returns:
+            Dict of the latents by name, [B, ...] each, `reconstruction` (mean of p(x|z), [B, *shape of x]) and `sample` (a draw of it).
+        """
+        trace = self.run(FromPrior(noise), self._condition(condition))
+        draws = {name: site.z for name, site in trace.items()}
+        sample = draw(trace.likelihood, noise, Stream.PIXEL)
+        return {**draws, "reconstruction": trace.likelihood.mean(), "sample": sample}
+
+    def score(self, x: Any, noise: RowNoise, condition: Any = None) -> dict[str, tf.Tensor]:
+        """The single-sample bound of x as given: dict of `elbo`, `kl`, `log_likelihood`, nats [B]."""
+        trace = self.run(FromPosterior(noise), self.as_data(x, condition))
+        log_likelihood, kl = trace.expect(trace.log_likelihood), self.kl(trace)
+        return {"elbo": log_likelihood - kl, "kl": kl, "log_likelihood": log_likelihood}
+
+    def log_prob(self, x: Any, num_samples: int = 64, condition: Any = None, seed: int = 0) -> tf.Tensor:
+        """Importance-weighted bound on log p(x|c), in nats [B]; it tightens with `num_samples`.
+
+        Rows and samples go through in chunks, so that memory is bounded and a few compiled programs serve any number of either.
+
+        Raises:
+            ValueError: If an argument is out of range, or x has no log-probability under the likelihood (grey levels under Bernoulli).
+        """
+        num_samples, seed = validation.integer("num_samples", num_samples), validation.seed(seed)
+        data = self.as_data(x, condition)
+        self.observation.assert_outcomes(data)
+        x = data[self.key]
+        if is_symbolic(x):
+            return self._log_prob(data, tf.constant(seed, tf.uint32), tf.range(tf.shape(x)[0]), num_samples, min(num_samples, MOST_SAMPLES))
+        chunk, bounds = _least_of(SAMPLE_CHUNKS, num_samples), []
+        for first in range(0, len(x), ROW_CHUNKS[-1]):
+            part = {name: values[first : first + ROW_CHUNKS[-1]] for name, values in data.items()}
+            num_rows = len(part[self.key])
+            rows = tf.minimum(tf.range(_least_of(ROW_CHUNKS, num_rows)), num_rows - 1)  # filled up with the last row
+            filled = {name: tf.gather(values, rows) for name, values in part.items()}
+            bound = self._compiled_log_prob(filled, tf.constant(seed, tf.uint32), first + rows, tf.constant(num_samples), chunk)
+            bounds.append(bound[:num_rows])
+        return tf.concat(bounds, axis=0)
+
+    def _compiled_log_prob(self, *arguments):
+        if self._log_prob_of_mode is None or self._log_prob_of_mode[0] != self.execution:  # `compile` may have chosen another
+            function = tf.function(self._log_prob, jit_compile=self.execution == "xla-block", autograph=False)
+            self._log_prob_of_mode = self.execution, function
+        return self._log_prob_of_mode[1](*arguments)
+
+    def _log_prob(self, data, seed, rows, num_samples, chunk):
+        return self.importance_sums(data, RowNoise(seed, 0, rows), num_samples, chunk)[0].log_mean(num_samples)
+
+    def importance_weighted_log_prob(self, x: Any, noise: RowNoise, num_samples: int, condition: Any = None) -> tf.Tensor:
+        """As `log_prob`, all samples at once and without a loop: what an exported signature holds."""
+        trace = self.run(FromPosterior(noise, num_samples), self.as_data(x, condition))
+        return importance_weighted_bound(trace.log_weights)
+
+    def importance_sums(
+        self, batch: Mapping[str, tf.Tensor], noise: RowNoise, num_samples: int | tf.Tensor, chunk: int = MOST_SAMPLES
+    ) -> tuple[WeightSums, tf.Tensor]:
+        """Sums over importance samples from q, `chunk` at a time.
+
+        Args:
+            batch: Dict of x as the likelihood takes it, float32 [B, ...], and what stands beside it.
+            noise: `RowNoise` of B rows.
+            num_samples: S, any positive integer, or a tensor of one.
+            chunk: Samples held in memory at once; no more than S where that is a Python integer.
+
+        Returns:
+            `WeightSums` of S samples, and the sum over samples of log p(x|z), nats [B].
+        """
+        if not tf.is_tensor(num_samples):
+            chunk = min(chunk, num_samples)
+
+        def body(first, log_sum, log_sum_squares, log_likelihood_sum):
+            trace = self.run(FromPosterior(noise, chunk, first), batch)
+            wanted = (first + tf.range(chunk) < num_samples)[:, None]  # the last chunk may reach past S
+            sums = WeightSums(log_sum, log_sum_squares).add(tf.where(wanted, trace.log_weights, -float("inf")))
+            log_likelihood_sum += tf.reduce_sum(tf.where(wanted, trace.log_likelihood, 0.0), axis=0)
+            return (first + chunk, *sums, log_likelihood_sum)
+
+        num_rows = tf.shape(batch[self.key])[0]
+        state = (tf.constant(0), *WeightSums.empty(num_rows), tf.zeros([num_rows]))
+        _, *sums, log_likelihood_sum = tf.while_loop(lambda first, *_: first < num_samples, body, state, parallel_iterations=1)
+        return WeightSums(*sums), log_likelihood_sum
+
+    # -- Latents by name, for evaluation and serving
+
+    def latent_parameters(self, x: Any, condition: Any = None) -> dict[str, tf.Tensor]:
+        """The parameters of q by name, [B, ...] each; of several latents each is given those before it at their typical values."""
+        raise NotImplementedError
+
+    def latent_means(self, data: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Name -> mean of each continuous latent under q, [B, ...], given those before it at their typical values."""
+        trace = self.run(Typical(), data)
+        return {name: site.posterior.mean() for name, site in trace.items() if not self.latents[name].is_class}
+
+    def answers(self) -> dict[str, Answer]:
+        x, condition = self.observation.spec(), self.condition.spec()
+        latents = {name: tf.TensorSpec([None, *shape], tf.float32, name=name) for name, shape in self.latent_shapes.items()}
+
+        def encode(condition=None, **x):
+            return self.latent_parameters(x[self.key], condition)
+
+        def decode(condition=None, **latents):
+            z = latents["z"] if set(latents) == {"z"} else latents
+            return {"reconstruction": (self.decode(z) if condition is None else self.decode(z, condition)).mean()}
+
+        def sample(seed, condition=None):
+            return self.generate(row_noise(seed), condition)
+
+        def score(seed, condition=None, **x):
+            return self.score(x[self.key], row_noise(seed), condition)
+
+        def score_k64(seed, condition=None, **x):
+            return {"log_prob": self.importance_weighted_log_prob(x[self.key], row_noise(seed), SCORE_SAMPLES, condition)}
+
+        return {
+            **super().answers(),
+            "encode": Answer(encode, x | condition),
+            "decode": Answer(decode, latents | condition),
+            "sample": Answer(sample, SEED | condition),
+            "score": Answer(score, x | SEED | condition),
+            f"score_k{SCORE_SAMPLES}": Answer(score_k64, x | SEED | condition),
+        }
+
+
+def _least_of(sizes, number):
+    """The least of increasing sizes that `number` things fit into; the greatest where they fit into none."""
+    return next((size for size in sizes if size >= number), sizes[-1])

@@ -1,0 +1,79 @@
+"""Counts: how often each of G things was seen, and how much was seen in all."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from zoo.observations.base import Observation, is_symbolic
+from zoo.observations.numbers import as_batch, as_rows
+from zoo.random import RowNoise
+
+# Beyond it float32 has no place for each integer.
+GREATEST = 2**24
+EXPECTED = f"Counts must be whole numbers in 0 ... {GREATEST}"
+
+
+@keras.saving.register_keras_serializable(package="zoo")
+class Counts(Observation):
+    """Counts [G] of one example, such as a cell's transcripts of each gene.
+
+    The sum over an example, its library size, tells how deeply it was looked at, and is no fact about it: the encoder gets
+    log(1 + counts), and the likelihood the library size beside its parameters.
+
+    Args:
+        shape: G, or (G,).
+
+    Reference:
+        Lopez et al., "Deep generative modeling for single-cell transcriptomics", Nature Methods 15, 2018.
+    """
+
+    key = "counts"
+    noun = "count"
+
+    def __init__(self, shape: int | tuple[int, ...]) -> None:
+        self.shape = (shape,) if isinstance(shape, int) else tuple(shape)
+
+    def check(self, x: Any) -> dict[str, Any]:
+        counts = as_rows(x, self.noun, self.shape)
+        low, high = counts.min(), counts.max()
+        if not (low >= 0 and high <= GREATEST):  # written so that NaN fails as well
+            raise ValueError(f"{EXPECTED}. Received: {counts.dtype} in [{low:g}, {high:g}].")
+        if counts.dtype.kind == "f" and (counts != np.round(counts)).any():
+            raise ValueError(f"{EXPECTED}. Received: fractions, such as {float(counts[counts != np.round(counts)][0]):g}.")
+        return {self.key: counts.astype(np.int32)}
+
+    def check_stream(self, x: Any) -> dict[str, tf.Tensor]:
+        x = as_batch(x, self.noun, self.shape)
+        values = tf.cast(x, tf.float64)
+        good = tf.reduce_all((values >= 0) & (values <= GREATEST) & (values == tf.round(values)))
+        with tf.control_dependencies([tf.debugging.Assert(good, [f"{EXPECTED}. Received: a batch with others."])]):
+            return {self.key: tf.cast(x, tf.int32)}
+
+    def prepare(self, stored: Mapping[str, Any], noise: RowNoise) -> dict[str, tf.Tensor]:
+        return self._with_library(tf.cast(stored[self.key], tf.float32))
+
+    def as_tensors(self, x: Any) -> dict[str, tf.Tensor]:
+        if not is_symbolic(x):
+            checked = self.check(x)[self.key]
+            x = x if tf.is_tensor(x) else checked
+        return self._with_library(tf.cast(x, tf.float32))
+
+    def _with_library(self, counts):
+        # An empty example has a mean of 0 whatever its parameters; a library of 1 keeps its logarithm finite.
+        return {self.key: counts, "library": tf.maximum(tf.reduce_sum(counts, axis=-1), 1.0)}
+
+    def companions(self, data: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor | None]:
+        return {"library": data.get("library")}
+
+    def encoder_input(self, data: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        return tf.math.log1p(data[self.key])
+
+    @staticmethod
+    def made_up(shape: tuple[int, ...], generator: np.random.Generator) -> np.ndarray:
+        return generator.poisson(3.0, shape).astype(np.float32)
+
+    def blank(self) -> dict[str, tf.Tensor]:
+        return self._with_library(super().blank()[self.key])
