@@ -9,8 +9,8 @@ import zoo
 from tests.conftest import IMAGE_SHAPE
 from tests.contracts import EXTREMES, check_scale_is_safe
 from zoo import layers
-from zoo.observations.image import to_unit_interval
 from zoo.layers.pixels import DiscretizedLogisticLevel, IndependentPixels
+from zoo.observations.image import to_unit_interval
 from zoo.random import RowNoise, draw
 
 LEVELS = to_unit_interval(tf.constant(np.arange(256, dtype=np.uint8))).numpy()

@@ -12,8 +12,8 @@ from scipy import stats
 import zoo
 from tests.conftest import IMAGE_SHAPE
 from zoo import layers, networks
-from zoo.objectives import ELBO
 from zoo.inference.handlers import Given
+from zoo.objectives import ELBO
 from zoo.random import RowNoise
 
 tfd = tfp.distributions

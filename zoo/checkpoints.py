@@ -27,7 +27,7 @@ class Checkpoint(keras.callbacks.Callback):
     """Writes weights, optimizer, metrics, history and elapsed seconds in one file that is replaced atomically.
 
     Only finite values are written, so that a run which diverged is resumed from before. Beside the weights, only the generators of Keras's
-    own Dropout and noise layers have a state: shuffling, binarization and latents are functions of the optimizer's step.
+    own Dropout and noise layers have a state: shuffling, binarization and latents are functions of the step.
 
     Args:
         directory: Where `checkpoint.npz`, `history.csv` and, with `keep="best"`, `best.npz` are written.
@@ -75,7 +75,7 @@ class Checkpoint(keras.callbacks.Callback):
 
     @staticmethod
     def _variables(model):
-        return [*model.weights, *generator_states(model), *model.optimizer.variables]
+        return [*model.weights, *generator_states(model), *model.training_state]
 
     def _best(self):
         return min(self.history, key=lambda row: row["val_loss"])

@@ -9,6 +9,7 @@ import contextlib
 import logging
 
 import keras
+import numpy as np
 import tensorflow as tf
 from tensorflow.python.distribute.distribute_lib import _get_default_strategy
 from tensorflow.python.framework.config import is_op_determinism_enabled
@@ -19,9 +20,13 @@ from zoo.execution import assert_hooks_are_called, has_batch_statistics, is_sync
 from zoo.inputs import as_stream, only_x, refuse, sizes, split, with_first_batch_checked
 from zoo.random import EVALUATION_STEP, RowNoise, layers_draw
 from zoo.replicas import Replicas
+from zoo.updates import StepCounter, Update, check_optimizers, passes
 from zoo.validation import shown
 
 logger = logging.getLogger("zoo")
+
+# Under which the step stands in Keras's files, beside a model's own variables.
+STEP = "training_step"
 
 if keras.config.backend() != "tensorflow":
     raise ImportError(
@@ -65,6 +70,9 @@ class CompiledModel(keras.Model):
         # with several machines it fails.
         self._strategy = tf.distribute.get_strategy() if tf.distribute.has_strategy() else None
         self._distribute_strategy = None
+        with self._scope():
+            self._counter = StepCounter()
+        self.other_optimizers = {}
 
     # -- What a subclass defines
 
@@ -77,16 +85,22 @@ class CompiledModel(keras.Model):
     def loss_terms(self, batch, noise, training):
         raise NotImplementedError
 
+    @property
+    def updates(self):
+        """What a step changes: tuple of `Update`, of which the first is the model's own. By default it moves all weights, by the loss."""
+        return (Update("model", "loss", self.trainable_weights),)
+
     def check_first_block(self, table):
         """Raises ValueError where the first rows of a stream, a dict of tensors, show what no single batch can."""
 
     # -- Keras's contract
 
-    def compile(self, optimizer="adam", *, jit_compile="auto", run_eagerly=False, steps_per_execution=None, **kwargs):
-        """Sets the optimizer and how to execute.
+    def compile(self, optimizer="adam", *, optimizers=None, jit_compile="auto", run_eagerly=False, steps_per_execution=None, **kwargs):
+        """Sets the optimizer and how to execute. Training begins with step 0.
 
         Args:
-            optimizer: As in Keras.
+            optimizer: As in Keras; of a model whose step has several updates, that of the first.
+            optimizers: Name -> optimizer of each other update (`updates`), such as {"discriminator": "adam"}.
             jit_compile: "auto" (by device and kind of network), True (XLA) or False.
             run_eagerly: Run step by step in Python, for debugging.
             steps_per_execution: Batches per compiled call; None: 30, or an epoch where that is shorter.
@@ -99,18 +113,21 @@ class CompiledModel(keras.Model):
         given = sorted(name for name, value in kwargs.items() if value is not None and (name, value) != ("auto_scale_loss", True))
         if given:
             raise ValueError(
-                f"{type(self).__name__} brings its own loss and metrics: `compile` takes `optimizer`, `jit_compile`, `run_eagerly` and "
-                f"`steps_per_execution`. Received: {', '.join(f'{name}={shown(kwargs[name])}' for name in given)}."
+                f"{type(self).__name__} brings its own loss and metrics: `compile` takes `optimizer`, `optimizers`, `jit_compile`, "
+                f"`run_eagerly` and `steps_per_execution`. Received: {', '.join(f'{name}={shown(kwargs[name])}' for name in given)}."
             )
-        if not isinstance(optimizer, str | dict | keras.optimizers.Optimizer):
-            raise ValueError(f"`optimizer` must be the name of a Keras optimizer, or one. Received: optimizer={shown(optimizer)}.")
+        optimizers = dict(optimizers or {})
+        check_optimizers(type(self).__name__, self.updates, optimizers)
+        for name, value in {"optimizer": optimizer, **optimizers}.items():
+            if not isinstance(value, str | dict | keras.optimizers.Optimizer):
+                raise ValueError(f"`{name}` must be the name of a Keras optimizer, or one. Received: {name}={shown(value)}.")
+            if getattr(value, "_distribution_strategy", self._strategy) is not self._strategy and self._strategy:
+                raise ValueError("The optimizer was made outside of the model's strategy: make it in `strategy.scope()` as well.")
         run_eagerly = validation.boolean("run_eagerly", run_eagerly)
         if run_eagerly and self._strategy:
             raise ValueError(
                 f"A model on several devices cannot run eagerly. Received: run_eagerly=True in a {type(self._strategy).__name__}."
             )
-        if getattr(optimizer, "_distribution_strategy", self._strategy) is not self._strategy and self._strategy:
-            raise ValueError("The optimizer was made outside of the model's strategy: make it in `strategy.scope()` as well.")
         if not (jit_compile == "auto" or isinstance(jit_compile, bool)):
             raise ValueError(f"`jit_compile` must be 'auto', True or False. Received: jit_compile={shown(jit_compile)}.")
         if steps_per_execution is not None:
@@ -124,6 +141,8 @@ class CompiledModel(keras.Model):
         # Keras's own compiled functions (`predict`) never use XLA under op determinism.
         with self._scope():
             super().compile(optimizer=optimizer, jit_compile=mode == "xla-block" and not self.deterministic, run_eagerly=run_eagerly)
+            self.other_optimizers = {name: keras.optimizers.get(value) for name, value in optimizers.items()}
+        self._counter.variable.assign(0)
         with self._scope():
             self._trackers = {name: keras.metrics.Mean(name=name) for name in self.term_names}
         self._replicas = Replicas(self, self._strategy) if self._strategy else None
@@ -152,16 +171,48 @@ class CompiledModel(keras.Model):
 
     def get_compile_config(self):
         config = super().get_compile_config()
-        return config and {"optimizer": config["optimizer"], "run_eagerly": self.run_eagerly, **self._requested}
+        if not config:
+            return config
+        others = {name: keras.saving.serialize_keras_object(optimizer) for name, optimizer in self.other_optimizers.items()}
+        return {
+            "optimizer": config["optimizer"],
+            **({"optimizers": others} if others else {}),
+            "run_eagerly": self.run_eagerly,
+            **self._requested,
+        }
 
     def compile_from_config(self, config):
         self.compile(**keras.saving.deserialize_keras_object(config))
         self.build_optimizer()
 
     def build_optimizer(self):
-        """Creates the optimizer's variables, where there are none yet."""
+        """Creates the optimizers' variables, where there are none yet."""
         with self._scope():
-            self.optimizer.build(self.trainable_variables)
+            for update in self.updates:
+                self.optimizer_of(update).build(list(update.weights))
+
+    def optimizer_of(self, update):
+        """The optimizer of an `Update`: the model's own, or that which `compile` was given for it."""
+        return self.other_optimizers.get(update.name, self.optimizer)
+
+    @property
+    def optimizers(self):
+        """The optimizers of all updates, in their order."""
+        return [self.optimizer_of(update) for update in self.updates]
+
+    @property
+    def training_state(self):
+        """What training moves beside weights and generators: the step, and the optimizers' variables."""
+        return [self._counter.variable, *(variable for optimizer in self.optimizers for variable in optimizer.variables)]
+
+    def save_own_variables(self, store):
+        super().save_own_variables(store)
+        store[STEP] = int(self._counter.value())
+
+    def load_own_variables(self, store):
+        super().load_own_variables({name: store[name] for name in list(store.keys()) if name != STEP})
+        if STEP in list(store.keys()):  # files of before hold none
+            self._counter.variable.assign(int(np.asarray(store[STEP])))
 
     @property
     def metrics(self):
@@ -217,7 +268,7 @@ class CompiledModel(keras.Model):
         elif validation_data is not None:
             validation_data = self.standardize(as_stream(only_x(validation_data, "validation_data"), passes))
         self._count_examples(data, training=True)
-        first_step = int(tf.convert_to_tensor(self._step))
+        first_step = int(self._counter.value())
         self._train_feed = self._feed(data, batch_size, shuffle, steps_per_epoch, callbacks, first_step, initial_epoch, initial_step)
         validated = {}
         if validation_data is not None:
@@ -293,7 +344,7 @@ class CompiledModel(keras.Model):
 
         def train_function(iterator):
             logs = None
-            for block in self._next_blocks(iterator, self._train_feed, self._step):
+            for block in self._next_blocks(iterator, self._train_feed, self._counter.value()):
                 logs = run(block)
             return logs or self.get_metrics_result()  # no block: a call that was made before the run was stopped
 
@@ -313,14 +364,19 @@ class CompiledModel(keras.Model):
 
     # -- One batch, and the loop over a block of them
 
-    def shard_loss(self, batch, shard):
-        """(this shard's part of the loss, scaled as the optimizer wants it; terms to track) of rows as they are stored."""
-        noise = self._noise(self._step, shard.rows)
+    def shard_losses(self, batch, shard):
+        """The losses and terms of rows as they are stored.
+
+        Returns:
+            Name of each update -> this shard's part of its loss, scaled as its optimizer wants it; and the terms to track.
+        """
+        noise = self._noise(self._counter.value(), shard.rows)
         with shard.as_batch(), layers_draw(noise):
             terms = self.loss_terms(self.prepare(batch, noise), noise, training=True)
         # The mean over the batch, once; nats per example. Penalties of the networks count once for all shards.
-        loss = shard.mean(terms["loss"]) + sum(self.losses) / shard.num_replicas
-        return self.optimizer.scale_loss(loss), self._weighed(terms, shard)
+        penalties = sum(self.losses) / shard.num_replicas
+        losses = {u.name: self.optimizer_of(u).scale_loss(shard.mean(terms[u.loss]) + penalties) for u in self.updates}
+        return losses, self._weighed(terms, shard)
 
     def shard_terms(self, batch, shard, first_row):
         """Terms to track, of rows as they are stored, `first_row` being the number of the batch's first in the data set."""
@@ -334,24 +390,24 @@ class CompiledModel(keras.Model):
         return {name: shard.weigh(term) for name, term in {**terms, "loss": terms["loss"] + sum(self.losses)}.items()}
 
     def _train_batch(self, batch, length, size, first_row):
-        with tf.GradientTape() as tape:
-            loss, terms = self.shard_loss(batch, shards.whole(length, size))
-        weights = self.trainable_weights
-        self.optimizer.apply(tape.gradient(loss, weights), weights)
-        self.track(terms)
+        for number, updates in enumerate(passes(self.updates)):
+            with tf.GradientTape(persistent=len(updates) > 1) as tape:
+                losses, terms = self.shard_losses(batch, shards.whole(length, size))
+            gradients = [tape.gradient(losses[update.name], list(update.weights)) for update in updates]
+            del tape
+            for update, gradient in zip(updates, gradients, strict=True):
+                self.optimizer_of(update).apply(gradient, list(update.weights))
+            if number == 0:
+                self.track(terms)
+        self._counter.variable.assign_add(1)
 
     def _test_batch(self, batch, length, size, first_row):
         self.track(self.shard_terms(batch, shards.whole(length, size), first_row))
 
     @property
     def training_step(self):
-        """Training batches so far, int32: what schedules are functions of. It is saved with the optimizer; 0 before `compile`."""
-        return tf.cast(self._step, tf.int32) if getattr(self, "optimizer", None) is not None else tf.constant(0)
-
-    @property
-    def _step(self):
-        """Training batches so far. The optimizer's first variable counts them; its `iterations` skips those that it only accumulates."""
-        return getattr(self.optimizer, "inner_optimizer", self.optimizer).variables[0]
+        """Training batches so far, int32: what schedules are functions of. `compile` sets it to 0; `.keras` files keep it."""
+        return self._counter.value()
 
     def _noise(self, step, rows):
         # Outside XLA the draws are compiled by themselves; inside it they are part of the program.
@@ -398,7 +454,7 @@ class CompiledModel(keras.Model):
         hooks = ("on_test_batch_begin", "on_test_batch_end")
         return self._feed(data, batch_size, False, steps, callbacks, hooks=hooks)
 
-    def num_examples(self, training):
+    def dataset_size(self, training):
         """The number of examples that `fit` (in training) or `evaluate` goes through: a float32 scalar."""
         return tf.convert_to_tensor(self._num_examples[bool(training)])
 

@@ -103,6 +103,29 @@ def over_pairs(network, x, condition, training: bool | None = None):
     return unfold(apply(network, flat(x), flat(condition), training), samples)
 
 
+def over_maps(network, x, condition=None, training: bool | None = None, rank: int = 3):
+    """Applies a network to maps x [..., B, H, W, C] and what stands beside them, whose leading dimensions broadcast. -> [..., B, *output]
+
+    Args:
+        network: Network (x [B, H, W, C], condition [B, ...] of as many dimensions, or None) -> [B, ...].
+        x: Tensor.
+        condition: Tensor [..., B, H', W', C'], or None.
+        training: As in Keras.
+        rank: Number of dimensions of one x.
+    """
+    leading, static = tf.shape(x)[:-rank], x.shape[:-rank]
+    if condition is not None:
+        leading = tf.broadcast_dynamic_shape(leading, tf.shape(condition)[:-rank])
+        static = tf.broadcast_static_shape(static, condition.shape[:-rank])
+
+    def folded(tensor):
+        whole = tf.broadcast_to(tensor, tf.concat([leading, tf.shape(tensor)[-rank:]], axis=0))
+        return tf.reshape(whole, [-1, *tensor.shape[-rank:]])
+
+    output = apply(network, folded(x), None if condition is None else folded(condition), training)
+    return tf.ensure_shape(tf.reshape(output, tf.concat([leading, tf.shape(output)[1:]], axis=0)), [*static, *output.shape[1:]])
+
+
 def over_conditions(network, x, condition, training: bool | None = None):
     """Applies a network to images x [B, ...], each beside all its conditions [..., B, K]. -> [..., B, P]"""
     repeated = tf.broadcast_to(x, tf.concat([tf.shape(condition)[:-1], tf.shape(x)[1:]], axis=0))

@@ -8,6 +8,7 @@ from zoo.inference import ELBO as ELBO
 from zoo.inference import KL as KL
 from zoo.inference import VIMCO as VIMCO
 from zoo.inference import Capacity as Capacity
+from zoo.inference import DensityRatio as DensityRatio
 from zoo.inference import DoublyReparameterized as DoublyReparameterized
 from zoo.inference import Enumeration as Enumeration
 from zoo.inference import FreeBits as FreeBits
@@ -17,6 +18,7 @@ from zoo.inference import PathDerivative as PathDerivative
 from zoo.inference import Regularizer as Regularizer
 from zoo.inference import Relaxation as Relaxation
 from zoo.inference import ScoreFunction as ScoreFunction
+from zoo.inference import TotalCorrelation as TotalCorrelation
 from zoo.inference import WeightedKL as WeightedKL
 from zoo.inference import WeightSums as WeightSums
 from zoo.inference import importance_weighted_bound as importance_weighted_bound

@@ -39,6 +39,7 @@ class Stream(enum.IntEnum):
     SHUFFLE = 3
     COMPONENT = 4
     LAYER = 5
+    PERMUTE = 6
 
 
 def threefry(key, counter):

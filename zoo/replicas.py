@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from zoo import shards
 from zoo.execution import generator_states
+from zoo.updates import passes
 
 
 def make_strategy(name):
@@ -85,31 +86,35 @@ class Replicas:
     def _train_shard(self, batch, length, size):
         model = self.model
         batch, shard = self._take(batch, length, size)
-        gradients, terms, updates = self._gradients(self._values(), batch, shard)
-        for number, value in updates.items():
-            if value.dtype.is_floating:  # statistics of a replica's rows; counters and generators are the same everywhere
-                value = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, value)
-            self._movable()[int(number)].assign(value)
-        self._apply(gradients)
-        model.track(terms)
+        for number, updates in enumerate(passes(model.updates)):
+            gradients, terms, moved = self._gradients(self._values(), batch, shard, number)
+            for place, value in moved.items():
+                if value.dtype.is_floating:  # statistics of a replica's rows; counters and generators are the same everywhere
+                    value = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, value)
+                self._movable()[int(place)].assign(value)
+            for update in updates:
+                self._apply(update, gradients[update.name])
+            if number == 0:
+                model.track(terms)
+        model.training_state[0].assign_add(1)
 
     def _test_shard(self, batch, length, size, first_row):
         batch, shard = self._take(batch, length, size)
         self.model.track(self._terms(self._values(), batch, shard, first_row))
 
-    def _apply(self, gradients):
-        optimizer = self.model.optimizer
+    def _apply(self, update, gradients):
+        optimizer = self.model.optimizer_of(update)
         if any(getattr(optimizer, name, None) is not None for name in ("clipnorm", "clipvalue", "global_clipnorm")):
             # Keras clips what a replica has before it adds up. Here the sum is clipped, which a second clipping of its parts leaves alone.
             summed = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, gradients)
             gradients = [gradient / self.num_replicas for gradient in optimizer._clip_gradients(summed)]
-        optimizer.apply(gradients, self.model.trainable_weights)  # adds up over the replicas
+        optimizer.apply(gradients, list(update.weights))  # adds up over the replicas
 
     # -- As functions of the variables' values
 
     def _state(self):
-        """What a step reads: all weights, the states of Keras's generators, and the optimizer's counters and scales."""
-        counters = [variable for variable in self.model.optimizer.variables if not variable.shape]
+        """What a step reads: all weights, the states of Keras's generators, the step, and the optimizers' counters and scales."""
+        counters = [variable for variable in self.model.training_state if not variable.shape]
         return [*self.model.weights, *generator_states(self.model), *counters]
 
     def _movable(self):
@@ -122,15 +127,18 @@ class Replicas:
     def _with(self, values):
         return keras.StatelessScope(list(zip(self._state(), values, strict=True)), collect_losses=True)
 
-    def _gradients_of_values(self, values, batch, shard):
+    def _gradients_of_values(self, values, batch, shard, number):
+        """The gradients of the updates of pass `number`, the terms, and what the pass has moved."""
         model = self.model
         with self._with(values) as scope:
             before = [scope.get_current_value(variable) for variable in self._movable()]
-            weights = [scope.get_current_value(weight) for weight in model.trainable_weights]
-            with tf.GradientTape() as tape:
+            updates = passes(model.updates)[number]
+            weights = {u.name: [scope.get_current_value(weight) for weight in u.weights] for u in updates}
+            with tf.GradientTape(persistent=len(updates) > 1) as tape:
                 tape.watch(weights)
-                loss, terms = model.shard_loss(batch, shard)
-            gradients = tape.gradient(loss, weights, unconnected_gradients="zero")
+                losses, terms = model.shard_losses(batch, shard)
+            gradients = {name: tape.gradient(losses[name], own, unconnected_gradients="zero") for name, own in weights.items()}
+            del tape
             after = [scope.get_current_value(variable) for variable in self._movable()]
             moved = {str(i): value for i, (value, old) in enumerate(zip(after, before, strict=True)) if value is not old}
             return gradients, terms, moved

@@ -15,13 +15,16 @@ from typing import Any
 # Module -> the classes of it that Keras saves.
 CLASSES = {
     "zoo.layers": ["Bernoulli", "Categorical", "Conditional", "ContinuousBernoulli", "DiagonalNormal", "DiscretizedLogistic"]
-    + ["Dropout", "FullCovarianceNormal", "GaussianNoise", "Normal", "Sample", "StandardNormal", "UniformCategorical", "VampPrior"],
+    + ["Dropout", "FullCovarianceNormal", "GaussianNoise", "NegativeBinomial", "Normal", "Sample", "StandardNormal"]
+    + ["UniformCategorical", "VampPrior", "VectorQuantizer"],
     "zoo.losses": ["NegativeLogLikelihood"],
-    "zoo.models": ["Autoencoder", "BetaVAE", "CVAE", "CapacityVAE", "ClassStyleVAE", "CompletionCVAE", "CompletionNetwork"]
-    + ["HierarchicalVAE", "HierarchicalVampVAE", "JointVAE", "SemiSupervisedVAE", "StackedVAE", "VAE", "VampVAE"],
+    "zoo.models": ["Autoencoder", "BetaTCVAE", "BetaVAE", "CVAE", "CapacityVAE", "ClassStyleVAE", "CompletionCVAE"]
+    + ["CompletionNetwork", "FactorVAE", "HierarchicalVAE", "HierarchicalVampVAE", "JointVAE", "LadderVAE", "SemiSupervisedVAE"]
+    + ["StackedVAE", "VAE", "VQVAE", "VampVAE"],
     "zoo.networks": ["ConvDecoder", "ConvEncoder", "MLP"],
-    "zoo.objectives": ["DoublyReparameterized", "ELBO", "Enumeration", "FreeBits", "ImportanceWeighted", "PathDerivative"]
-    + ["Relaxation", "ScoreFunction", "VIMCO"],
+    "zoo.objectives": ["Capacity", "DensityRatio", "DoublyReparameterized", "ELBO", "Enumeration", "FreeBits", "ImportanceWeighted"]
+    + ["KL", "PathDerivative", "Relaxation", "ScoreFunction", "TotalCorrelation", "VIMCO", "WeightedKL"],
+    "zoo.observations": ["Counts", "Image", "Vector"],
     "zoo.schedules": ["Constant", "Cyclical", "Exponential", "Linear"],
 }
 

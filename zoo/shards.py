@@ -64,6 +64,52 @@ def batch_mean(values):
     return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, shard.mean(values))
 
 
+def gathered(values):
+    """The rows of the whole batch of per-example `values` [b, ...]: over all replicas' rows where there are several. Differentiable.
+
+    Rows that only fill a shape are among them: `gathered_weights` tells which.
+    """
+    shard = getattr(_current, "shard", None)
+    if shard is None or shard.num_replicas == 1:
+        return values
+    return tf.distribute.get_replica_context().all_gather(values, axis=0)
+
+
+def gathered_weights(num_rows):
+    """1 for each row of the whole batch that counts, 0 for one that only fills the shape: float32 [B], in the order of `gathered`.
+
+    Args:
+        num_rows: b, the number of rows here.
+    """
+    shard = getattr(_current, "shard", None)
+    if shard is None or shard.weights is None:
+        return gathered(tf.ones([num_rows]))
+    return gathered(shard.weights)
+
+
+def part_of_sum(values):
+    """This shard's part of a sum over the batch, as a moving average wants it: the mean over replicas of what it gives is the sum.
+
+    Args:
+        values: [b, ...].
+    """
+    shard = getattr(_current, "shard", None)
+    if shard is None:
+        return tf.reduce_sum(values, axis=0)
+    if shard.weights is not None:
+        values = values * tf.reshape(shard.weights, [-1] + [1] * (values.shape.rank - 1))
+    return shard.num_replicas * tf.reduce_sum(values, axis=0)
+
+
+def place_of_rows(num_rows):
+    """Where this replica's rows stand in what `gathered` gives: int32 [b]."""
+    shard = getattr(_current, "shard", None)
+    first = 0
+    if shard is not None and shard.num_replicas > 1:
+        first = num_rows * tf.cast(tf.distribute.get_replica_context().replica_id_in_sync_group, tf.int32)
+    return first + tf.range(num_rows)
+
+
 def whole(length, size=None):
     """A batch of `length` rows as its only shard; the first `size` of them count, a tensor, or all."""
     rows = tf.range(length)

@@ -3,7 +3,6 @@
 import math
 
 import keras
-import tensorflow as tf
 
 from zoo import validation
 from zoo.inference.handlers import EveryClass, Relaxed

@@ -44,9 +44,7 @@ class Handler:
         self.trace = Trace()
         self._named_by_program: list[str] | None = None  # None while posteriors are named
 
-    def __call__(
-        self, name: str, prior: Builder | None = None, posterior: Builder | None = None
-    ) -> tf.Tensor:
+    def __call__(self, name: str, prior: Builder | None = None, posterior: Builder | None = None) -> tf.Tensor:
         if self._named_by_program is not None:
             return self._of_guide(name, prior)
         if name in self.trace:
@@ -59,9 +57,7 @@ class Handler:
         self.trace.sites[name] = site
         return site.z
 
-    def site(
-        self, name: str, posterior: tfd.Distribution | None, prior: tfd.Distribution | None
-    ) -> Site:
+    def site(self, name: str, posterior: tfd.Distribution | None, prior: tfd.Distribution | None) -> Site:
         """The latent as this pass draws it."""
         raise NotImplementedError
 
@@ -73,15 +69,11 @@ class Handler:
         """Raises ValueError where the program has left out a latent that the guide drew."""
         missing = [name for name in self.trace if name not in (self._named_by_program or self.trace)]
         if missing:
-            raise ValueError(
-                f"The program must name each latent that the guide draws. Received: none for {missing[0]!r}."
-            )
+            raise ValueError(f"The program must name each latent that the guide draws. Received: none for {missing[0]!r}.")
 
     def _of_guide(self, name, prior):
         if name not in self.trace:
-            raise ValueError(
-                f"The guide must draw each latent that the program names. Received: none for {name!r}."
-            )
+            raise ValueError(f"The guide must draw each latent that the program names. Received: none for {name!r}.")
         if name in self._named_by_program:
             raise ValueError(f"Each latent is named once in a pass. Received: {name!r} a second time.")
         site, order = self.trace[name], list(self.trace)
@@ -117,7 +109,7 @@ class FromPosterior(Handler):
         leaf: Callable[[tf.Tensor], tf.Tensor] | None = None,
     ) -> None:
         super().__init__()
-        self.noise = noise
+        self.noise = self.trace.noise = noise
         self.num_samples = num_samples
         self.first_sample = first_sample
         self.leaf = leaf
@@ -146,7 +138,7 @@ class FromPrior(Handler):
         first_sample: int | tf.Tensor = 0,
     ) -> None:
         super().__init__()
-        self.noise = noise
+        self.noise = self.trace.noise = noise
         self.num_samples = num_samples
         self.first_sample = first_sample
 
@@ -167,7 +159,7 @@ class EveryClass(Handler):
 
     def __init__(self, noise: RowNoise, name: str) -> None:
         super().__init__()
-        self.noise = noise
+        self.noise = self.trace.noise = noise
         self.trace.enumerated = name
 
     def site(self, name, posterior, prior):
@@ -179,9 +171,7 @@ class EveryClass(Handler):
 def every_class(posterior: tfd.OneHotCategorical, num_rows: tf.Tensor) -> tf.Tensor:
     """All outcomes of a class for each row, one-hot: [K, B, K]."""
     (num_classes,) = posterior.event_shape
-    classes = tf.broadcast_to(
-        tf.eye(num_classes)[:, None], [num_classes, num_rows, num_classes]
-    )
+    classes = tf.broadcast_to(tf.eye(num_classes)[:, None], [num_classes, num_rows, num_classes])
     return tf.ensure_shape(classes, [num_classes, None, num_classes])
 
 
@@ -198,7 +188,7 @@ class Relaxed(Handler):
 
     def __init__(self, noise: RowNoise, name: str, temperature: float | tf.Tensor) -> None:
         super().__init__()
-        self.noise = noise
+        self.noise = self.trace.noise = noise
         self.name = name
         self.temperature = temperature
 
@@ -241,9 +231,7 @@ class Given(Handler):
         infers, explains: Which distributions to build.
     """
 
-    def __init__(
-        self, values: Mapping[str, tf.Tensor], *, infers: bool = True, explains: bool = True
-    ) -> None:
+    def __init__(self, values: Mapping[str, tf.Tensor], *, infers: bool = True, explains: bool = True) -> None:
         super().__init__()
         self.values = values
         self.infers, self.explains = infers, explains

@@ -1,8 +1,8 @@
 """What an objective subtracts from E_q[log p(x|z)], in nats: parts that any model with latents takes.
 
-    VAE          KL(q(z|x) || p(z))
-    BetaVAE      beta KL
-    CapacityVAE  gamma |KL - C|
+VAE          KL(q(z|x) || p(z))
+BetaVAE      beta KL
+CapacityVAE  gamma |KL - C|
 """
 
 import dataclasses
@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from zoo import validation
 from zoo.inference.trace import Trace
+from zoo.random import RowNoise
 from zoo.schedules import Schedule, as_schedule
 from zoo.shards import batch_mean
 
@@ -27,12 +28,14 @@ class Context:
 
     Attributes:
         kl_by_latent: Function of a trace: KL(q || p) of each latent by name, nats [B].
+        noise: The draws of the batch's rows.
         step: Training steps so far, an int32 scalar.
         num_examples: Number of examples of the data, a float32 scalar.
         terms: What a regularizer reports: name -> nats [B], or a scalar.
     """
 
     kl_by_latent: Callable[[Trace], Mapping[str, tf.Tensor]]
+    noise: RowNoise
     step: tf.Tensor
     num_examples: tf.Tensor | None = None
     terms: dict[str, tf.Tensor] = dataclasses.field(default_factory=dict)
@@ -52,6 +55,8 @@ class Regularizer(keras.layers.Layer):
     is_kl = False
     # Whether it is a function of means over the batch (`zoo.shards.batch_mean`), or of all of its rows.
     batch_statistics = False
+    # Whether it is a function of the number of examples.
+    needs_num_examples = False
     # Names of what it puts into `context.terms`.
     reports: tuple[str, ...] = ()
 

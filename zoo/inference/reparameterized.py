@@ -100,13 +100,14 @@ class _ThroughTheDraw(Objective):
         raise NotImplementedError
 
     def loss(self, model, batch, noise, training=False):
-        with tf.GradientTape(persistent=True) as tape:
+        tape = tf.GradientTape(persistent=True)
 
-            def leaf(z):
-                z = tf.stop_gradient(z)
-                tape.watch(z)
-                return z
+        def leaf(z):
+            z = tf.stop_gradient(z)
+            tape.watch(z)
+            return z
 
+        with tape:
             trace = model.run(FromPosterior(noise, self.num_samples, leaf=leaf), batch, training)
             log_joint = trace.log_joint
             log_weights = log_joint - trace.log_q
@@ -119,7 +120,6 @@ class _ThroughTheDraw(Objective):
                 moved = _sum_of_event(slope * site.drawn)
                 remaining += tf.reduce_sum(moved)
                 through_draw.append(factor * moved)
-        del tape
         surrogate = tf.reduce_sum(weights * log_joint + tf.add_n(through_draw), axis=0)
         return -with_gradient_of(self.bound(log_weights), surrogate), trace
 

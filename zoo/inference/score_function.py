@@ -5,10 +5,10 @@ import math
 import keras
 import tensorflow as tf
 
-from zoo.networks import apply
 from zoo.inference.bounds import importance_weighted_bound
 from zoo.inference.handlers import FromPosterior
 from zoo.inference.objective import Objective, with_gradient_of
+from zoo.networks import apply
 
 
 @keras.saving.register_keras_serializable(package="zoo")

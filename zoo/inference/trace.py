@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from zoo.random import RowNoise
+
 tfd = tfp.distributions
 
 
@@ -130,6 +132,7 @@ class Trace(Mapping):
         likelihood: p(x|z): batch [S, B], or [K, B].
         terms: What objectives and regularizers report of the pass: name -> nats [B], or a scalar.
         data: The batch that the pass was of, a dict.
+        noise: The draws of the batch's rows; None of a pass that draws nothing.
         training: Whether the networks did what they do in training alone.
         enumerated: Name of the class that runs over all K values in the place of samples, or None.
     """
@@ -138,6 +141,7 @@ class Trace(Mapping):
         self.sites: dict[str, Site] = {}
         self.likelihood: tfd.Distribution | None = None
         self.data: Mapping[str, Any] = {}
+        self.noise: RowNoise | None = None
         self.training: bool | None = None
         self.enumerated: str | None = None
         self.terms: dict[str, tf.Tensor] = {}

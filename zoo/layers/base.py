@@ -43,6 +43,11 @@ def bounded_scale(raw):
     return tf.exp(LOG_SCALE_BOUND * tf.tanh(raw / LOG_SCALE_BOUND))
 
 
+def raw_of_scale(scale: tf.Tensor) -> tf.Tensor:
+    """The parameter whose `bounded_scale` is `scale`, kept within [e^-7, e^7]."""
+    return LOG_SCALE_BOUND * tf.atanh(tf.clip_by_value(tf.math.log(scale), -7.0, 7.0) / LOG_SCALE_BOUND)
+
+
 class DistributionLayer(keras.layers.Layer):
     """Parameters -> `tfd.Distribution`.
 

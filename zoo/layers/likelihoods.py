@@ -7,7 +7,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from zoo import validation
-from zoo.layers.base import LOG_SCALE_BOUND, DistributionLayer, bounded_scale, shape_tuple
+from zoo.layers.base import LOG_SCALE_BOUND, DistributionLayer, bounded_scale, raw_of_scale, shape_tuple
 from zoo.layers.pixels import BernoulliFromLogits, ContinuousBernoulliFromLogits, DiscretizedLogisticLevel, IndependentPixels
 from zoo.observations import Image, Observation, Vector
 from zoo.validation import shown
@@ -58,6 +58,13 @@ class Likelihood(DistributionLayer):
             f"{type(self).__name__} must say which parameters belong to a mean image. Received: no `params_of_mean`. "
             "Define `params_of_mean(self, mean)`: [*event_shape] -> [num_params]."
         )
+
+    def params_of(self, mean: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
+        """The same, where a scale that the network gives is `scale`: [*event_shape] -> [num_params]."""
+        return self.params_of_mean(mean)
+
+    def start_at(self, mean: tf.Tensor, scale: tf.Tensor) -> None:
+        """Sets what the layer itself has learned, such as a shared scale, to that of data with this mean and scale."""
 
 
 def _inside_unit_interval(mean):
@@ -141,6 +148,16 @@ class LocationScale(Likelihood):
         if self.scale != "per_pixel":
             return loc
         return tf.reshape(tf.stack([loc, tf.zeros_like(loc)], axis=-1), [-1])  # a pixel's two parameters lie side by side
+
+    def params_of(self, mean: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
+        if self.scale != "per_pixel":
+            return self.params_of_mean(mean)
+        loc, raw = (tf.reshape(tf.cast(values, tf.float32), [-1]) for values in (mean, raw_of_scale(scale)))
+        return tf.reshape(tf.stack([loc, raw], axis=-1), [-1])  # an element's two parameters lie side by side
+
+    def start_at(self, mean: tf.Tensor, scale: tf.Tensor) -> None:
+        if self.scale == "shared":
+            self.raw_scale.assign(raw_of_scale(tf.sqrt(tf.reduce_mean(tf.square(scale)))))
 
     def build(self, params_shape):
         super().build(params_shape)

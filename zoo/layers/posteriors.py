@@ -13,10 +13,10 @@ tfd = tfp.distributions
 
 
 class Posterior(DistributionLayer):
-    """A distribution layer over latent vectors [D].
+    """A distribution layer over latents: vectors [D], or maps [H, W, C].
 
     Args:
-        latent_dim: D.
+        latent_dim: D, or the shape of a map where the layer is defined for maps.
     """
 
     tensor_kind = LatentMeanAsTensor
@@ -26,7 +26,8 @@ class Posterior(DistributionLayer):
 
     @property
     def latent_dim(self):
-        return self.event_shape[0]
+        """D; of maps their shape."""
+        return self.event_shape[0] if len(self.event_shape) == 1 else self.event_shape
 
     def named_parameters(self, posterior):
         """The parameters that a served `encode` answers with: name -> tensor [B, ...]."""
@@ -40,19 +41,24 @@ class Posterior(DistributionLayer):
 
 @keras.saving.register_keras_serializable(package="zoo")
 class DiagonalNormal(Posterior):
-    """N(loc, diag(scale)^2): the posterior of Kingma & Welling, ICLR 2014, eq. 9. https://arxiv.org/abs/1312.6114"""
+    """N(loc, diag(scale)^2): the posterior of Kingma & Welling, ICLR 2014, eq. 9. https://arxiv.org/abs/1312.6114
+
+    Of maps [H, W, C] each element has a location and a scale, in neighbouring channels of a convolution's output.
+    """
 
     @staticmethod
     def params_size(event_shape):
-        (latent_dim,) = shape_tuple(event_shape, "latent_dim")
-        return 2 * latent_dim
+        return 2 * math.prod(shape_tuple(event_shape, "latent_dim"))
 
     def distribution(self, params):
+        if len(self.event_shape) > 1:
+            loc, raw_scale = self.as_event(params, num_maps=2)
+            return tfd.Independent(tfd.Normal(loc, bounded_scale(raw_scale)), len(self.event_shape))
         loc, raw_scale = tf.split(params, 2, axis=-1)
         return tfd.MultivariateNormalDiag(loc, bounded_scale(raw_scale))
 
     def named_parameters(self, posterior):
-        return {"loc": posterior.loc, "scale": posterior.stddev()}
+        return {"loc": posterior.mean(), "scale": posterior.stddev()}
 
 
 @keras.saving.register_keras_serializable(package="zoo")

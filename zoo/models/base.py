@@ -19,7 +19,7 @@ from zoo.random import RowNoise
 from zoo.validation import shown
 
 # Constructor argument -> attribute, where the two have different names.
-ATTRIBUTES = {"posterior": "posterior_layer", "likelihood": "likelihood_layer", "prior": "prior_layer"}
+ATTRIBUTES = {"posterior": "posterior_layer", "likelihood": "likelihood_layer", "prior": "prior_layer", "latents": "groups"}
 
 
 class BuiltAfterConstruction(type):
@@ -100,7 +100,24 @@ class Model(CompiledModel, metaclass=BuiltAfterConstruction):
         Raises:
             ValueError: If they do not fit, or the decoder has no bias to set.
         """
-        set_output_bias(self.decoder, self.likelihood_layer.params_of_mean(self.observation.mean(x)))
+        mean, _ = self.observation.moments(x)
+        set_output_bias(self.decoder, self.likelihood_layer.params_of_mean(mean))
+
+    def start_at_data(self, x: Any) -> None:
+        """As `start_at_mean`, and with the scales of the data where the likelihood has a scale that is learned.
+
+        A scale that starts at 1 is far from that of most data: a model of pixels in [0, 1] is worse than a uniform distribution until
+        it has come down.
+
+        Args:
+            x: The training data, [N, ...].
+
+        Raises:
+            ValueError: If they do not fit, or the decoder has no bias to set.
+        """
+        mean, scale = self.observation.moments(x)
+        set_output_bias(self.decoder, self.likelihood_layer.params_of(mean, scale))
+        self.likelihood_layer.start_at(mean, scale)
 
     # -- Data
 

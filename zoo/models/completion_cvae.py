@@ -49,9 +49,7 @@ class Seen(Numbers):
 
     def check_data(self, data: Mapping[str, Any], num_rows: int | None = None) -> dict[str, Any]:
         if data.get("condition") is not None:
-            raise ValueError(
-                f"The condition of a {self.owner} is a part of the image: pass images alone. Received: data with 'condition'."
-            )
+            raise ValueError(f"The condition of a {self.owner} is a part of the image: pass images alone. Received: data with 'condition'.")
         return {}
 
     def of(self, data: Mapping[str, Any]) -> None:

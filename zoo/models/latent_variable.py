@@ -1,8 +1,8 @@
 """What every model with latents shares: a program that names them, a bound on log p(x), and what follows from the two.
 
-    generative program   p(x, z) = p(z) p(x | z)
-    inference program    q(z | x)
-    objective            ELBO = E_q[log p(x | z)] - KL(q(z | x) || p(z))  <=  log p(x)
+generative program   p(x, z) = p(z) p(x | z)
+inference program    q(z | x)
+objective            ELBO = E_q[log p(x | z)] - KL(q(z | x) || p(z))  <=  log p(x)
 """
 
 import functools
@@ -14,13 +14,14 @@ import tensorflow_probability as tfp
 
 from zoo import validation
 from zoo.inference import ELBO, Context, Objective, Regularizer, WeightSums, importance_weighted_bound
-from zoo.inference.handlers import EveryClass, FromPosterior, FromPrior, Handler, Typical
+from zoo.inference.handlers import EveryClass, FromPosterior, FromPrior, Given, Handler, Typical
 from zoo.inference.joint import Joint
 from zoo.inference.trace import Trace
 from zoo.models.answers import SCORE_SAMPLES, SEED, Answer, row_noise
 from zoo.models.base import Model
 from zoo.observations.base import is_symbolic
 from zoo.random import RowNoise, Stream, draw
+from zoo.tensors import as_numbers, named_latents
 from zoo.validation import shown
 
 tfd = tfp.distributions
@@ -70,7 +71,8 @@ class LatentVariableModel(Model):
         """Makes `regularizer` what the objective subtracts from E_q[log p(x|z)], in a model that is named for it."""
         if not self.objective.regularizer.is_kl:
             raise ValueError(
-                f"{type(self).__name__} brings its own regularizer. Received: an objective with {type(self.objective.regularizer).__name__}."
+                f"{type(self).__name__} brings its own regularizer. "
+                f"Received: an objective with {type(self.objective.regularizer).__name__}."
             )
         self.regularizer = regularizer
 
@@ -154,8 +156,14 @@ class LatentVariableModel(Model):
         return Joint(functools.partial(self.run, data=data, training=training), infers=False)
 
     def decode(self, z: Any, condition: Any = None, *, training: bool | None = None) -> tfd.Distribution:
-        """p(x|z) of latents as `latent_shapes` tells them."""
-        raise NotImplementedError
+        """p(x|z), where `z` is a dict of all latents."""
+        values = {name: as_numbers(name, value) for name, value in zip(self.latents, named_latents(z, self.latents), strict=True)}
+        return self.run(Given(values, infers=False, explains=False), self._condition(condition), training).likelihood
+
+    @property
+    def latent_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name -> shape of the latents that `decode` takes: all, unless a model says otherwise."""
+        return {name: facts.event_shape for name, facts in self.latents.items()}
 
     def likelihood(self, params: tf.Tensor, data: Mapping[str, Any]) -> tfd.Distribution:
         """p(x|z) of a decoder's output, and of what the likelihood takes beside it."""
@@ -179,8 +187,9 @@ class LatentVariableModel(Model):
         """What the regularizer subtracts from E_q[log p(x|z)]: nats [B], or a scalar where it is the batch's."""
         context = Context(
             kl_by_latent=self.kl_by_latent,
+            noise=trace.noise,
             step=self.training_step,
-            num_examples=self.num_examples(trace.training),
+            num_examples=self.dataset_size(trace.training),
             terms=trace.terms,
         )
         return self.regularizer.nats(trace, context)
@@ -208,6 +217,10 @@ class LatentVariableModel(Model):
     @property
     def batch_statistics(self) -> bool:
         return self.objective.batch_statistics or self.regularizer.batch_statistics
+
+    @property
+    def needs_num_examples(self) -> bool:
+        return self.regularizer.needs_num_examples
 
     @property
     def term_names(self) -> tuple[str, ...]:

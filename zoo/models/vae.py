@@ -70,9 +70,7 @@ class VAE(LatentVariableModel):
         name: str | None = None,
         dtype: Any = None,
     ) -> None:
-        super().__init__(
-            likelihood, objective=objective, observation=observation, pixels=pixels, seed=seed, name=name, dtype=dtype
-        )
+        super().__init__(likelihood, objective=objective, observation=observation, pixels=pixels, seed=seed, name=name, dtype=dtype)
         assert_networks(encoder=encoder, decoder=decoder)
         assert_posterior(posterior)
         self.encoder = encoder

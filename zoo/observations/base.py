@@ -85,6 +85,14 @@ class Observation:
         """What the likelihood takes beside its parameters: name -> tensor [B, ...], None where it is not known."""
         return {}
 
+    def moments(self, x: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        """Mean and standard deviation of each element over data as a user hands them in, as the likelihood sees them: [*shape] each.
+
+        Raises:
+            ValueError: As `check` does.
+        """
+        raise NotImplementedError
+
     def get_config(self) -> dict[str, Any]:
         return {"shape": list(self.shape)}
 

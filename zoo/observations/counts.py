@@ -68,6 +68,10 @@ class Counts(Observation):
     def companions(self, data: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor | None]:
         return {"library": data.get("library")}
 
+    def moments(self, x: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        counts = self.check(x)[self.key]
+        return tuple(tf.constant(f(counts, axis=0, dtype=np.float64), tf.float32) for f in (np.mean, np.std))
+
     def encoder_input(self, data: Mapping[str, tf.Tensor]) -> tf.Tensor:
         return tf.math.log1p(data[self.key])
 

@@ -85,10 +85,13 @@ class Image(Observation):
     def made_up(shape: tuple[int, ...], generator: np.random.Generator) -> np.ndarray:
         return (generator.integers(0, 256, shape) / 255).astype(np.float32)
 
-    def mean(self, images: Any) -> tf.Tensor:
-        """The mean image [*shape], float32 in [0, 1], of images as a user hands them in."""
-        images = check_images(images, self.shape)
-        return tf.constant(np.mean(images, axis=0, dtype=np.float64) / (255.0 if images.dtype == np.uint8 else 1.0), tf.float32)
+    def moments(self, x: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        images = check_images(x, self.shape)
+        white = 255.0 if images.dtype == np.uint8 else 1.0
+        mean = np.mean(images, axis=0, dtype=np.float64) / white
+        # Of a pixel that is constant, the width of a level.
+        scale = np.maximum(np.std(images, axis=0, dtype=np.float64) / white, 1 / 255)
+        return tf.constant(mean, tf.float32), tf.constant(scale, tf.float32)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "pixels": self.pixels}

@@ -62,6 +62,15 @@ class Vector(Observation):
         seen = ~tf.math.is_nan(x)
         return {self.key: tf.where(seen, x, 0.0), "observed": tf.cast(seen, tf.float32)}
 
+    def moments(self, x: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        vectors = self.check(x)[self.key]
+        seen = ~np.isnan(vectors)
+        count = np.maximum(seen.sum(axis=0), 1)
+        mean = np.where(seen, vectors, 0.0).sum(axis=0, dtype=np.float64) / count
+        variance = np.where(seen, (vectors - mean) ** 2, 0.0).sum(axis=0, dtype=np.float64) / count
+        scale = np.where(variance > 0, np.sqrt(variance), 1.0)  # of a constant there is none
+        return tf.constant(mean, tf.float32), tf.constant(scale, tf.float32)
+
     def encoder_input(self, data: Mapping[str, tf.Tensor]) -> tf.Tensor:
         x = data[self.key]
         if not self.missing:
