@@ -222,7 +222,11 @@ def test_every_recipe_takes_a_step(name):
     takes_a_step(name, run_eagerly=True)
 
 
-@pytest.mark.parametrize("name", first_of_each_family())
+# One vector, a label, several layers, a class with a base: the others' steps and answers are goldens.
+QUICK = ("vae_digits", "cvae_mnist", "iwae_mnist_2layer", "ssvae_mnist")
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n in QUICK else pytest.mark.slow) for n in first_of_each_family()])
 def test_every_family_takes_a_step_and_serves(name, tmp_path):
     import numpy as np
     import tensorflow as tf
