@@ -12,10 +12,62 @@ import pytest
 IMAGE_SHAPE = (4, 4, 1)
 # Tests that start processes take longest. They go first, so that the other workers end no earlier than theirs.
 FIRST = ("test_replicas", "test_training", "test_sweep", "test_cli")
+# Long, and each of a kind that a quick test shows as well: `make test-all` runs them. File -> test, or test and its parameters.
+SLOW = {
+    "test_checks": ["test_damaged_and_missing_files_are_named", "test_every_way_to_break_an_export_is_named[compiled]"],
+    "test_cli": ["test_pictures_export_and_push"],
+    "test_compiled": [
+        "test_any_keras_optimizer_trains_in_a_block_as_it_does_eagerly[adamw, clipnorm]",
+        "test_any_keras_optimizer_trains_in_a_block_as_it_does_eagerly[adam, ema]",
+        "test_any_keras_optimizer_trains_in_a_block_as_it_does_eagerly[rmsprop, global clipnorm]",
+        "test_callbacks_see_epochs_and_the_batches_of_each_call",
+        "test_mixed_precision_trains_in_16_bits_and_scores_in_32[eager]",
+        "test_mixed_precision_trains_in_16_bits_and_scores_in_32[tf-loop]",
+        "test_regularization_losses_of_the_networks_count",
+        "test_steps_per_epoch_and_validation_steps",
+    ],
+    "test_disentanglement": ["test_noise_knows_nothing"],
+    "test_evaluation": ["test_error_over_noise_is_what_new_seeds_do"],
+    "test_faults": ["test_a_failing_picture_leaves_a_finished_run"],
+    "test_fit": [
+        "test_a_callback_that_asks_for_batches_gets_each",
+        "test_evaluate_takes_streams_models_that_were_not_compiled_and_one_image",
+        "test_log_prob_of_any_number_of_rows_and_samples_takes_few_programs",
+        "test_penalties_are_in_the_loss_that_is_reported[xla]",
+    ],
+    "test_house": [
+        "test_a_keras_file_loads_in_a_process_that_has_imported_zoo_alone[keras]",
+        "test_every_family_takes_a_step_and_serves[cvae_mnist]",
+        "test_every_family_takes_a_step_and_serves[iwae_mnist_2layer]",
+    ],
+    "test_other_runtimes": [
+        "test_a_file_that_answers_otherwise_is_not_written[tflite]",
+        "test_both_files_answer_as_the_model_does[tflite-class-and-style]",
+        "test_both_files_answer_as_the_model_does[tflite-continuous-bernoulli]",
+        "test_both_files_answer_as_the_model_does[tflite-convolutional]",
+        "test_both_files_answer_as_the_model_does[tflite-full-covariance]",
+        "test_both_files_answer_as_the_model_does[tflite-logistic]",
+        "test_both_files_answer_as_the_model_does[tflite-normal]",
+    ],
+    "test_packed": ["test_runtimes_unpack_what_python_reads", "test_two_models_in_one_process_keep_their_weights"],
+    "test_pretrained": ["test_a_stored_model_is_measured_and_written_again", "test_versions_add_up_and_the_card_names_the_newest"],
+    "test_runs": ["test_data_are_found_from_another_directory", "test_exports_are_checked_wherever_they_lie"],
+    "test_serving": ["test_versions_count_up_and_are_never_overwritten"],
+    "test_training": ["test_a_run_that_collapsed_says_so", "test_an_interrupted_run_says_how_to_go_on"],
+    "test_training_argument": [
+        "test_batch_normalization_learns_its_statistics_in_fit_and_leaves_them_in_evaluate[eager]",
+        "test_batch_normalization_learns_its_statistics_in_fit_and_leaves_them_in_evaluate[tf-loop]",
+    ],
+    "test_vae": ["test_training_a_linear_vae_finds_probabilistic_pca"],
+    "test_verify": ["test_another_seed_agrees_to_the_noise"],
+}
 
 
 def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.path.stem not in FIRST)
+    for item in items:
+        if item.name in SLOW.get(item.path.stem, ()):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")

@@ -184,6 +184,7 @@ def test_what_is_no_export_is_refused(tmp_path, capsys):
     assert "holds no export: neither saved_model.pb, nor <version>/, nor <model>/<version>/" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_card_of_another_version_and_missing_warm_up_requests_are_named(base, tmp_path):
     shutil.copytree(base / "model" / "1", tmp_path / "model" / "2")
     requests = warmup.read(base / "model" / "1")

@@ -81,6 +81,7 @@ def test_pictures_export_and_push(run, capsys, tmp_path):
     assert (tmp_path / "models" / "vae_digits" / "card.json").is_file()
 
 
+@pytest.mark.slow
 def test_a_copied_recipe_runs(capsys, tmp_path):
     file = tmp_path / "my_vae.py"
     assert answer(capsys, "copy", "vae_digits", file)[0] == 0

@@ -50,6 +50,7 @@ def test_execution_mode_is_the_measured_policy(arguments, expected):
     assert execution_mode(*arguments) == expected
 
 
+@pytest.mark.slow
 def test_op_determinism_keeps_xla_where_reruns_are_equal_to_the_bit(make_vae, images, caplog):
     from tensorflow.python.framework import config
 
@@ -158,7 +159,7 @@ def test_arrays_dicts_and_streams_are_the_same_data(make_vae, images):
     reference = None
     for kind, (x, batch_size) in kinds.items():
         fit = {"shuffle": False, "validation_data": x, "validation_batch_size": batch_size}
-        model, history = trained(make_vae, x, batch_size=batch_size, fit=fit, jit_compile=False)
+        model, history = trained(make_vae, x, batch_size=batch_size, fit=fit, run_eagerly=True)
         reference = reference or (model, history)
         assert_same_weights(model, reference[0])
         for name, values in reference[1].items():
@@ -166,6 +167,7 @@ def test_arrays_dicts_and_streams_are_the_same_data(make_vae, images):
     np.testing.assert_allclose(model.evaluate(as_tfds, verbose=0), reference[0].evaluate(images, verbose=0), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_arrays_too_large_for_the_device_stream_and_train_the_same(make_vae, images, monkeypatch, caplog):
     fit = {"validation_data": images[:10]}
     resident, history = trained(make_vae, images, epochs=3, fit=fit)
@@ -195,6 +197,7 @@ def test_evaluate_does_not_depend_on_the_batch_size_and_repeats_itself(make_vae,
     np.testing.assert_allclose(expected["loss"], -expected["elbo"], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_training_learns_and_shuffles_by_seed(make_vae, images):
     model, history = trained(make_vae, images, keras.optimizers.Adam(0.01), epochs=60)
     assert history["elbo"][-1] > history["elbo"][0] + 1

@@ -249,6 +249,7 @@ def test_splits_hold_every_sprite_once():
         data.load("sprites", "validation")
 
 
+@pytest.mark.slow
 def test_models_draw_sprites_inside_their_step():
     import keras
 

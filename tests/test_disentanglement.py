@@ -42,6 +42,7 @@ def test_order_sign_and_scale_of_latents_do_not_matter():
         np.testing.assert_allclose(score, scores(PERFECT)[name], atol=0.03, err_msg=name)
 
 
+@pytest.mark.slow
 def test_rotated_codes_hold_all_and_disentangle_nothing():
     perfect, rotated = scores(SCALED, "all"), scores(SCALED @ ROTATION, "all")
     for name in ("mig", "sap", "dci_disentanglement", "dci_completeness"):

@@ -187,7 +187,7 @@ def traced(function, monkeypatch):
 
 
 def test_ragged_batches_compile_few_programs_and_train_as_batches_do(make_vae, images, monkeypatch):
-    lengths = [*range(1, 40), 3, 17, 39]
+    lengths = [*range(1, 28), 3, 17, 27]
     ragged = [images[:length] for length in lengths]
 
     def train(**arguments):
@@ -197,8 +197,9 @@ def test_ragged_batches_compile_few_programs_and_train_as_batches_do(make_vae, i
             model.train_on_batch(batch)
         return model
 
-    assert traced(lambda: train(jit_compile=False), monkeypatch) <= blocks.Programs.EXACT + 16
-    eager, compiled = train(run_eagerly=True), train(jit_compile=False)
+    compiled = []
+    assert traced(lambda: compiled.append(train(jit_compile=False)), monkeypatch) <= blocks.Programs.EXACT + 12
+    eager, compiled = train(run_eagerly=True), compiled[0]
     for a, b in zip(eager.weights, compiled.weights, strict=True):
         np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-3, atol=1e-5)
 

@@ -87,6 +87,7 @@ def test_both_kinds_of_model_are_compared_on_the_same_terms():
 # -- Sample quality
 
 
+@pytest.mark.slow
 def test_a_reader_learns_to_read():
     train, test = data.load("digits", "train"), data.load("digits", "test")
     assert Reader(train, epochs=12, hidden_units=64).accuracy(test) > 0.75

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import zoo
+from tests.conftest import SLOW
 from zoo import registry
 
 ROOT = Path(__file__).parents[1]
@@ -222,7 +223,11 @@ def test_every_recipe_takes_a_step(name):
     takes_a_step(name, run_eagerly=True)
 
 
-@pytest.mark.parametrize("name", first_of_each_family())
+# One vector, a label, several layers, a class with a base: the others' steps and answers are goldens.
+QUICK = ("vae_digits", "cvae_mnist", "iwae_mnist_2layer", "ssvae_mnist")
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n in QUICK else pytest.mark.slow) for n in first_of_each_family()])
 def test_every_family_takes_a_step_and_serves(name, tmp_path):
     import numpy as np
     import tensorflow as tf
@@ -277,6 +282,13 @@ def test_other_backends_of_keras_are_refused(monkeypatch):
     monkeypatch.setattr(keras.config, "backend", lambda: "jax")
     with pytest.raises(ImportError, match=r"needs Keras on TensorFlow. Received: the Keras backend 'jax'. Set KERAS_BACKEND=tensorflow"):
         runpy.run_path(str(PACKAGE / "compiled.py"))
+
+
+def test_what_is_marked_slow_by_name_is_there():
+    for stem, names in SLOW.items():
+        text = (ROOT / "tests" / f"{stem}.py").read_text(encoding="utf-8")
+        for name in names:
+            assert f"def {name.partition('[')[0]}(" in text, name
 
 
 @pytest.mark.slow

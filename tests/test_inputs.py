@@ -330,7 +330,7 @@ def test_python_that_brings_batches_trains_as_arrays_do():
     def losses(x, epochs=2, **arguments):
         keras.utils.set_random_seed(0)
         model = zoo.VAE(*small_models.parts())
-        model.compile(keras.optimizers.SGD(0.01), jit_compile=False)
+        model.compile(keras.optimizers.SGD(0.01), run_eagerly=True)
         return model.fit(x, epochs=epochs, shuffle=False, verbose=0, **arguments).history["loss"]
 
     expected = losses(LEVELS, batch_size=8)

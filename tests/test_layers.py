@@ -24,7 +24,10 @@ LAYERS = {
 }
 
 
-@pytest.mark.parametrize("name", LAYERS)
+QUICK = ("diagonal", "bernoulli", "normal, per pixel", "discretized logistic, shared")
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in LAYERS])
 def test_contract(name, tmp_path):
     layer = type(LAYERS[name]).from_config(LAYERS[name].get_config())
     params = np.random.default_rng(0).normal(size=(6, layer.num_params)).astype(np.float32)

@@ -111,12 +111,14 @@ def test_a_readme_tells_what_the_card_knows(store, models):
         assert part in text, part
 
 
+@pytest.mark.slow
 def test_storing_into_the_checkout_renews_the_index(store, models, tmp_path, monkeypatch):
     monkeypatch.setattr(hub, "INDEX", tmp_path / "index.json")
     push.push(store[1], num_samples=2, root=models, allow_dirty=True, verbose=0)
     assert hub.read_index()["vae_digits"].keys() == {"1", "2"}
 
 
+@pytest.mark.slow
 def test_several_runs_are_averaged_and_the_first_is_stored(store, models, tmp_path):
     other = training.train("vae_digits", {"epochs": 3, "hidden_units": (16,), "seed": 1}, out=tmp_path / "other", verbose=0)
     card = push.push(store[1], other, num_samples=20, root=models, allow_dirty=True, verbose=0)
@@ -141,6 +143,7 @@ def test_a_number_that_few_samples_carry_is_shown_as_a_bound():
         assert cards.headline(card, "bits_per_dim") == f"-log p(x) {sign}1.500 bits/dim"
 
 
+@pytest.mark.slow
 def test_numbers_given_other_parts_of_an_image_stay_on_the_card(store, models):
     """One recipe measures 1, 2 or 3 quadrants: the newest version's card tells all of them, and which version each is of."""
     path = models / "vae_digits" / "card.json"

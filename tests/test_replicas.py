@@ -16,8 +16,8 @@ import tensorflow as tf
 from zoo import replicas, shards
 
 WORKER = Path(__file__).with_name("replicas_worker.py")
-QUICK = ("uneven", "capacity", "dropout by row")
-REST = ("sgd", "adam", "clipped", "tf-loop", "free-bits", "synchronized")
+QUICK = ("uneven", "capacity")
+REST = ("dropout by row", "sgd", "adam", "clipped", "tf-loop", "free-bits", "synchronized")
 # What two devices do in their own way: `replicas_worker` sees to it that they agree with each other.
 OWN_WAY = ("dropout", "batch normalization")
 
@@ -79,6 +79,7 @@ def test_two_devices_train_as_one_does(cases, trained):
         assert_same_training(trained("mirrored", cases), trained("one", cases), case)
 
 
+@pytest.mark.slow
 def test_devices_agree_on_the_state_of_keras_layers(trained):
     with np.load(trained("mirrored", OWN_WAY)) as archive:
         histories = json.loads(str(archive["histories"]))

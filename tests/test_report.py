@@ -100,6 +100,7 @@ def test_page_needs_nothing_beside_it(page):
         assert words in text, words
 
 
+@pytest.mark.slow
 def test_training_curves_are_those_of_the_run_or_lie_beside_the_stored_model(run, models, tmp_path):
     assert report(run, "vae_digits", path=tmp_path / "page.html").read_text(encoding="utf-8").count('alt="Training curves') == 2
     (models / "vae_digits" / "curves.png").unlink()

@@ -369,6 +369,7 @@ def test_every_stored_card_is_of_the_form_that_is_checked():
 # -- Storing
 
 
+@pytest.mark.slow
 def test_a_model_of_ones_own_recipe_is_stored_loaded_and_verified_without_it(trained, tmp_path, monkeypatch):
     root = tmp_path / "models"
     monkeypatch.setattr(cards, "roots", lambda: [root])

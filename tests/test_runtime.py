@@ -120,12 +120,12 @@ def soak(directory, seconds):
     return subprocess.run(command, capture_output=True, text=True)
 
 
-def test_twenty_seconds_of_mixed_requests(directory, session):
-    done = soak(directory, 20)
+def test_five_seconds_of_mixed_requests(directory, session):
+    done = soak(directory, 5)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert len(lines) == 1 + 3 * len(session.signatures) + 1 and "wrong requests refused" in lines[-1]
-    assert int(lines[-1].split()[0].replace(",", "")) > 100
+    assert int(lines[-1].split()[0].replace(",", "")) > 25
 
 
 @pytest.mark.slow

@@ -136,6 +136,7 @@ def test_points_train_in_processes_of_their_own_and_end_the_same(recipe, swept, 
         assert point["elbo"] == pytest.approx(other["elbo"], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_a_point_that_fails_fails_the_sweep_and_leaves_the_others(recipe, tmp_path):
     with pytest.raises(checkpoints.TrainingDiverged, match="The loss became"):
         sweep.sweep(recipe, {"beta": ["1", "1e38"], "epochs": 2}, out=tmp_path / "sweep", jobs=2)

@@ -71,6 +71,7 @@ def test_the_model_of_a_run_scores_as_it_did_in_training(run):
     assert received["elbo"] == pytest.approx(opened.record["numbers"]["val_elbo"], rel=1e-6)
 
 
+@pytest.mark.slow
 def test_the_same_seed_trains_the_same_weights_and_another_seed_others(run, tmp_path):
     again = training.train("vae_digits", ARGUMENTS, out=tmp_path / "again", verbose=0)
     assert_same_state(run, again)
@@ -106,7 +107,8 @@ def run_in_calls(tmp_path_factory):
     return training.train("vae_digits", IN_CALLS, out=tmp_path_factory.mktemp("runs") / "in_calls", verbose=0)
 
 
-@pytest.mark.parametrize("step", [60, pytest.param(30, marks=pytest.mark.slow), pytest.param(120, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("step", [30, 60, 120])
 def test_a_run_that_stops_within_an_epoch_resumes_to_the_same_bits(step, run_in_calls, tmp_path, monkeypatch):
     """Stopped at a checkpoint, resumed, and stopped again at the first checkpoint after it."""
     save = Checkpoint._save
@@ -249,6 +251,7 @@ def test_nothing_that_is_not_finite_is_kept(tmp_path, monkeypatch):
     assert json.loads((tmp_path / "5" / "run.json").read_text())["status"] == "finished"
 
 
+@pytest.mark.slow
 def test_a_run_that_is_stopped_while_it_validates_goes_on(tmp_path, monkeypatch):
     """Its last checkpoint is of the last step of an epoch, which then has nothing left but its validation."""
     arguments = {"epochs": 2, "hidden_units": (4,), "batch_size": 400}
@@ -334,6 +337,7 @@ def test_damaged_files_are_told(copy_of):
         Run.open(copy_of).load_model()
 
 
+@pytest.mark.slow
 def test_the_best_epoch_is_kept_where_the_recipe_says_so(tmp_path):
     """A rate that grows from epoch to epoch: the last is not the best."""
     recipe = tmp_path / "best_digits.py"

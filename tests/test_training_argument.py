@@ -121,7 +121,13 @@ def test_dropout_of_nearly_everything_leaves_no_gradient(mode, layer):
     assert np.abs(model.encode(IMAGES).mean()).max() > 1e-3  # and drops nothing elsewhere
 
 
-@pytest.mark.parametrize("objective", [zoo.objectives.ELBO(num_samples=2), zoo.objectives.PathDerivative()], ids=["ELBO", "PathDerivative"])
+@pytest.mark.parametrize(
+    "objective",
+    [
+        pytest.param(zoo.objectives.ELBO(num_samples=2), id="ELBO", marks=pytest.mark.slow),
+        pytest.param(zoo.objectives.PathDerivative(), id="PathDerivative"),
+    ],
+)
 def test_row_keyed_noise_is_the_same_in_every_mode(objective):
     trained = {}
     for mode, arguments in MODES.items():

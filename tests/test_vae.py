@@ -290,7 +290,13 @@ def test_log_prob_is_the_same_in_chunks_and_at_once(make_vae, images):
     assert model.log_prob(x, 1).numpy().mean() == pytest.approx(score["elbo"].numpy().mean(), rel=0.05)
 
 
-@pytest.mark.parametrize("posterior", [layers.DiagonalNormal(3), layers.FullCovarianceNormal(3)], ids=["diagonal", "full covariance"])
+@pytest.mark.parametrize(
+    "posterior",
+    [
+        pytest.param(layers.DiagonalNormal(3), id="diagonal"),
+        pytest.param(layers.FullCovarianceNormal(3), id="full covariance", marks=pytest.mark.slow),
+    ],
+)
 def test_saving_keeps_everything(make_vae, images, tmp_path, posterior):
     model = make_vae(posterior=posterior, objective=ELBO(2), pixels="as_given", seed=7)
     model.compile(keras.optimizers.Adam(0.01), jit_compile=False, steps_per_execution=2)

@@ -43,6 +43,7 @@ def test_another_seed_agrees_to_the_noise(models):
     assert [row.name for row in verify.verify("vae_digits", new_seed=5) if row.agrees is False] == ["nll"]
 
 
+@pytest.mark.slow
 def test_every_version_is_verified_and_a_mean_by_its_first_run(models):
     shutil.copytree(models / "vae_digits" / "1", models / "vae_digits" / "2")
     path = models / "vae_digits" / "2" / "assets.extra" / "card.json"
