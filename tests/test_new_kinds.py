@@ -57,7 +57,7 @@ class Beside(keras.layers.Layer):
         return {**super().get_config(), "channels": self.channels}
 
 
-def ladder(groups=5):
+def ladder(groups=2):
     keras.utils.set_random_seed(0)
     return zoo.LadderVAE(
         features=[conv(3) for _ in range(groups)],
@@ -103,10 +103,11 @@ def assert_same(model, other, **tolerance):
 def test_every_kind_goes_the_way_of_the_vae(kind, tmp_path):
     make, data = KINDS[kind]
     model = compiled(make, jit_compile=False)
-    before = [weight.numpy() for weight in model.weights]
+    before = [weight.numpy() for weight in model.trainable_weights]
     history = model.fit(data, batch_size=8, epochs=2, validation_data=data, verbose=0).history
     assert set(history) >= set(model.term_names) and np.isfinite(list(history.values())).all()
-    assert all(np.any(w.numpy() != b) for w, b in zip(model.trainable_weights, before, strict=False) if w.shape)
+    moved = [np.any(w.numpy() != b) for w, b in zip(model.trainable_weights, before, strict=True)]
+    assert np.mean(moved) > 0.7  # a bias before a BatchNormalization has no gradient
     # Saved and loaded, it goes on to the same bits: step, optimizers and moving averages.
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
@@ -223,7 +224,7 @@ def test_counts_are_those_of_scipy():
 
 
 def test_each_network_of_a_ladder_runs_once_a_pass_and_its_statistics_move():
-    model = ladder()
+    model = ladder(5)
     assert list(model.latents) == ["z1", "z2", "z3", "z4", "z5"] and model.has_analytic_kl
     moving = [w for w in model.non_trainable_weights if "moving_variance" in w.path]
     before = [w.numpy() for w in moving]

@@ -171,7 +171,7 @@ def test_training_a_linear_vae_finds_probabilistic_pca():
 def test_every_weight_gets_a_gradient_and_eager_graph_and_xla_agree(make_vae, images, posterior, likelihood):
     posterior, likelihood = (type(layer).from_config(layer.get_config()) for layer in (posterior, likelihood))
     model = make_vae(posterior=posterior, likelihood=likelihood, objective=ELBO(2))
-    assert model.pixels == ("binarize" if isinstance(likelihood, layers.Bernoulli) else "as_given")
+    assert model.observation.pixels == ("binarize" if isinstance(likelihood, layers.Bernoulli) else "as_given")
     assert len(model.trainable_weights) == 8 + (1 if getattr(likelihood, "scale", None) == "shared" else 0)
 
     def step():

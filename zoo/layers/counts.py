@@ -70,12 +70,14 @@ def draw_elementwise_negative_binomial(distribution: tfd.NegativeBinomial, event
     """The least count whose distribution function reaches u, found by bisection: a gamma's number of tries is not bounded."""
     u = noise.uniform(stream, event_shape, num_samples, first_sample)
     mean, deviation = distribution.mean(), distribution.stddev()
+    size, failure = (tf.broadcast_to(p, tf.shape(u)) for p in (distribution.total_count, 1.0 - distribution.probs_parameter()))
     odds = tf.exp(-distribution.logits_parameter())
     # P(X > x) falls like exp(-x log(1 + odds)) far out, and like a normal's near the mean of many: u is at most 1 - 2^-24.
     high = tf.minimum(tf.math.ceil(mean + 10.0 * deviation + 20.0 / tf.math.log1p(odds)), 2.0**24) + tf.zeros_like(u)
     low = tf.zeros_like(u) - 1.0
     for _ in range(HALVINGS):  # P(X <= low) < u <= P(X <= high)
         middle = tf.math.floor((low + high) / 2.0)
-        is_enough = distribution.cdf(tf.maximum(middle, 0.0)) >= u
+        # TFP's own `cdf` holds a function with captured tensors, which no SavedModel can.
+        is_enough = tf.math.betainc(size, tf.maximum(middle, 0.0) + 1.0, failure) >= u
         low, high = tf.where(is_enough | (middle < 0), low, middle), tf.where(is_enough & (middle >= 0), middle, high)
     return high
