@@ -19,7 +19,7 @@ import numpy as np
 from train_step import machine, spots, versions
 
 import zoo
-from zoo import sprites
+from zoo.data import sprites
 from zoo.evaluation import disentanglement
 
 

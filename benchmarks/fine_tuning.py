@@ -18,7 +18,8 @@ import tensorflow as tf
 from train_step import machine, versions
 
 import zoo
-from zoo import registry, training
+from zoo import registry
+from zoo.runs.run import training
 
 
 def like_mnist(images):

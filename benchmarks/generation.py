@@ -14,10 +14,11 @@ import datetime
 import json
 from pathlib import Path
 
-from zoo import data, plots, pretrained
+from zoo import data, plots
 from zoo.evaluation.classifier import Reader, transfer_accuracy
 from zoo.evaluation.generation import compare
-from zoo.training import machine
+from zoo.runs.training import machine
+from zoo.store import pretrained
 
 ROWS = {
     "distance of codes to N(0, I)": lambda n: f"{n['sliced_wasserstein']:.3f}",

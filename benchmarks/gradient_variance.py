@@ -36,8 +36,9 @@ from matplotlib import pyplot as plt
 from train_step import machine, versions
 
 import zoo
-from zoo import data, networks, objectives, pretrained
+from zoo import data, networks, objectives
 from zoo.random import EVALUATION_STEP, RowNoise
+from zoo.store import pretrained
 
 NUM_BLOCKS = 10
 SAMPLES = 5  # of the importance-weighted bound

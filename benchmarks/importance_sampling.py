@@ -17,9 +17,10 @@ from pathlib import Path
 import tensorflow as tf
 from train_step import machine, versions
 
-from zoo import data, plots, pretrained
+from zoo import data, plots
 from zoo.evaluation.importance import importance_curve, table
 from zoo.random import EVALUATION_STEP, RowNoise
+from zoo.store import pretrained
 
 
 def rate(model, images, seed):

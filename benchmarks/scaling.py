@@ -29,7 +29,7 @@ from contenders.task import timed
 from train_step import spots
 
 import zoo
-from zoo.training import machine
+from zoo.runs.training import machine
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt

@@ -106,7 +106,8 @@ def images():
 @pytest.fixture(scope="session")
 def store(tmp_path_factory):
     """A directory of stored models with one model, and the run that it was pushed from."""
-    from zoo import push, training
+    from zoo.runs.run import training
+    from zoo.store import push
 
     directory = tmp_path_factory.mktemp("store")
     run = training.train("vae_digits", {"epochs": 3, "hidden_units": (16,)}, out=directory / "run", verbose=0)
@@ -117,7 +118,7 @@ def store(tmp_path_factory):
 @pytest.fixture
 def models(store, tmp_path, monkeypatch):
     """A copy of the store that `zoo.load` finds, free to be damaged."""
-    from zoo import cards, hub
+    from zoo.store import cards, hub
 
     monkeypatch.setattr(hub, "INDEX", tmp_path / "index.json")
     hub.INDEX.write_text("{}")

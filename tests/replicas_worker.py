@@ -70,7 +70,7 @@ def main(name, out, names):
     if name == "mirrored":
         cpu = tf.config.list_physical_devices("CPU")[0]
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-    from zoo.replicas import is_chief, make_strategy
+    from zoo.engine.replicas import is_chief, make_strategy
 
     strategy = None if name == "one" else make_strategy(name)
     if strategy and strategy.num_replicas_in_sync < 2:

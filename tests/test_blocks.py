@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from zoo import blocks
-from zoo.blocks import ArrayFeed, StreamFeed
+from zoo.engine import blocks
+from zoo.engine.blocks import ArrayFeed, StreamFeed
 
 
 def run_epochs(feed, num_epochs, training=True, first_step=0):

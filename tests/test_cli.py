@@ -9,7 +9,8 @@ import zlib
 import pytest
 import tensorflow as tf
 
-from zoo import cards, cli, registry
+from zoo import cli, registry
+from zoo.store import cards
 
 
 def zoo(*arguments, **keywords):

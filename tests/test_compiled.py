@@ -10,8 +10,9 @@ import tensorflow as tf
 
 import zoo
 from tests.conftest import IMAGE_SHAPE
-from zoo import blocks, layers, networks
-from zoo.execution import execution_mode
+from zoo import layers, networks
+from zoo.engine import blocks
+from zoo.engine.execution import execution_mode
 
 MODES = {"xla-block": {"jit_compile": True}, "tf-loop": {"jit_compile": False}, "eager": {"run_eagerly": True}}
 

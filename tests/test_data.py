@@ -4,8 +4,8 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from zoo import data, sprites
-from zoo.data import sources
+from zoo import data
+from zoo.data import sources, sprites
 
 
 def test_digits_are_embedded_and_split_without_overlap():
@@ -192,7 +192,7 @@ def test_hiding_labels_refuses_what_cannot_be():
 
 
 def drawn_by_numpy(shape, scale, orientation, x, y):
-    """One sprite in float64, from the words of `zoo.sprites`: the shape's outline, turned, scaled and moved."""
+    """One sprite in float64, from the words of `zoo.data.sprites`: the shape's outline, turned, scaled and moved."""
     size, angle = 0.5 + 0.1 * scale, 2 * np.pi * orientation / 39
     centre = 15 + 34 * np.array([x, y]) / 31
     image = np.zeros((64, 64), np.uint8)

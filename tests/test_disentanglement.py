@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import linalg
 
+from zoo.data.sprites import FACTORS
 from zoo.evaluation import disentanglement as metrics
-from zoo.sprites import FACTORS
 
 GENERATOR = np.random.default_rng(0)
 SIZES = np.array([3, 4, 6, 8])

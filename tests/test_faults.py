@@ -7,8 +7,12 @@ import resource
 import pytest
 from PIL import Image
 
-from zoo import cards, cli, execution, files, plots, push, training
-from zoo.training import Run
+from zoo import cli, files, plots
+from zoo.engine import execution
+from zoo.runs.run import training
+from zoo.runs.training import Run
+from zoo.store import push
+from zoo.versions import versions
 
 TINY = {"epochs": 1, "hidden_units": (8,)}
 
@@ -59,7 +63,7 @@ def test_an_export_that_fails_is_told_in_one_line_and_leaves_nothing(tmp_path, c
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     error = capsys.readouterr().err
     assert status == 2 and len(error.splitlines()) == 1 and error.startswith("zoo: ") and "File too large" in error
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [] and cards.versions(tmp_path / "vae_digits") == []
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [] and versions(tmp_path / "vae_digits") == []
 
 
 def test_a_push_that_fails_leaves_the_stored_model_as_it_was(store, models, monkeypatch):

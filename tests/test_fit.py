@@ -7,7 +7,8 @@ import tensorflow as tf
 
 import zoo
 from tests.conftest import IMAGE_SHAPE
-from zoo import blocks, networks
+from zoo import networks
+from zoo.engine import blocks
 from zoo.evaluation.likelihood import evaluate
 
 

@@ -16,7 +16,10 @@ from PIL import Image
 
 import zoo
 from tests.fuzzing import SECONDS, scratch_in, tried
-from zoo import cards, cli, execution, pretrained, training
+from zoo import cli
+from zoo.engine import execution
+from zoo.runs.run import training
+from zoo.store import cards, pretrained
 
 TINY = {"epochs": 1, "batch_size": 600, "hidden_units": (4,), "latent_dim": 2}
 OWN_RECIPE = '''"""A recipe of somebody's own."""

@@ -11,7 +11,8 @@ import time
 
 import pytest
 
-from zoo import cards, hub
+from zoo.store import cards, hub
+from zoo.versions import check_files, file_hashes
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
@@ -50,7 +51,7 @@ def write_model(root, name="vae_digits", version=1):
     for path, content in (("saved_model.pb", b"graph" * 1000), ("variables/variables.data-00000-of-00001", bytes(range(256)) * 400)):
         (directory / path).parent.mkdir(parents=True, exist_ok=True)
         (directory / path).write_bytes(content + bytes([version]))
-    card = {"recipe": name, "version": version, "arguments": {}, "numbers": {}, "files": cards.file_hashes(directory)}
+    card = {"recipe": name, "version": version, "arguments": {}, "numbers": {}, "files": file_hashes(directory)}
     (directory / "assets.extra").mkdir()
     for path in (directory / "assets.extra" / "card.json", root / name / "card.json"):
         path.write_text(json.dumps(card))
@@ -103,7 +104,7 @@ def test_a_fetch_that_was_cut_off_goes_on(server, tmp_path, knows_ranges):
     assert not (tmp_path / "cache" / "vae_digits" / "2").exists()
     directory = hub.version_directory("vae_digits")
     assert (server.asked[0][0], "bytes=100-") in server.asked
-    cards.check_files(directory.parent, cards.read_version_card(directory))
+    check_files(directory.parent, cards.read_version_card(directory))
     assert not list(directory.parent.glob("*.partial"))
 
 
@@ -171,7 +172,7 @@ def test_processes_fetch_one_at_a_time(server):
 def test_the_index_is_that_of_the_stored_models(tmp_path, monkeypatch):
     packaged = hub.read_index()
     monkeypatch.setattr(hub, "INDEX", tmp_path / "index.json")
-    assert hub.write_index(cards.roots()[0]) == packaged, "write it anew: zoo.hub.write_index(zoo.cards.roots()[0])"
+    assert hub.write_index(cards.roots()[0]) == packaged, "write it anew: zoo.store.hub.write_index(zoo.store.cards.roots()[0])"
 
 
 def test_the_index_holds_sizes_and_hashes(tmp_path, monkeypatch):
@@ -197,7 +198,7 @@ def test_a_hub_may_be_a_directory(server, tmp_path, monkeypatch):
     served = server.root.rename(tmp_path / "served here")
     monkeypatch.setenv("ZOO_HUB", served.as_uri())
     directory = hub.version_directory("vae_digits")
-    cards.check_files(directory.parent, cards.read_version_card(directory))
+    check_files(directory.parent, cards.read_version_card(directory))
     (served / "vae_digits" / "1" / "saved_model.pb").unlink()
     with pytest.raises(OSError, match="saved_model.pb cannot be fetched: .*No such file"):
         hub.version_directory("vae_digits", 1)

@@ -10,7 +10,8 @@ import tensorflow as tf
 import zoo
 from tests import small_models
 from tests.conftest import IMAGE_SHAPE
-from zoo import inputs, layers, networks, validation
+from zoo import layers, networks, validation
+from zoo.engine import inputs
 from zoo.observations.image import check_image_stream, check_images
 
 LEVELS = np.random.default_rng(0).integers(0, 256, (24, *IMAGE_SHAPE)).astype(np.uint8)

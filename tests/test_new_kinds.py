@@ -10,7 +10,7 @@ import zoo
 from tests.conftest import IMAGE_SHAPE
 from tests.small_models import NOISE, X, mlp, parts
 from zoo import layers, observations, plots
-from zoo.checkpoints import Checkpoint
+from zoo.engine.checkpoints import Checkpoint
 from zoo.evaluation import evaluate
 from zoo.random import RowNoise, draw
 from zoo.serving import check, export

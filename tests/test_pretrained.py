@@ -5,10 +5,13 @@ import numpy as np
 import pytest
 
 import zoo
-from zoo import cards, cli, data, hub, pretrained, push, registry, training
+from zoo import cli, data, registry
 from zoo.evaluation import likelihood
+from zoo.runs.run import training
+from zoo.runs.training import Run
 from zoo.serving.packed import round_weights
-from zoo.training import Run
+from zoo.store import cards, hub, pretrained, push
+from zoo.versions import versions
 
 
 def test_card_says_what_was_run_on_what_with_which_result(store):
@@ -75,7 +78,7 @@ def test_a_stored_model_is_measured_and_written_again(store, models, monkeypatch
     arguments = ["push", "vae_digits", "--num-samples", "5", "--root", str(models), "--replace"]
     assert cli.main(arguments) == 0 and "Stored: version 2 of vae_digits" in capsys.readouterr().out
     card = cards.find_card("vae_digits")
-    assert cards.versions(models / "vae_digits") == [2] and card["version"] == 2 and card["evaluation"]["num_samples"] == 5
+    assert versions(models / "vae_digits") == [2] and card["version"] == 2 and card["evaluation"]["num_samples"] == 5
     for key in push.ORIGIN:
         assert card[key] == store[2][key]
     assert card["numbers"]["kl"] == pytest.approx(store[2]["numbers"]["kl"])

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from zoo import arguments, cards, cli, registry
+from zoo import cli, registry
+from zoo.cli import arguments
+from zoo.store import cards
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -22,10 +24,10 @@ def test_recipe_table_is_the_one_of_the_cards(capsys):
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("saved_models/*/README.md")), ids=lambda path: path.parent.name)
 def test_readmes_of_stored_models_are_those_of_their_cards(path):
-    from zoo import push
+    from zoo.store import push
 
     expected = push.readme(path.parent, cards.read_card(path.parent))
-    assert path.read_text(encoding="utf-8") == expected, "it has drifted: run `python -m zoo.push`"
+    assert path.read_text(encoding="utf-8") == expected, "it has drifted: run `python -m zoo.store.push`"
 
 
 @pytest.mark.parametrize("code", PYTHON, ids=lambda code: code.strip().splitlines()[-1][:40])

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from zoo import replicas, shards
+from zoo import shards
+from zoo.engine import replicas
 
 WORKER = Path(__file__).with_name("replicas_worker.py")
 QUICK = ("uneven", "capacity")

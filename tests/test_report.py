@@ -12,8 +12,9 @@ import pytest
 
 import zoo
 from tests.conftest import IMAGE_SHAPE
-from zoo import cli, layers, networks, training
+from zoo import cli, layers, networks
 from zoo.report import explorer, report
+from zoo.runs.run import training
 
 
 def mlp(*sizes, **options):
@@ -125,7 +126,7 @@ def test_command_and_its_mistakes(run, tmp_path, capsys):
 
 
 def test_every_target_and_the_file_are_looked_at_before_a_model_is_read(tmp_path, monkeypatch):
-    from zoo import pretrained
+    from zoo.store import pretrained
 
     monkeypatch.setattr(pretrained, "open_model", lambda target: pytest.fail("read"))
     for targets, path, message in (

@@ -12,8 +12,11 @@ import pytest
 import tensorflow as tf
 
 import zoo
-from zoo import architecture, cards, execution, hub, pretrained, provenance, push, registry, training, verify
-from zoo.runs import Run
+from zoo import registry
+from zoo.engine import execution
+from zoo.models import architecture
+from zoo.runs.run import Run, provenance, training
+from zoo.store import cards, hub, pretrained, push, verify
 
 RECIPE = '''"""A recipe of somebody's own.
 

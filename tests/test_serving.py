@@ -10,11 +10,11 @@ import tensorflow as tf
 import zoo
 from tests.conftest import IMAGE_SHAPE
 from zoo import layers
-from zoo.cards import versions
 from zoo.files import scratch_directory
 from zoo.random import RowNoise
 from zoo.serving import graph, saved_model
 from zoo.serving.saved_model import export
+from zoo.versions import versions
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +142,7 @@ def test_a_directory_that_is_a_file_is_told_before_anything_is_traced(make_vae, 
 
 
 def test_card_lies_beside_the_graph_with_the_hashes_of_the_files(make_vae, tmp_path):
-    from zoo.cards import file_hashes
+    from zoo.versions import file_hashes
 
     directory = export(make_vae(), tmp_path / "model", card={"recipe": "model"})
     card = json.loads((directory / "assets.extra" / "card.json").read_text())

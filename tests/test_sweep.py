@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 from matplotlib import image
 
-from zoo import checkpoints, cli, execution, files, plots, registry, sweep, training
+from zoo import cli, files, plots, registry
+from zoo.engine import checkpoints, execution
+from zoo.runs.run import sweep, training
 
 RECIPE = '''
 """A BetaVAE that trains in no time."""

@@ -12,9 +12,11 @@ import keras
 import numpy as np
 import pytest
 
-from zoo import checkpoints, compiled, execution, registry, training
-from zoo.checkpoints import Checkpoint, TrainingDiverged
-from zoo.training import Run
+from zoo import registry
+from zoo.engine import checkpoints, compiled, execution
+from zoo.engine.checkpoints import Checkpoint, TrainingDiverged
+from zoo.runs.run import training
+from zoo.runs.training import Run
 
 # Enough epochs that a run is still going when it is stopped after the second.
 EPOCHS = 30

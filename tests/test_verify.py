@@ -5,7 +5,8 @@ import shutil
 
 import pytest
 
-from zoo import cards, cli, data, registry, verify
+from zoo import cli, data, registry
+from zoo.store import cards, verify
 
 
 def test_numbers_of_the_card_come_out_again(store, models):

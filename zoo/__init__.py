@@ -32,29 +32,18 @@ _NAMES = {
     "JointVAE": "zoo.models.joint_vae",
     "SemiSupervisedVAE": "zoo.models.semi_supervised_vae",
     "StackedVAE": "zoo.models.stacked_vae",
-    "train": "zoo.training",
+    "train": "zoo.runs.training",
     "evaluate": "zoo.evaluation.likelihood",
-    "load": "zoo.pretrained",
+    "load": "zoo.store.pretrained",
     "export": "zoo.serving.saved_model",
 }
-_MODULES = (
-    "data",
-    "evaluation",
-    "images",
-    "layers",
-    "losses",
-    "models",
-    "networks",
-    "objectives",
-    "observations",
-    "plots",
-    "pretrained",
-    "random",
-    "schedules",
-    "serving",
-    "sprites",
-    "sweep",
-)
+_MODULES = {
+    **{name: f"zoo.{name}" for name in ("data", "evaluation", "images", "layers", "losses", "models", "networks", "objectives")},
+    **{name: f"zoo.{name}" for name in ("observations", "plots", "random", "schedules", "serving")},
+    "pretrained": "zoo.store.pretrained",
+    "sprites": "zoo.data.sprites",
+    "sweep": "zoo.runs.sweep",
+}
 
 __all__ = ["__version__", *_NAMES, *_MODULES]
 
@@ -65,7 +54,7 @@ def __getattr__(name):
     if name in _NAMES:
         value = getattr(importlib.import_module(_NAMES[name]), name)
     elif name in _MODULES:
-        value = importlib.import_module(f"zoo.{name}")
+        value = importlib.import_module(_MODULES[name])
     else:
         raise AttributeError(f"module 'zoo' has no attribute {name!r}")
     globals()[name] = value

@@ -17,9 +17,12 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from zoo import cards, pretrained, random, registry, training
+from zoo import random, registry
 from zoo.random import EVALUATION_STEP, RowNoise
+from zoo.runs.run import training
 from zoo.serving.signatures import made_up_rows, signatures
+from zoo.store import cards, pretrained
+from zoo.versions import versions
 
 DIRECTORY = Path(__file__).parent
 MODES = {"xla-block": {"jit_compile": True}, "tf-loop": {"jit_compile": False}, "eager": {"run_eagerly": True}}
@@ -35,7 +38,7 @@ def read(kind: str) -> dict:
 def stored() -> list[tuple[str, int]]:
     """(recipe, version) of every stored model."""
     names = [name for name in registry.list_recipes() if cards.find_card(name)]
-    return [(name, version) for name in names for version in cards.versions(cards.model_directory(name))]
+    return [(name, version) for name in names for version in versions(cards.model_directory(name))]
 
 
 def numbers(name: str, version: int) -> dict:

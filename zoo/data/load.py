@@ -7,8 +7,8 @@ import zlib
 import numpy as np
 import tensorflow as tf
 
-from zoo import sprites, validation
-from zoo.data import sources
+from zoo import validation
+from zoo.data import sources, sprites
 from zoo.observations.image import to_unit_interval
 from zoo.random import RowNoise, Stream
 from zoo.validation import shown
@@ -30,7 +30,7 @@ def load(name, split: str, *, data_dir: str | None = None, binarization: str = "
     Returns:
         Dict of arrays: "image" uint8 [N, H, W, C], or float32 in [0, 1] where the data hold floats; "label" int32 [N] where the data have
         labels; and "factors" int32 [N, K] where they have ground-truth factors (sprites, and TFDS's dsprites and shapes3d). The images
-        of "sprites" are `zoo.sprites.Sprites`, drawn when they are looked at; arrays that were passed keep their shape.
+        of "sprites" are `zoo.data.sprites.Sprites`, drawn when they are looked at; arrays that were passed keep their shape.
 
     Raises:
         ValueError: If the data cannot be found or read, are no images in 0 ... 255 or [0, 1] or no class numbers, or the split is not

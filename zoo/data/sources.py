@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from zoo import sprites
+from zoo.data import sprites
 from zoo.data.archives import read_archive
 from zoo.data.examples import checked_images, checked_labels, known_split
 from zoo.data.folders import read_folder

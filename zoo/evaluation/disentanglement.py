@@ -1,6 +1,6 @@
 """How far each latent takes after one factor: scores in [0, 1] of codes [N, D] beside ground-truth factors [N, K].
 
-Codes are posterior means; factors are integers, such as those of `zoo.sprites`. Every score follows its paper in the form that
+Codes are posterior means; factors are integers, such as those of `zoo.data.sprites`. Every score follows its paper in the form that
 disentanglement_lib gave it (Locatello et al., "Challenging common assumptions in the unsupervised learning of disentangled
 representations", ICML 2019, https://arxiv.org/abs/1811.12359), with one difference for all: disentanglement_lib draws new images from the
 data set for every score, where here all of it is drawn from the N rows that were given. Rows that share a factor's value are looked up

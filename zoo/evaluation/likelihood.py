@@ -10,9 +10,9 @@ from scipy import optimize
 from sklearn.metrics import confusion_matrix
 
 from zoo import validation
+from zoo.engine.inputs import as_arrays
 from zoo.evaluation import disentanglement
 from zoo.inference.handlers import FromPosterior
-from zoo.inputs import as_arrays
 from zoo.models.base import Model
 from zoo.observations import Image
 from zoo.random import EVALUATION_STEP, RowNoise

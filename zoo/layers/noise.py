@@ -14,7 +14,7 @@ class RowKeyedLayer(keras.layers.Layer):
     Called several times in a step, it draws the same. Rows [S B, ...] that hold S samples of B rows draw for each sample.
     """
 
-    # `zoo.compiled` numbers these layers: each has draws of its own.
+    # `zoo.engine.compiled` numbers these layers: each has draws of its own.
     draws_by_row = True
     number = 0
 

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from zoo.compiled import CompiledModel
+from zoo.engine.compiled import CompiledModel
 from zoo.inference.trace import Latent
 from zoo.models.answers import Answer
 from zoo.models.condition import NoCondition

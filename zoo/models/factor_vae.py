@@ -9,10 +9,10 @@ from typing import Any
 
 import keras
 
+from zoo.engine.updates import Update
 from zoo.inference.density_ratio import DensityRatio
 from zoo.models.base import assert_networks
 from zoo.models.vae import VAE
-from zoo.updates import Update
 
 
 @keras.saving.register_keras_serializable(package="zoo")

@@ -9,11 +9,12 @@ from string import Template
 
 import numpy as np
 
-from zoo import cards, data, plots, pretrained
+from zoo import data, plots
 from zoo.evaluation.latents import LatentReader, is_readable, most_information
 from zoo.files import check_file_target, write_atomically
 from zoo.plots.figures import png
 from zoo.report import explorer
+from zoo.store import cards, pretrained
 
 NUM_EXAMPLES = 1000
 

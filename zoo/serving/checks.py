@@ -14,12 +14,11 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from zoo import cards
-from zoo.cards import versions
 from zoo.random import RowNoise, Stream
 from zoo.serving import configuration, graph, runtime, warmup
 from zoo.serving.saved_model import CARD, read_model
 from zoo.serving.signatures import DEFAULT_SIGNATURE, made_up_rows, row_noise, signatures
+from zoo.versions import check_files, versions
 
 BATCHES = (1, 5, 64)
 TOLERANCE = 1e-5
@@ -105,7 +104,7 @@ def _card_problem(directory):
         card = json.loads((directory / CARD).read_text(encoding="utf-8"))
         if str(card["version"]) != directory.name:
             return f"its card is that of version {card['version']}"
-        cards.check_files(directory.parent, card)
+        check_files(directory.parent, card)
     except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
         return f"the card {str(directory / CARD)!r} cannot be read ({type(error).__name__}: {error})"
     except ValueError as error:

@@ -16,8 +16,8 @@ from pathlib import Path, PurePosixPath
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
-from zoo.cards import versions
 from zoo.files import write_atomically
+from zoo.versions import versions
 
 MODELS, BATCHING, COMPOSE = "models.config", "batching.config", "compose.yaml"
 MOUNT = PurePosixPath("/models")

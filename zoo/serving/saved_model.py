@@ -20,14 +20,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from zoo import architecture, validation
-from zoo.cards import file_hashes, versions
+from zoo import validation
 from zoo.files import check_directory_target, rename_into_place, scratch_directory
+from zoo.models import architecture
 from zoo.models.base import Model
 from zoo.serving import graph, warmup
 from zoo.serving.compact import compact
 from zoo.serving.packed import PackedWeights, unpack
 from zoo.serving.signatures import DEFAULT_SIGNATURE, made_up_rows, signatures
+from zoo.versions import file_hashes, versions
 
 logger = logging.getLogger("zoo")
 

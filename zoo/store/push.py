@@ -8,13 +8,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from zoo import cards, data, hub, plots, registry
+from zoo import data, plots, registry
 from zoo.evaluation.likelihood import evaluate
 from zoo.files import scratch_directory, write_atomically
-from zoo.pretrained import describe, in_full, load_with_card, task_of
-from zoo.runs import Run, is_run
+from zoo.runs.run import Run, is_run
 from zoo.serving.packed import round_weights
 from zoo.serving.saved_model import CARD, export
+from zoo.store import cards, hub
+from zoo.store.pretrained import describe, in_full, load_with_card, task_of
+from zoo.versions import versions
 
 LICENSE = "Apache-2.0"
 # What a card tells of where a model comes from.
@@ -92,7 +94,7 @@ def _store(model, card, directory, examples, replace, curves):
         shutil.rmtree(version_directory, ignore_errors=True)  # no card names it
         raise
     if replace:
-        for version in cards.versions(directory):
+        for version in versions(directory):
             older = directory / str(version)
             if version != card["version"] and cards.read_version_card(older)["arguments"] == card["arguments"]:
                 shutil.rmtree(older)

@@ -6,8 +6,8 @@ import keras
 import tensorflow as tf
 
 from zoo import shards
-from zoo.execution import generator_states
-from zoo.updates import passes
+from zoo.engine.execution import generator_states
+from zoo.engine.updates import passes
 
 
 def make_strategy(name):

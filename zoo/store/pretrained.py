@@ -10,13 +10,16 @@ from typing import Any
 
 import keras
 
-from zoo import architecture, cards, hub, registry, validation
+from zoo import registry, validation
 from zoo.files import locked
 from zoo.generators import generators_left_alone
+from zoo.models import architecture
 from zoo.recipe import Dataset, Task
-from zoo.runs import Run, epochs_in_full, is_run
+from zoo.runs.run import Run, epochs_in_full, is_run
 from zoo.serving import configuration
 from zoo.serving.saved_model import CONFIGURATION, export, read_model, read_weights
+from zoo.store import cards, hub
+from zoo.versions import versions
 
 
 def load(source: str | Path, version: int | None = None) -> keras.Model:
@@ -28,8 +31,8 @@ def load(source: str | Path, version: int | None = None) -> keras.Model:
         version: Integer, of a stored or exported model; by default the newest.
 
     Returns:
-        The model. Stored models lie in the checkout or the installed package, or are fetched (`zoo.hub`). Python's, NumPy's, TensorFlow's
-        and Keras's generators of random numbers are left as they were.
+        The model. Stored models lie in the checkout or the installed package, or are fetched (`zoo.store.hub`). The generators of random
+        numbers of Python, NumPy, TensorFlow and Keras are left as they were.
 
     Raises:
         ValueError: If nothing is stored there, the files are damaged, or the model needs code of somebody's own.
@@ -76,7 +79,7 @@ def _version_directory(source, version):
             raise ValueError(f"{str(path)!r} is one version of a model. Received: version={version!r} beside it.")
         cards.check_version(path)
         return path
-    found = cards.versions(path)
+    found = versions(path)
     if found:
         newest = cards.read_card(path)["version"] if (path / "card.json").is_file() else found[-1]
         version = newest if version is None else version

@@ -4,18 +4,18 @@ A stored model is a directory `<recipe>/` with `card.json`, pictures and the ver
 `saved_models/`, or in the installed package.
 """
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from zoo.forms import NUMBER, check_form, check_name
+from zoo.versions import assert_files
 
 
 def roots():
     """Directories that stored models are looked for in, first match wins."""
-    package = Path(__file__).parent
+    package = Path(__file__).parents[1]
     return [package.parent / "saved_models", package / "saved_models"]
 
 
@@ -94,16 +94,6 @@ def _read(path, form):
             f"The card {str(path)!r} is damaged ({type(error).__name__}: {error}). Restore it, or push the run again."
         ) from None
     return card
-
-
-def versions(directory):
-    """The versions in a model's directory, ascending."""
-    directory = Path(directory)
-    return (
-        sorted(int(child.name) for child in directory.iterdir() if child.name.isascii() and child.name.isdigit())
-        if directory.is_dir()
-        else []
-    )
 
 
 def stored() -> list[str]:
@@ -298,40 +288,6 @@ def _how(number):
     return "; ".join([*parts, *([f"of version {number['version']}"] if "version" in number else [])])
 
 
-def file_hashes(version_directory):
-    """ "<version>/<path>" -> sha256 of every file of a version, cards left out."""
-    directory = Path(version_directory)
-    files = sorted(path for path in directory.rglob("*") if path.is_file() and path.name != "card.json")
-    return {f"{directory.name}/{path.relative_to(directory).as_posix()}": hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
-
-
-def check_files(directory: str | Path, card: dict) -> None:
-    """Raises ValueError unless the files of the card's version, which lies in a model's directory, are those that it was written for."""
-    directory = Path(directory)
-    version_directory = directory / str(card["version"])
-    if not version_directory.is_dir():
-        raise ValueError(f"The files of version {card['version']} are missing: {version_directory}.")
-    _assert_files(version_directory, card)
-
-
 def check_version(version_directory: str | Path) -> None:
     """Raises ValueError unless a version's directory, wherever it lies, holds the files that its card was written for."""
-    _assert_files(Path(version_directory), _read(_version_card(version_directory), FILES))
-
-
-def _assert_files(version_directory, card):
-    if not card["files"]:
-        raise ValueError(f"The card of {str(version_directory)!r} names no files, so that nothing can be checked. Push the run again.")
-    received = {_within(name): digest for name, digest in file_hashes(version_directory).items()}
-    for name in received.keys() - {_within(name) for name in card["files"]}:
-        if not name.rpartition("/")[2].startswith("."):  # a file manager's
-            raise ValueError(f"{str(version_directory / name)!r} is not among the files of its card. Remove it, or push the run again.")
-    for name, digest in card["files"].items():
-        if received.get(_within(name)) != digest:
-            state = "is missing" if _within(name) not in received else "is not the file that the card describes (its sha256 differs)"
-            raise ValueError(f"{str(version_directory / _within(name))!r} {state}. Restore it, or push the run again.")
-
-
-def _within(name):
-    """ "3/variables/variables.index" -> "variables/variables.index"."""
-    return name.partition("/")[2]
+    assert_files(Path(version_directory), _read(_version_card(version_directory), FILES))

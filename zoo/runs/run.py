@@ -25,12 +25,13 @@ from typing import Any
 
 import keras
 
-from zoo import architecture, registry
+from zoo import registry
 from zoo.files import alone_in, remove_half_written, write_atomically
 from zoo.generators import generators_left_alone
-from zoo.provenance import git_revision, machine, versions
+from zoo.models import architecture
 from zoo.recipe import Recipe, Task
-from zoo.records import RECORD, as_json, epochs_in_full, lasting, of_record, plain, read_record, task_of
+from zoo.runs.provenance import git_revision, machine, versions
+from zoo.runs.records import RECORD, as_json, epochs_in_full, lasting, of_record, plain, read_record, task_of
 
 logger = logging.getLogger("zoo")
 

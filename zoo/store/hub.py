@@ -22,11 +22,12 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import quote, urlsplit
 from urllib.request import url2pathname
 
-from zoo import cards
 from zoo.files import locked, rename_into_place, scratch_directory, write_atomically
 from zoo.forms import is_one_name
+from zoo.store import cards
+from zoo.versions import check_files, versions
 
-INDEX = Path(__file__).with_name("index.json")
+INDEX = Path(__file__).parents[1] / "index.json"
 TIMEOUT = 30  # seconds without a byte
 SLOWEST = 10_000  # bytes per second, on average over a file and after TIMEOUT: a slower server does not send, it drips
 CHUNK = 1 << 16
@@ -56,7 +57,7 @@ def version_directory(name: str, version: int | None = None) -> Path:
             f"The card in {str(local / str(version))!r} must be of version {version}. Received: version={card['version']!r}. "
             "Restore it, or push the run again."
         )
-    cards.check_files(local, card)
+    check_files(local, card)
     return local / str(version)
 
 
@@ -71,7 +72,7 @@ def version_to_load(name: str, version: int | None = None) -> int:
     newest = cards.read_card(local)["version"] if local else max(map(int, index), default=None)
     if newest is None:
         raise ValueError(f"Recipe {name!r} has no stored weights. Train it with `zoo train {name}`.")
-    here = cards.versions(local) if local else []
+    here = versions(local) if local else []
     asked = newest if version is None else version
     # A text such as "../2" would be a path.
     if str(asked).isdecimal() and (int(asked) in here or str(int(asked)) in index):
@@ -91,7 +92,7 @@ def write_index(root: Path) -> dict:
     """Writes the index of the models that are stored in a directory; returns it."""
     index = {}
     for path in sorted(Path(root).glob("*/card.json")):
-        directories = [path.parent / str(version) for version in cards.versions(path.parent)]
+        directories = [path.parent / str(version) for version in versions(path.parent)]
         index[path.parent.name] = {directory.name: _files(directory) for directory in directories}
     write_atomically(INDEX, (json.dumps(index, indent=1) + "\n").encode())
     return index

@@ -19,12 +19,13 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from zoo import data, machine, own_layers, plots, registry, training
+from zoo import data, machine, own_layers, plots, registry
 from zoo.annotations import takes_commas
 from zoo.evaluation.likelihood import ACTIVE_VARIANCE
 from zoo.files import alone_in, check_directory_target, write_atomically
 from zoo.random import EVALUATION_STEP, RowNoise
-from zoo.records import as_json
+from zoo.runs.records import as_json
+from zoo.runs.run import training
 
 logger = logging.getLogger("zoo")
 
@@ -84,7 +85,7 @@ def sweep(
     Raises:
         ValueError: If an argument, the data or the directory are not what they should be, or another process sweeps there; nothing has
             been trained then.
-        zoo.checkpoints.TrainingDiverged: If the loss of a point becomes NaN or infinite.
+        zoo.engine.checkpoints.TrainingDiverged: If the loss of a point becomes NaN or infinite.
     """
     plan = _plan(recipe, arguments, out, resume, jobs)
     with alone_in(plan.path, "sweeps"):

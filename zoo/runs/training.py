@@ -1,4 +1,4 @@
-"""Running a recipe: seed, data, fit, checkpoints, resume. What it leaves is told in `zoo.runs`."""
+"""Running a recipe: seed, data, fit, checkpoints, resume. What it leaves is told in `zoo.runs.run`."""
 
 import contextlib
 import logging
@@ -10,11 +10,12 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from zoo import data, replicas, validation
-from zoo.checkpoints import Checkpoint
-from zoo.provenance import machine
+from zoo import data, validation
+from zoo.engine import replicas
+from zoo.engine.checkpoints import Checkpoint
 from zoo.recipe import Recipe
-from zoo.runs import Run
+from zoo.runs.provenance import machine
+from zoo.runs.run import Run
 
 logger = logging.getLogger("zoo")
 

@@ -3,8 +3,10 @@
 import time
 from typing import NamedTuple
 
-from zoo import cards, data, hub, pretrained, registry
+from zoo import data, registry
 from zoo.evaluation.likelihood import evaluate
+from zoo.store import cards, hub, pretrained
+from zoo.versions import versions
 
 # How far a number may lie from the published one under the card's seed: machines round differently.
 TOLERANCES = {"nats": 0.01, "bits/dim": 0.001, "share": 0.001, "score": 0.001, "latent dimensions": 0}
@@ -47,8 +49,7 @@ def verify(name, version=None, *, new_seed=None, data_dir=None):
     """
     assert_stored(name, version)
     newest = hub.version_directory(name, version)
-    versions = cards.versions(newest.parent) if version is None else [version]
-    for each in versions:
+    for each in versions(newest.parent) if version is None else [version]:
         yield from _verify_version(name, hub.version_directory(name, each), new_seed, data_dir)
 
 

@@ -15,12 +15,21 @@ from tensorflow.python.distribute.distribute_lib import _get_default_strategy
 from tensorflow.python.framework.config import is_op_determinism_enabled
 
 from zoo import shards, validation
-from zoo.blocks import BLOCK_STEPS, Programs, SingleBatchFeed, StreamFeed, array_feed, end_blocks_every, last_initial_step, steps_asked_for
-from zoo.execution import assert_hooks_are_called, has_batch_statistics, is_synchronized, mode_of
-from zoo.inputs import as_stream, only_x, refuse, sizes, split, with_first_batch_checked
+from zoo.engine.blocks import (
+    BLOCK_STEPS,
+    Programs,
+    SingleBatchFeed,
+    StreamFeed,
+    array_feed,
+    end_blocks_every,
+    last_initial_step,
+    steps_asked_for,
+)
+from zoo.engine.execution import assert_hooks_are_called, has_batch_statistics, is_synchronized, mode_of
+from zoo.engine.inputs import as_stream, only_x, refuse, sizes, split, with_first_batch_checked
+from zoo.engine.replicas import Replicas
+from zoo.engine.updates import StepCounter, Update, check_optimizers, passes
 from zoo.random import EVALUATION_STEP, RowNoise, layers_draw
-from zoo.replicas import Replicas
-from zoo.updates import StepCounter, Update, check_optimizers, passes
 from zoo.validation import shown
 
 logger = logging.getLogger("zoo")
@@ -149,7 +158,7 @@ class CompiledModel(keras.Model):
 
     @property
     def execution(self):
-        """How training runs: "xla-block", "tf-loop" or "eager" (`zoo.execution`). Before `compile`, as it would."""
+        """How training runs: "xla-block", "tf-loop" or "eager" (`zoo.engine.execution`). Before `compile`, as it would."""
         return self._mode or mode_of(self, "auto", run_eagerly=False)
 
     def _number_noise_layers(self):

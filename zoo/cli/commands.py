@@ -1,80 +1,23 @@
-"""The command `zoo`: calls and prints. Everything it does can be done in Python."""
+"""What each command calls, and what it prints."""
 
 import contextlib
 import inspect
 import json
 import logging
 import os
-import re
 import shutil
 import signal
 import sys
 from pathlib import Path
 
-from zoo.arguments import parse
 from zoo.files import check_directory_target, check_file_target, write_atomically
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Runs one command.
-
-    Returns:
-        The exit status: 0; 1 for checks that failed, or when nobody reads on (`zoo show X | head`); 2 for a mistake in what was asked
-        or a fault on the way, told in one line; 130 when it was interrupted.
-    """
-    arguments = parse(argv, COMMANDS)
-    logging.basicConfig(format="%(message)s")
-    logging.getLogger("zoo").setLevel("INFO")
-    try:
-        status = arguments.command(arguments) or 0
-        sys.stdout.flush()  # a reader that is gone is noticed here, not at the interpreter's end
-        return status
-    except KeyboardInterrupt:
-        print(f"\nStopped.{arguments.on_interrupt}", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        _forget_output()
-        return 1
-    except Exception as error:
-        if os.environ.get("ZOO_TRACEBACK"):
-            raise
-        print(f"zoo: {_in_one_line(error)}", file=sys.stderr)
-        return 2
-
-
-def _forget_output():
-    """What is still to be written goes nowhere, so that the interpreter does not fail at it. From Python's notes on SIGPIPE."""
-    with contextlib.suppress(OSError, ValueError):  # a stream that is no file
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
-
-
-# Errors whose text is a sentence for the user; of others their class has to be told.
-SENTENCES = (ValueError, ImportError, OSError, RuntimeError)
-LONGEST_LINE = 1000  # characters; TensorFlow quotes whole graphs
-# Where in a graph an error arose: "{{node x}} ... [Op:SaveV2] name: ".
-TENSORFLOW_MARKS = re.compile(r"\{\{[^}]*\}\}|\[Op:\w+\](?: name:)?")
-
-
-def _in_one_line(error):
-    """An error's message, with the advice that a fault of the machine or of this package asks for."""
-    message = TENSORFLOW_MARKS.sub("", str(getattr(error, "message", None) or error))
-    message = " ".join(message.split())
-    if len(message) > LONGEST_LINE:
-        message = message[:LONGEST_LINE] + " ..."
-    if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
-        return f"There is not enough memory or disk space for this: {message or 'no more is known'}. Ask for less, or free some."
-    if isinstance(error, SENTENCES) and message:
-        return message
-    return f"{type(error).__name__}: {message or 'no more is known'}. ZOO_TRACEBACK=1 shows where it was raised."
-
 
 # -- Without TensorFlow
 
 
 def _list(arguments):
-    from zoo import cards, registry
+    from zoo import registry
+    from zoo.store import cards
 
     rows = []
     for name in registry.list_recipes():
@@ -94,7 +37,8 @@ def _list(arguments):
 
 
 def _show(arguments):
-    from zoo import cards, registry
+    from zoo import registry
+    from zoo.store import cards
 
     recipe = registry.find(arguments.recipe)
     print(recipe.docstring(), end="\n\n")
@@ -125,7 +69,7 @@ def _copy(arguments):
 def _train(arguments):
     _check_directory("--out", arguments.out)
     strategy = _start_tensorflow(arguments)
-    from zoo import training
+    from zoo.runs.run import training
 
     assignments = _assignments(arguments.arguments)
     if arguments.dry_run:
@@ -150,7 +94,7 @@ def _sweep(arguments):
     _check_directory("--out", arguments.out)
     assignments = _assignments(arguments.arguments)
     _start_tensorflow(arguments)
-    from zoo import sweep
+    from zoo.runs.run import sweep
 
     if arguments.dry_run:
         options = {"out": arguments.out, "data_dir": arguments.data_dir, "resume": arguments.resume, "jobs": arguments.jobs}
@@ -172,8 +116,9 @@ def _sweep(arguments):
 def _evaluate(arguments):
     _check_file("--json", arguments.json)
     _start_tensorflow(arguments)
-    from zoo import data, pretrained
+    from zoo import data
     from zoo.evaluation.likelihood import evaluate, table
+    from zoo.store import pretrained
 
     model, name, recipe = pretrained.open_model(arguments.target)
     split = {"train": recipe.dataset.train, "validation": recipe.dataset.validation, "test": recipe.dataset.test}.get(
@@ -204,7 +149,8 @@ def _evaluate(arguments):
 def _sample(arguments):
     _check_file("--out", arguments.out)
     _start_tensorflow(arguments)
-    from zoo import plots, pretrained
+    from zoo import plots
+    from zoo.store import pretrained
 
     plots.check_suffix(arguments.out or "samples.png")
     model, name, _ = pretrained.open_model(arguments.target)
@@ -216,7 +162,8 @@ def _sample(arguments):
 def _reconstruct(arguments):
     _check_file("--out", arguments.out)
     _start_tensorflow(arguments)
-    from zoo import data, plots, pretrained
+    from zoo import data, plots
+    from zoo.store import pretrained
 
     plots.check_suffix(arguments.out or "reconstructions.png")
     model, name, recipe = pretrained.open_model(arguments.target)
@@ -241,7 +188,8 @@ def _export(arguments):
         raise ValueError("Name a run or a recipe, or pass --all for every recipe with stored weights.")
     _check_directory("--out", arguments.out)
     _start_tensorflow(arguments)
-    from zoo import cards, pretrained, serving
+    from zoo import serving
+    from zoo.store import cards, pretrained
 
     targets = cards.stored() if arguments.all else [arguments.target]
     if arguments.format != "saved_model":
@@ -287,7 +235,7 @@ def _verify(arguments):
     if bool(arguments.names) == arguments.all:
         raise ValueError("Name recipes with stored weights, or pass --all.")
     _start_tensorflow(arguments)
-    from zoo import cards, verify
+    from zoo.store import cards, verify
 
     names = cards.stored() if arguments.all else arguments.names
     for name in names:  # the last one's mistake is told before the first one's minutes
@@ -304,8 +252,8 @@ def _verify(arguments):
 def _push(arguments):
     _check_directory("--root", arguments.root)
     _start_tensorflow(arguments)
-    from zoo import push
     from zoo.evaluation.likelihood import table
+    from zoo.store import push
 
     card = push.push(
         *arguments.targets,
@@ -345,7 +293,7 @@ def _import_tensorflow(strategy):
         import tensorflow as tf
 
         if strategy is not None:
-            from zoo.replicas import make_strategy
+            from zoo.engine.replicas import make_strategy
 
             strategy = make_strategy(strategy)  # workers connect before TensorFlow does anything else
         with contextlib.suppress(RuntimeError):
@@ -376,7 +324,7 @@ def _assignments(words):
     return {name: value for name, _, value in pairs}
 
 
-# What runs each command of `zoo.arguments`.
+# What runs each command of `zoo.cli.arguments`.
 COMMANDS = {
     "list": _list,
     "show": _show,
@@ -393,7 +341,3 @@ COMMANDS = {
     "verify": _verify,
     "push": _push,
 }
-
-
-if __name__ == "__main__":
-    sys.exit(main())

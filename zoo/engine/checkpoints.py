@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from zoo.execution import generator_states
+from zoo.engine.execution import generator_states
 from zoo.files import write_atomically
 from zoo.forms import NUMBER, check_form
 

@@ -1,0 +1,1 @@
+"""Training: the compiled step behind `fit`, what feeds it, replicas, checkpoints."""

@@ -1,0 +1,1 @@
+"""Running a recipe: the run directory, its record, sweeps."""

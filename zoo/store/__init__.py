@@ -1,0 +1,1 @@
+"""Stored models: their cards, where they are found, loading, storing, verifying."""
