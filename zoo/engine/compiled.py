@@ -5,19 +5,15 @@ pipeline cost more than the mathematics. Here one call trains on a block of batc
 metrics are one loop inside one program. Everything around it (epochs, validation, callbacks, history) is Keras's own `fit`.
 """
 
-import contextlib
 import logging
 
 import keras
-import numpy as np
 import tensorflow as tf
-from tensorflow.python.distribute.distribute_lib import _get_default_strategy
 from tensorflow.python.framework.config import is_op_determinism_enabled
 
-from zoo import shards, validation
+from zoo import validation
 from zoo.engine.blocks import (
     BLOCK_STEPS,
-    Programs,
     SingleBatchFeed,
     StreamFeed,
     array_feed,
@@ -25,17 +21,14 @@ from zoo.engine.blocks import (
     last_initial_step,
     steps_asked_for,
 )
-from zoo.engine.execution import assert_hooks_are_called, has_batch_statistics, is_synchronized, mode_of
+from zoo.engine.execution import assert_hooks_are_called, mode_of
 from zoo.engine.inputs import as_stream, only_x, refuse, sizes, split, with_first_batch_checked
 from zoo.engine.replicas import Replicas
-from zoo.engine.updates import StepCounter, Update, check_optimizers, passes
-from zoo.random import EVALUATION_STEP, RowNoise, layers_draw
+from zoo.engine.steps import Steps
+from zoo.engine.updates import check_optimizers
 from zoo.validation import shown
 
 logger = logging.getLogger("zoo")
-
-# Under which the step stands in Keras's files, beside a model's own variables.
-STEP = "training_step"
 
 if keras.config.backend() != "tensorflow":
     raise ImportError(
@@ -44,7 +37,7 @@ if keras.config.backend() != "tensorflow":
     )
 
 
-class CompiledModel(keras.Model):
+class CompiledModel(Steps):
     """A model that defines `loss_terms` and gets `fit`, `evaluate` and `train_on_batch` in compiled blocks.
 
     A subclass defines
@@ -61,46 +54,6 @@ class CompiledModel(keras.Model):
     Args:
         seed: Non-negative integer: shuffling and every draw are functions of (seed, step, row).
     """
-
-    term_names = ("loss",)
-    # Whether the loss is a function of means over the batch (`zoo.shards.batch_mean`).
-    batch_statistics = False
-    # Whether the loss is a function of the number of examples.
-    needs_num_examples = False
-
-    def __init__(self, seed=0, **kwargs):
-        super().__init__(**kwargs)
-        self.seed = validation.seed(seed)
-        self._mode = None  # what `compile` chose
-        self._train_feed = self._test_feed = None
-        # Of the data that `fit` and `evaluate` go through: variables, so that a compiled step serves data of any number.
-        self._num_examples = [tf.Variable(1.0, trainable=False, name=f"num_{part}") for part in ("evaluated", "trained")]
-        # The strategy in whose scope the model was made. Keras is not told: its `fit` would distribute blocks as if they were batches, and
-        # with several machines it fails.
-        self._strategy = tf.distribute.get_strategy() if tf.distribute.has_strategy() else None
-        self._distribute_strategy = None
-        with self._scope():
-            self._counter = StepCounter()
-        self.other_optimizers = {}
-
-    # -- What a subclass defines
-
-    def standardize(self, x):
-        raise NotImplementedError
-
-    def prepare(self, batch, noise):
-        raise NotImplementedError
-
-    def loss_terms(self, batch, noise, training):
-        raise NotImplementedError
-
-    @property
-    def updates(self):
-        """What a step changes: tuple of `Update`, of which the first is the model's own. By default it moves all weights, by the loss."""
-        return (Update("model", "loss", self.trainable_weights),)
-
-    def check_first_block(self, table):
-        """Raises ValueError where the first rows of a stream, a dict of tensors, show what no single batch can."""
 
     # -- Keras's contract
 
@@ -153,30 +106,8 @@ class CompiledModel(keras.Model):
             self.other_optimizers = {name: keras.optimizers.get(value) for name, value in optimizers.items()}
         self._counter.variable.assign(0)
         with self._scope():
-            self._trackers = {name: keras.metrics.Mean(name=name) for name in self.term_names}
+            self._trackers = {name: self.make_metric(name) for name in self.term_names}
         self._replicas = Replicas(self, self._strategy) if self._strategy else None
-
-    @property
-    def execution(self):
-        """How training runs: "xla-block", "tf-loop" or "eager" (`zoo.engine.execution`). Before `compile`, as it would."""
-        return self._mode or mode_of(self, "auto", run_eagerly=False)
-
-    def _number_noise_layers(self):
-        """Each layer that draws by row gets draws of its own: its number among them."""
-        for number, layer in enumerate(layer for layer in self._flatten_layers() if getattr(layer, "draws_by_row", False)):
-            layer.number = number
-
-    @property
-    def communicates(self):
-        """Whether replicas have to speak to each other within a step's gradient, which XLA cannot compile."""
-        return self.batch_statistics or is_synchronized(self._flatten_layers())
-
-    def _scope(self):
-        return self._strategy.scope() if self._strategy else contextlib.nullcontext()
-
-    @property
-    def distribute_strategy(self):
-        return _get_default_strategy()
 
     def get_compile_config(self):
         config = super().get_compile_config()
@@ -193,35 +124,6 @@ class CompiledModel(keras.Model):
     def compile_from_config(self, config):
         self.compile(**keras.saving.deserialize_keras_object(config))
         self.build_optimizer()
-
-    def build_optimizer(self):
-        """Creates the optimizers' variables, where there are none yet."""
-        with self._scope():
-            for update in self.updates:
-                self.optimizer_of(update).build(list(update.weights))
-
-    def optimizer_of(self, update):
-        """The optimizer of an `Update`: the model's own, or that which `compile` was given for it."""
-        return self.other_optimizers.get(update.name, self.optimizer)
-
-    @property
-    def optimizers(self):
-        """The optimizers of all updates, in their order."""
-        return [self.optimizer_of(update) for update in self.updates]
-
-    @property
-    def training_state(self):
-        """What training moves beside weights and generators: the step, and the optimizers' variables."""
-        return [self._counter.variable, *(variable for optimizer in self.optimizers for variable in optimizer.variables)]
-
-    def save_own_variables(self, store):
-        super().save_own_variables(store)
-        store[STEP] = int(self._counter.value())
-
-    def load_own_variables(self, store):
-        super().load_own_variables({name: store[name] for name in list(store.keys()) if name != STEP})
-        if STEP in list(store.keys()):  # files of before hold none
-            self._counter.variable.assign(int(np.asarray(store[STEP])))
 
     @property
     def metrics(self):
@@ -370,91 +272,6 @@ class CompiledModel(keras.Model):
             return logs
 
         self.test_function = test_function
-
-    # -- One batch, and the loop over a block of them
-
-    def shard_losses(self, batch, shard):
-        """The losses and terms of rows as they are stored.
-
-        Returns:
-            Name of each update -> this shard's part of its loss, scaled as its optimizer wants it; and the terms to track.
-        """
-        noise = self._noise(self._counter.value(), shard.rows)
-        with shard.as_batch(), layers_draw(noise):
-            terms = self.loss_terms(self.prepare(batch, noise), noise, training=True)
-        # The mean over the batch, once; nats per example. Penalties of the networks count once for all shards.
-        penalties = sum(self.losses) / shard.num_replicas
-        losses = {u.name: self.optimizer_of(u).scale_loss(shard.mean(terms[u.loss]) + penalties) for u in self.updates}
-        return losses, self._weighed(terms, shard)
-
-    def shard_terms(self, batch, shard, first_row):
-        """Terms to track, of rows as they are stored, `first_row` being the number of the batch's first in the data set."""
-        noise = self._noise(EVALUATION_STEP, first_row + shard.rows)
-        with shard.as_batch():
-            terms = self.loss_terms(self.prepare(batch, noise), noise, training=False)
-        return self._weighed(terms, shard)
-
-    def _weighed(self, terms, shard):
-        """Per-example terms with their weights; the loss is reported as it is minimized, with the penalties of the networks."""
-        return {name: shard.weigh(term) for name, term in {**terms, "loss": terms["loss"] + sum(self.losses)}.items()}
-
-    def _train_batch(self, batch, length, size, first_row):
-        for number, updates in enumerate(passes(self.updates)):
-            with tf.GradientTape(persistent=len(updates) > 1) as tape:
-                losses, terms = self.shard_losses(batch, shards.whole(length, size))
-            gradients = [tape.gradient(losses[update.name], list(update.weights)) for update in updates]
-            del tape
-            for update, gradient in zip(updates, gradients, strict=True):
-                self.optimizer_of(update).apply(gradient, list(update.weights))
-            if number == 0:
-                self.track(terms)
-        self._counter.variable.assign_add(1)
-
-    def _test_batch(self, batch, length, size, first_row):
-        self.track(self.shard_terms(batch, shards.whole(length, size), first_row))
-
-    @property
-    def training_step(self):
-        """Training batches so far, int32: what schedules are functions of. `compile` sets it to 0; `.keras` files keep it."""
-        return self._counter.value()
-
-    def _noise(self, step, rows):
-        # Outside XLA the draws are compiled by themselves; inside it they are part of the program.
-        inside_xla = self.execution == "xla-block" and not (self._strategy and self.communicates)
-        return RowNoise(self.seed, tf.convert_to_tensor(step), rows, jit=self.execution != "eager" and not inside_xla)
-
-    def track(self, terms):
-        for name, tracker in self._trackers.items():
-            term = terms[name]  # [B]: a short batch counts for as many examples as it has
-            tracker.update_state(*term) if isinstance(term, tuple) else tracker.update_state(term)
-
-    def _make_runner(self, step):
-        """Block -> metrics so far, through `step` for each of its batches."""
-
-        def one_batch(block, i):
-            step(block.batch(i), block.batch_size, block.size, block.first_row[i])
-
-        def run(block):
-            def body(i):
-                one_batch(block, i)
-                return (i + 1,)
-
-            tf.while_loop(lambda i: i < block.num_steps, body, (tf.constant(0),), parallel_iterations=1)
-            return self.get_metrics_result()
-
-        def run_eagerly(block):
-            for i in range(block.num_steps):
-                one_batch(block, i)
-            return self.get_metrics_result()
-
-        if self.execution == "eager":
-            return run_eagerly
-        # On replicas XLA compiles their gradients alone: see `Replicas`.
-        compiled = tf.function(run, jit_compile=self.execution == "xla-block" and self._strategy is None, autograph=False)
-        if has_batch_statistics(self._flatten_layers()):  # rows that fill a shape would enter them
-            return lambda block: compiled(block.of_tensors())
-        programs = Programs()
-        return lambda block: compiled(programs.fit(block).of_tensors())
 
     # -- From what Keras iterates over to blocks
 
