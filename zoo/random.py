@@ -173,13 +173,19 @@ class RowNoise:
         return tf.reshape(draws, [num_samples, -1, *shape])
 
 
-_layers = threading.local()  # replicas of one process trace in threads of their own
+class _Layers(threading.local):
+    """The draws of the step that is being traced: replicas of one process trace in threads of their own."""
+
+    noise: RowNoise | None = None
+
+
+_layers = _Layers()
 
 
 @contextlib.contextmanager
 def layers_draw(noise: RowNoise):
     """Within it, layers that draw by row take the draws of `noise`: `layer_noise`."""
-    outer, _layers.noise = getattr(_layers, "noise", None), noise
+    outer, _layers.noise = _layers.noise, noise
     try:
         yield
     finally:
@@ -188,7 +194,7 @@ def layers_draw(noise: RowNoise):
 
 def layer_noise() -> RowNoise | None:
     """The draws of the step that a layer is called in, or None outside of a step of the zoo."""
-    return getattr(_layers, "noise", None)
+    return _layers.noise
 
 
 @functools.partial(tf.function, jit_compile=True)

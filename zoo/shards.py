@@ -10,7 +10,14 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-_current = threading.local()  # replicas of one process trace in threads of their own
+
+class _Current(threading.local):
+    """The shard that is being traced: replicas of one process trace in threads of their own."""
+
+    shard: "Shard | None" = None
+
+
+_current = _Current()
 
 
 class Shard(NamedTuple):
@@ -46,7 +53,7 @@ class Shard(NamedTuple):
     @contextlib.contextmanager
     def as_batch(self):
         """Within it, `batch_mean` is over the whole batch that this is a shard of."""
-        outer, _current.shard = getattr(_current, "shard", None), self
+        outer, _current.shard = _current.shard, self
         try:
             yield
         finally:
@@ -56,7 +63,7 @@ class Shard(NamedTuple):
 def batch_mean(values):
     """The mean over a batch of per-example `values` [B, ...], for losses that are functions of it: over all replicas' rows where there are
     several. Differentiable."""
-    shard = getattr(_current, "shard", None)
+    shard = _current.shard
     if shard is None:
         return tf.reduce_mean(values, axis=0)
     if shard.num_replicas == 1:
@@ -69,7 +76,7 @@ def gathered(values):
 
     Rows that only fill a shape are among them: `gathered_weights` tells which.
     """
-    shard = getattr(_current, "shard", None)
+    shard = _current.shard
     if shard is None or shard.num_replicas == 1:
         return values
     return tf.distribute.get_replica_context().all_gather(values, axis=0)
@@ -81,7 +88,7 @@ def gathered_weights(num_rows):
     Args:
         num_rows: b, the number of rows here.
     """
-    shard = getattr(_current, "shard", None)
+    shard = _current.shard
     if shard is None or shard.weights is None:
         return gathered(tf.ones([num_rows]))
     return gathered(shard.weights)
@@ -93,7 +100,7 @@ def part_of_sum(values):
     Args:
         values: [b, ...].
     """
-    shard = getattr(_current, "shard", None)
+    shard = _current.shard
     if shard is None:
         return tf.reduce_sum(values, axis=0)
     if shard.weights is not None:
@@ -103,7 +110,7 @@ def part_of_sum(values):
 
 def place_of_rows(num_rows):
     """Where this replica's rows stand in what `gathered` gives: int32 [b]."""
-    shard = getattr(_current, "shard", None)
+    shard = _current.shard
     first = 0
     if shard is not None and shard.num_replicas > 1:
         first = num_rows * tf.cast(tf.distribute.get_replica_context().replica_id_in_sync_group, tf.int32)

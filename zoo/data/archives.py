@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo.data.examples import checked_images, checked_labels, known_split, with_channel
+from zoo.data.examples import IMAGE, checked_images, checked_labels, known_split, with_channel
 
 HINT = " Arrays are named <split> and <split>_label, or x_<split> and y_<split>."
 # Names that labels have elsewhere, without their split's.
@@ -19,7 +19,7 @@ def read_archive(path: Path, split: str) -> dict[str, np.ndarray]:
     """Arrays named like the splits, with `<split>_label` beside them; or x_<split> and y_<split>, as in Keras's mnist.npz.
 
     Returns:
-        Dict of "image" [N, H, W, C] as `checked_images` gives them, and "label" int32 [N] where the file has labels.
+        Dict of images [N, H, W, C] as `checked_images` gives them, and "label" int32 [N] where the file has labels.
 
     Raises:
         ValueError: If the file cannot be read, has no such split or names it in two ways, or holds no images.
@@ -41,7 +41,7 @@ def read_archive(path: Path, split: str) -> dict[str, np.ndarray]:
         if arrays[name].ndim < 3:  # labels by a name that would be passed over in silence
             raise ValueError(f"{str(path)!r} holds an array that nothing reads. Received: {name!r}.{HINT}")
     images = checked_images(arrays[image_name], f"{image_name!r} in {str(path)!r}")
-    examples = {"image": with_channel(images)}
+    examples = {IMAGE: with_channel(images)}
     if label_name is not None:
         examples["label"] = checked_labels(arrays[label_name], len(images), f"{label_name!r} in {str(path)!r}")
     return examples

@@ -5,8 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from zoo.observations.image import check_images
+from zoo.observations.image import Image, check_images
 
+# Under which images stand in dicts of data.
+IMAGE = Image.key
 LARGEST_LABEL = np.iinfo(np.int32).max
 
 

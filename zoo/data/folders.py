@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo.data.examples import checked_images, known_split, with_channel
+from zoo.data.examples import IMAGE, checked_images, known_split, with_channel
 from zoo.data.pictures import has_palette, is_picture, read_picture, suffixes
 
 logger = logging.getLogger("zoo")
@@ -22,7 +22,7 @@ def read_folder(path: Path, split: str) -> dict[str, np.ndarray]:
     what is left out besides is logged.
 
     Returns:
-        Dict of "image" uint8 [N, H, W, C] and, where there are classes, "label" int32 [N]. The order is that of the paths.
+        Dict of images, uint8 [N, H, W, C] and, where there are classes, "label" int32 [N]. The order is that of the paths.
 
     Raises:
         ValueError: If there is no such split, it holds no pictures or folders within classes, or a picture is not like the others.
@@ -33,7 +33,7 @@ def read_folder(path: Path, split: str) -> dict[str, np.ndarray]:
     images = _of_one_kind(files, [read_picture(file) for file in files])
     for file, image in zip(files, images, strict=True):
         _check_like_first(files[0], images[0], file, image)
-    arrays = {"image": with_channel(checked_images(np.stack(images), f"The folder {str(path / split)!r}"))}
+    arrays = {IMAGE: with_channel(checked_images(np.stack(images), f"The folder {str(path / split)!r}"))}
     if _has_classes(files, path / split):
         numbers = _class_numbers(path, splits)
         arrays["label"] = np.array([numbers[file.parent.name] for file in files], np.int32)

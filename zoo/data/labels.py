@@ -4,7 +4,7 @@ import numbers
 
 import numpy as np
 
-from zoo.data.examples import checked_labels
+from zoo.data.examples import IMAGE, checked_labels
 from zoo.validation import shown
 
 
@@ -15,13 +15,13 @@ def hide_labels(examples: dict, per_class: int, seed: int = 0, repeat: int = 1) 
     are then `repeat` times in the result, so that a batch of a large data set holds some; the unlabelled ones once.
 
     Args:
-        examples: Dict with "image" [N, ...] and "label" int [N]; a label of -1 stays hidden.
+        examples: Dict with images [N, ...] and "label" int [N]; a label of -1 stays hidden.
         per_class: Labelled images of each class.
         seed: Integer.
         repeat: How often each labelled image occurs.
 
     Returns:
-        Dict of "image" and "label", labelled rows last.
+        Dict of images and "label", labelled rows last.
 
     Raises:
         ValueError: If there are no labels, they are no class numbers of the images, or a class has fewer images.
@@ -33,7 +33,7 @@ def hide_labels(examples: dict, per_class: int, seed: int = 0, repeat: int = 1) 
             raise ValueError(f"`{name}` must be a positive integer. Received: {name}={shown(value)}.")
     if not _is_integer(seed) or seed < 0:
         raise ValueError(f"`seed` must be a non-negative integer. Received: seed={shown(seed)}.")
-    label = checked_labels(examples["label"], len(examples["image"]), "The examples")
+    label = checked_labels(examples["label"], len(examples[IMAGE]), "The examples")
     order = np.random.Generator(np.random.Philox(seed)).permutation(len(label))
     kept = []
     for each in np.unique(label[label >= 0]):
@@ -47,7 +47,7 @@ def hide_labels(examples: dict, per_class: int, seed: int = 0, repeat: int = 1) 
     unlabelled = np.setdiff1d(np.arange(len(label)), labelled)
     rows = np.concatenate([unlabelled, *[labelled] * repeat])
     hidden = np.concatenate([np.full(len(unlabelled), -1), *[label[labelled]] * repeat]).astype(np.int32)
-    return {"image": np.asarray(examples["image"])[rows], "label": hidden}
+    return {IMAGE: np.asarray(examples[IMAGE])[rows], "label": hidden}
 
 
 def _is_integer(value):

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from zoo import validation
 from zoo.data import sources, sprites
+from zoo.data.examples import IMAGE
 from zoo.observations.image import to_unit_interval
 from zoo.random import RowNoise, Stream
 from zoo.validation import shown
@@ -20,7 +21,7 @@ def load(name, split: str, *, data_dir: str | None = None, binarization: str = "
     Args:
         name: "digits" or "sprites" (embedded), the TFDS name of an image data set ("mnist", "emnist/letters", "mnist:3.0.1"), the path
             of an .npz file (`zoo.data.archives`) or of a folder of images (`zoo.data.folders`), or the arrays themselves: an array or
-            a dict with "image".
+            a dict with images.
         split: In TFDS's notation: "train", "test", "train[:50000]", "train[80%:]".
         data_dir: Where TFDS keeps its data; by default $ZOO_DATA_DIR, else TFDS's own default.
         binarization: "grey" or "dynamic" leave the images as they are (a model draws dynamic binarization inside its step); "static"
@@ -28,7 +29,7 @@ def load(name, split: str, *, data_dir: str | None = None, binarization: str = "
         seed: Seed of the static binarization.
 
     Returns:
-        Dict of arrays: "image" uint8 [N, H, W, C], or float32 in [0, 1] where the data hold floats; "label" int32 [N] where the data have
+        Dict of arrays: images, uint8 [N, H, W, C], or float32 in [0, 1] where the data hold floats; "label" int32 [N] where the data have
         labels; and "factors" int32 [N, K] where they have ground-truth factors (sprites, and TFDS's dsprites and shapes3d). The images
         of "sprites" are `zoo.data.sprites.Sprites`, drawn when they are looked at; arrays that were passed keep their shape.
 
@@ -40,11 +41,11 @@ def load(name, split: str, *, data_dir: str | None = None, binarization: str = "
     base, start, stop = _parse_split(split)
     seed = validation.seed(seed)
     arrays = sources.find(name, data_dir)(base)
-    if binarization == "static" and not isinstance(arrays["image"], sprites.Sprites):  # which are black and white
-        arrays = {**arrays, "image": _binarize_once(arrays["image"], seed, base)}
+    if binarization == "static" and not isinstance(arrays[IMAGE], sprites.Sprites):  # which are black and white
+        arrays = {**arrays, IMAGE: _binarize_once(arrays[IMAGE], seed, base)}
     elif binarization not in ("grey", "dynamic"):
         raise ValueError(f"`binarization` must be 'dynamic', 'static' or 'grey'. Received: binarization={shown(binarization)}.")
-    num_rows = len(arrays["image"])
+    num_rows = len(arrays[IMAGE])
     first, last = (_position(edge, num_rows, default) for edge, default in ((start, 0), (stop, num_rows)))
     if first >= last:
         raise ValueError(f"Split {split!r} of {sources.shown(name)} is empty: it has {num_rows} examples.")
@@ -64,14 +65,14 @@ def batches(
     """The same as a `tf.data.Dataset` of dicts, for use with any Keras model. Arguments as in `load`; a short last batch is kept."""
     batch_size = validation.integer("batch_size", batch_size)
     arrays = load(name, split, data_dir=data_dir, binarization=binarization, seed=seed)
-    drawn = isinstance(arrays["image"], sprites.Sprites)
-    stored = {key: array for key, array in arrays.items() if key != "image"} if drawn else arrays
+    drawn = isinstance(arrays[IMAGE], sprites.Sprites)
+    stored = {key: array for key, array in arrays.items() if key != IMAGE} if drawn else arrays
     dataset = tf.data.Dataset.from_tensor_slices(stored)
     if shuffle:
-        dataset = dataset.shuffle(len(arrays["image"]), seed=seed, reshuffle_each_iteration=True)
+        dataset = dataset.shuffle(len(arrays[IMAGE]), seed=seed, reshuffle_each_iteration=True)
     dataset = dataset.batch(batch_size)
     if drawn:
-        dataset = dataset.map(lambda batch: {**batch, "image": tf.cast(255.0 * sprites.render(batch["factors"]), tf.uint8)})
+        dataset = dataset.map(lambda batch: {**batch, IMAGE: tf.cast(255.0 * sprites.render(batch["factors"]), tf.uint8)})
     return dataset.prefetch(tf.data.AUTOTUNE)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from zoo.data import sprites
 from zoo.data.archives import read_archive
-from zoo.data.examples import checked_images, checked_labels, known_split
+from zoo.data.examples import IMAGE, checked_images, checked_labels, known_split
 from zoo.data.folders import read_folder
 
 logger = logging.getLogger("zoo")
@@ -70,26 +70,26 @@ def _digits(split):
     images = np.round(digits.images * (255 / 16)).astype(np.uint8)[..., None]
     parts = {"train": slice(0, 1500), "test": slice(1500, None)}
     part = parts[known_split("digits", split, parts)]
-    return {"image": images[part], "label": digits.target[part].astype(np.int32)}
+    return {IMAGE: images[part], "label": digits.target[part].astype(np.int32)}
 
 
 def _sprites(split):
     """White shapes with the factors of dSprites, drawn when they are looked at; 10,000 of the 737,280, in a fixed random order, test."""
     factors = sprites.split(known_split("sprites", split, ("train", "test")))
-    return {"image": sprites.Sprites(factors), "factors": factors}
+    return {IMAGE: sprites.Sprites(factors), "factors": factors}
 
 
 EMBEDDED = {"digits": _digits, "sprites": _sprites}
 
 
 def _from_arrays(arrays, split):
-    arrays = arrays if isinstance(arrays, dict) else {"image": arrays}
-    if "image" not in arrays:
+    arrays = arrays if isinstance(arrays, dict) else {IMAGE: arrays}
+    if IMAGE not in arrays:
         raise ValueError(f"A dict of data must hold 'image'. Received: keys {sorted(arrays)}.")
     known_split("arrays", split, ("all",))
     arrays = {key: np.asarray(array) for key, array in arrays.items()}
-    arrays["image"] = checked_images(arrays["image"], "The arrays")
-    num_images = len(arrays["image"])
+    arrays[IMAGE] = checked_images(arrays[IMAGE], "The arrays")
+    num_images = len(arrays[IMAGE])
     if "label" in arrays:
         arrays["label"] = checked_labels(arrays["label"], num_images, "The arrays")
     for key, array in arrays.items():
@@ -117,10 +117,10 @@ def _from_tfds(name, split, data_dir):
             column.append(batch[key])
     arrays = {key: np.concatenate(column) for key, column in columns.items()}
     if builder.name in OF_ZEROS_AND_ONES:
-        arrays["image"] = arrays["image"] * np.uint8(255)
-    arrays["image"] = checked_images(arrays["image"], f"Data set {name!r}")
+        arrays[IMAGE] = arrays[IMAGE] * np.uint8(255)
+    arrays[IMAGE] = checked_images(arrays[IMAGE], f"Data set {name!r}")
     for key in features[1:]:
-        arrays[key] = checked_labels(arrays[key], len(arrays["image"]), f"{key!r} of data set {name!r}")
+        arrays[key] = checked_labels(arrays[key], len(arrays[IMAGE]), f"{key!r} of data set {name!r}")
     factors = [key for key in features if key.startswith("label_")]  # of dsprites and shapes3d
     if factors:
         arrays["factors"] = np.stack([arrays.pop(key) for key in factors], axis=-1)
@@ -143,18 +143,18 @@ def _builder(name, data_dir):
 
 
 def _features(builder, name):
-    """Names of the features to read: "image", then "label" and "label_*" as far as they are class numbers."""
+    """Names of the features to read: the image, then "label" and "label_*" as far as they are class numbers."""
     features = builder.info.features
-    if "image" not in features:
+    if IMAGE not in features:
         raise ValueError(f"Data set {name!r} has no images. Its features are {sorted(features)}.")
-    shape = features["image"].shape
+    shape = features[IMAGE].shape
     if None in shape:
         raise ValueError(f"All images of a data set must have one size. Received: {name!r} with images of shape {shape}.")
     labels = [key for key in features if key == "label" or key.startswith("label_")]
     numbers = [key for key in labels if features[key].shape == () and np.dtype(features[key].np_dtype).kind in "biu"]
     for key in set(labels) - set(numbers):
         logger.warning("Left out of data set %r: %r, as it holds no class numbers.", name, key)
-    return ["image", *numbers]
+    return [IMAGE, *numbers]
 
 
 def _prepare(builder, name):

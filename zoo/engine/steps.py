@@ -11,6 +11,7 @@ from zoo import shards, validation
 from zoo.engine.blocks import Programs
 from zoo.engine.execution import has_batch_statistics, is_synchronized, mode_of
 from zoo.engine.updates import StepCounter, Update, passes
+from zoo.layers.noise import RowKeyedLayer
 from zoo.random import EVALUATION_STEP, RowNoise, layers_draw
 
 # Under which the step stands in Keras's files, beside a model's own variables.
@@ -71,7 +72,7 @@ class Steps(keras.Model):
 
     def _number_noise_layers(self):
         """Each layer that draws by row gets draws of its own: its number among them."""
-        for number, layer in enumerate(layer for layer in self._flatten_layers() if getattr(layer, "draws_by_row", False)):
+        for number, layer in enumerate(layer for layer in self._flatten_layers() if isinstance(layer, RowKeyedLayer)):
             layer.number = number
 
     @property

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from zoo.files import write_atomically
-from zoo.observations.image import to_unit_interval
+from zoo.observations.image import Image, to_unit_interval
 
 STORED = Path(__file__).with_name("classifiers")
 NUM_FEATURES = 64
@@ -24,7 +24,7 @@ class Reader:
     """A dense classifier of images, trained on labelled examples.
 
     Args:
-        examples: Dict with "image" uint8 or float [N, H, W, C] and "label" int [N].
+        examples: Dict with images, uint8 or float [N, H, W, C] and "label" int [N].
         epochs: Passes over them; 8 on MNIST take half a minute and read 98 % of test images.
         hidden_units: Width of the layer before the features.
         seed: Of weights, order and dropout.
@@ -35,7 +35,7 @@ class Reader:
 
     def __init__(self, examples, epochs=8, hidden_units=512, seed=0):
         keras.utils.set_random_seed(seed)
-        images = np.asarray(to_unit_interval(examples["image"]))
+        images = np.asarray(to_unit_interval(examples[Image.key]))
         self._build(images.shape[1:], int(np.max(examples["label"])) + 1, hidden_units)
         self._trained.compile(
             keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(2e-3, epochs * -(-len(images) // 256))),
@@ -82,7 +82,7 @@ class Reader:
 
     def accuracy(self, examples):
         """Share of examples that are read as their label."""
-        return float(np.mean(self.read(to_unit_interval(examples["image"])) == examples["label"]))
+        return float(np.mean(self.read(to_unit_interval(examples[Image.key])) == examples["label"]))
 
 
 def transfer_accuracy(model, examples, reader, num_images=1000):
@@ -90,13 +90,13 @@ def transfer_accuracy(model, examples, reader, num_images=1000):
 
     Args:
         model: A `zoo.CVAE`.
-        examples: Dict with "image" and "label": the first `num_images` are transferred to every class.
+        examples: Dict with images and "label": the first `num_images` are transferred to every class.
         reader: A `Reader`.
 
     Returns:
         Dict of `value`, the share over all images and classes, and `by_class`, the share for each class that was asked for.
     """
-    images, labels = examples["image"][:num_images], examples["label"][:num_images]
+    images, labels = examples[Image.key][:num_images], examples["label"][:num_images]
     by_class = []
     for k in range(model.num_classes):
         asked = np.full(len(images), k, np.int32)
@@ -119,7 +119,7 @@ def main(argv=None):
     reader.model.set_weights([weight.astype(np.float32) for weight in weights])
     card = {
         "data": arguments.name,
-        "image_shape": list(train["image"].shape[1:]),
+        "image_shape": list(train[Image.key].shape[1:]),
         "num_classes": int(train["label"].max()) + 1,
         "hidden_units": arguments.hidden_units,
         "epochs": arguments.epochs,

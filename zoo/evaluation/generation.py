@@ -130,7 +130,7 @@ def quality(model, examples, reader, num_images=5000, seed=0):
 
     Args:
         model: A model that generates.
-        examples: Dict with "image", of the test split.
+        examples: Dict with images, of the test split.
         reader: A `zoo.evaluation.classifier.Reader`.
         num_images: Images and samples that are used.
         seed: Of the samples.
@@ -168,7 +168,7 @@ def compare(model, examples, reader, num_images=5000, seed=0):
 
     Args:
         model: A `zoo.VAE` or `zoo.Autoencoder`.
-        examples: Dict with "image", of the test split.
+        examples: Dict with images, of the test split.
         reader: A `zoo.evaluation.classifier.Reader`, whose features `precision` is measured in.
         num_images: Images, and draws from N(0, I), that are used.
         seed: Of all draws.

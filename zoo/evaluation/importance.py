@@ -31,7 +31,7 @@ def importance_curve(model, examples, proposals=PROPOSALS, num_samples=(1, 10, 1
 
     Args:
         model: A `zoo.VAE`.
-        examples: Images [N, ...], or a dict with "image" (and "condition" or "label" where the model takes one).
+        examples: x [N, ...], or a dict of data (with "condition" or "label" where the model takes one).
         proposals: Some of "prior" (weights p(x|z)) and "posterior" (weights p(x, z) / q(z|x)).
         num_samples: Increasing positive integers.
         seed: Of binarization and latents.

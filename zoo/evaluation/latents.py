@@ -27,7 +27,7 @@ class LatentReader:
 
     Args:
         model: A model with one latent vector: `zoo.VAE` and what changes it, but those with several latents.
-        examples: Images [N, ...], or a dict with "image" (and "condition" or "label" where the model takes one).
+        examples: x [N, ...], or a dict of data (with "condition" or "label" where the model takes one).
         num_images: How many of them, the first, are looked at.
         seed: Of binarization and latents.
 

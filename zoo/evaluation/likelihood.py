@@ -46,7 +46,7 @@ def evaluate(model, examples, *, num_samples=5000, seed=0, split="test", nll_nam
 
     Args:
         model: A compiled model of the zoo.
-        examples: Images [N, ...], or a dict with "image" (and "condition", "label").
+        examples: x [N, ...], or a dict of data (with "condition", "label").
         num_samples: Importance samples per example.
         seed: Seed of binarization and latents.
         split: Name of the split, for the record.

@@ -14,8 +14,7 @@ class RowKeyedLayer(keras.layers.Layer):
     Called several times in a step, it draws the same. Rows [S B, ...] that hold S samples of B rows draw for each sample.
     """
 
-    # `zoo.engine.compiled` numbers these layers: each has draws of its own.
-    draws_by_row = True
+    # Its number among those of a model, which training gives it: each has draws of its own.
     number = 0
 
     def _noise_of(self, inputs, training, draw):

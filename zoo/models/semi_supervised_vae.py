@@ -27,7 +27,7 @@ from zoo.random import RowNoise
 class SemiSupervisedVAE(ClassStyleVAE):
     """`ClassStyleVAE` that is told the class of some images.
 
-    Data are dicts of "image" and "label", int [N] in 0 ... K - 1, with -1 where it is unknown: labelled and unlabelled rows come mixed.
+    Data are dicts of x and "label", int [N] in 0 ... K - 1, with -1 where it is unknown: labelled and unlabelled rows come mixed.
 
     Args:
         parts: As in `ClassStyleVAE`.

@@ -18,7 +18,7 @@ def latent_maps(models, examples, num_images=5000, path=None):
 
     Args:
         models: Dict from title to a model with a latent of two dimensions.
-        examples: Dict with "image" and "label".
+        examples: Dict with images and "label".
     """
     labels = examples["label"][:num_images]
     figure, axes = subplots(1, len(models), figsize=(5.2 * len(models) + 0.6, 4.8), squeeze=False)
@@ -42,7 +42,7 @@ def factor_maps(model, examples, names=None, num_images=5000, path=None):
 
     Args:
         model: A model with one latent vector of two dimensions or more.
-        examples: Dict with "image" and "factors" [N, K].
+        examples: Dict with images and "factors" [N, K].
         names: Of the factors, in the order of their columns; by default those that the images know.
 
     Raises:

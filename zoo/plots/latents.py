@@ -18,7 +18,7 @@ def traversals(model, examples, row=0, num_dims=10, num_steps=11, reach=2.5, pat
 
     Args:
         model: A model with one latent vector.
-        examples: Dict with "image" (and "condition" or "label" where the model takes one).
+        examples: Dict of data (with "condition" or "label" where the model takes one).
         row: Number of the example whose code the others keep.
         num_dims: Rows at most.
         num_steps: Values of a dimension, from -reach to reach.
@@ -54,7 +54,7 @@ def interpolations(model, examples, num_rows=6, num_steps=10, path=None):
 
     Args:
         model: A model with one latent vector and no condition.
-        examples: Dict with "image": pairs of neighbours are shown, with the images themselves at both ends.
+        examples: Dict with images: pairs of neighbours are shown, with the images themselves at both ends.
         num_rows: Pairs.
         num_steps: Codes between and with the two ends.
     """

@@ -1,12 +1,13 @@
 """Where a run comes from: revision of the code, versions of the packages, machine."""
 
 import importlib.metadata
-import os
 import platform
 import subprocess
 from pathlib import Path
 
 import tensorflow as tf
+
+from zoo.machine import cores
 
 PACKAGES = ("tensorflow", "keras", "tensorflow-probability", "tensorflow-datasets", "numpy")
 
@@ -50,8 +51,8 @@ def machine() -> str:
     if gpus:
         names = [tf.config.experimental.get_device_details(gpu).get("device_name", "GPU") for gpu in gpus]
         return f"{len(gpus)}x {names[0]}"
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
     name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor())
-    return f"{cores} CPU core{'s' if cores > 1 else ''}, {name}"
+    number = cores()
+    return f"{number} CPU core{'s' if number > 1 else ''}, {name}"

@@ -60,7 +60,7 @@ def push(target, *other_runs, data_dir=None, num_samples=None, root=None, versio
     dataset = task.dataset
     num_samples = task.evaluation_samples if num_samples is None else num_samples
     parts = {part: data.load(dataset.name, getattr(dataset, part), data_dir=data_dir) for part in ("train", "test")}
-    origin["data"]["sha256"] = {part: data.sha256(arrays["image"]) for part, arrays in parts.items()}
+    origin["data"]["sha256"] = {part: data.sha256(arrays[models[0].key]) for part, arrays in parts.items()}
     examples = data.load(dataset.name, dataset.test, data_dir=data_dir, binarization=dataset.binarization)
     protocol = {"seed": 0, "num_samples": num_samples, "metrics": "all" if "factors" in examples else []}
     numbers = []

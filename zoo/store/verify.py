@@ -65,7 +65,7 @@ def _verify_version(name, directory, new_seed, data_dir):
     card = cards.read_version_card(directory)
     model = pretrained.load_version(directory)
     dataset = pretrained.task_of(card, model).dataset
-    digest = data.sha256(data.load(dataset.name, dataset.test, data_dir=data_dir)["image"])
+    digest = data.sha256(data.load(dataset.name, dataset.test, data_dir=data_dir)[model.key])
     if digest != card["data"]["sha256"]["test"]:
         raise ValueError(
             f"The images of {dataset.name!r}, {dataset.test!r}, are not those that {name!r} was measured on: their sha256 is {digest}, "
