@@ -19,7 +19,7 @@ from train_step import machine, versions
 
 import zoo
 from zoo import registry
-from zoo.runs.run import training
+from zoo.runs import training
 
 
 def like_mnist(images):

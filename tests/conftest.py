@@ -106,7 +106,7 @@ def images():
 @pytest.fixture(scope="session")
 def store(tmp_path_factory):
     """A directory of stored models with one model, and the run that it was pushed from."""
-    from zoo.runs.run import training
+    from zoo.runs import training
     from zoo.store import push
 
     directory = tmp_path_factory.mktemp("store")

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from zoo.engine import blocks
-from zoo.engine.blocks import ArrayFeed, StreamFeed
+from zoo.engine import feeds
+from zoo.engine.feeds import ArrayFeed, StreamFeed
 
 
 def run_epochs(feed, num_epochs, training=True, first_step=0):
@@ -70,8 +70,8 @@ def test_steps_per_epoch_cut_passes_anywhere():
 def test_an_epoch_goes_on_after_the_steps_that_were_taken_before(resident, initial_step, monkeypatch):
     arguments = ({"image": np.arange(10)}, 3, True, 0, None, 2)
     first, second = ([row for batch, _ in epoch for row in batch] for epoch in run_epochs(ArrayFeed(*arguments), 2))
-    monkeypatch.setattr(blocks, "RESIDENT_SHARE", 1.0 if resident else 0.0)
-    feed = blocks.array_feed(*arguments, first_step=initial_step, initial_step=initial_step)
+    monkeypatch.setattr(feeds, "RESIDENT_SHARE", 1.0 if resident else 0.0)
+    feed = feeds.array_feed(*arguments, first_step=initial_step, initial_step=initial_step)
     assert isinstance(feed, ArrayFeed if resident else StreamFeed)
     rest, again = run_epochs(feed, 2, first_step=initial_step)
     assert [row for batch, _ in rest for row in batch] == first[3 * initial_step :]

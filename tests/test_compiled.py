@@ -11,7 +11,7 @@ import tensorflow as tf
 import zoo
 from tests.conftest import IMAGE_SHAPE
 from zoo import layers, networks
-from zoo.engine import blocks
+from zoo.engine import feeds
 from zoo.engine.execution import execution_mode
 
 MODES = {"xla-block": {"jit_compile": True}, "tf-loop": {"jit_compile": False}, "eager": {"run_eagerly": True}}
@@ -172,7 +172,7 @@ def test_arrays_dicts_and_streams_are_the_same_data(make_vae, images):
 def test_arrays_too_large_for_the_device_stream_and_train_the_same(make_vae, images, monkeypatch, caplog):
     fit = {"validation_data": images[:10]}
     resident, history = trained(make_vae, images, epochs=3, fit=fit)
-    monkeypatch.setattr(blocks, "RESIDENT_SHARE", 0.0)
+    monkeypatch.setattr(feeds, "RESIDENT_SHARE", 0.0)
     with caplog.at_level(logging.INFO, "zoo"):
         streamed, other = trained(make_vae, images, epochs=3, fit=fit)
     assert "data stream to the device" in caplog.text

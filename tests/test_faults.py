@@ -9,7 +9,7 @@ from PIL import Image
 
 from zoo import cli, files, plots
 from zoo.engine import execution
-from zoo.runs.run import training
+from zoo.runs import training
 from zoo.runs.training import Run
 from zoo.store import push
 from zoo.versions import versions

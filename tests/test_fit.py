@@ -8,7 +8,8 @@ import tensorflow as tf
 import zoo
 from tests.conftest import IMAGE_SHAPE
 from zoo import networks
-from zoo.engine import blocks
+from zoo.engine import blocks, feeds
+from zoo.engine import callbacks as callbacks_of_blocks
 from zoo.evaluation.likelihood import evaluate
 
 
@@ -76,7 +77,7 @@ def numbered(num_rows):
 @pytest.mark.parametrize("shuffle", [True, False])
 def test_a_second_fit_sees_every_row_of_other_data_once(shuffle, resident, make_vae, monkeypatch):
     if not resident:
-        monkeypatch.setattr(blocks, "RESIDENT_SHARE", 0.0)
+        monkeypatch.setattr(feeds, "RESIDENT_SHARE", 0.0)
     model = make_vae(pixels="as_given")
     model.compile("adam", run_eagerly=True)
     rows_seen(model, numbered(40), 8, shuffle=shuffle)  # five steps
@@ -161,7 +162,7 @@ def test_a_checkpoint_every_ten_batches_writes_all_of_its_files(make_vae, images
     ],
 )
 def test_what_callbacks_ask_for(callbacks, expected):
-    assert blocks.steps_asked_for(callbacks) == expected
+    assert callbacks_of_blocks.steps_asked_for(callbacks) == expected
 
 
 @pytest.mark.parametrize(
@@ -170,7 +171,7 @@ def test_what_callbacks_ask_for(callbacks, expected):
 )
 def test_blocks_end_where_callbacks_ask(steps_per_epoch, most, asked, expected):
     feed = type("Feed", (), {"steps_per_epoch": steps_per_epoch, "block_steps": min(most, steps_per_epoch or most)})()
-    blocks.end_blocks_every(feed, asked)
+    callbacks_of_blocks.end_blocks_every(feed, asked)
     assert feed.block_steps == expected
 
 

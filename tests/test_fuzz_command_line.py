@@ -18,7 +18,7 @@ import zoo
 from tests.fuzzing import SECONDS, scratch_in, tried
 from zoo import cli
 from zoo.engine import execution
-from zoo.runs.run import training
+from zoo.runs import training
 from zoo.store import cards, pretrained
 
 TINY = {"epochs": 1, "batch_size": 600, "hidden_units": (4,), "latent_dim": 2}

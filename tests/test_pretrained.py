@@ -7,7 +7,7 @@ import pytest
 import zoo
 from zoo import cli, data, registry
 from zoo.evaluation import likelihood
-from zoo.runs.run import training
+from zoo.runs import training
 from zoo.runs.training import Run
 from zoo.serving.packed import round_weights
 from zoo.store import cards, hub, pretrained, push

@@ -14,7 +14,7 @@ import zoo
 from tests.conftest import IMAGE_SHAPE
 from zoo import cli, layers, networks
 from zoo.report import explorer, report
-from zoo.runs.run import training
+from zoo.runs import training
 
 
 def mlp(*sizes, **options):

@@ -15,7 +15,8 @@ import zoo
 from zoo import registry
 from zoo.engine import execution
 from zoo.models import architecture
-from zoo.runs.run import Run, provenance, training
+from zoo.runs import provenance, training
+from zoo.runs.run import Run
 from zoo.store import cards, hub, pretrained, push, verify
 
 RECIPE = '''"""A recipe of somebody's own.

@@ -15,7 +15,8 @@ from matplotlib import image
 
 from zoo import cli, files, plots, registry
 from zoo.engine import checkpoints, execution
-from zoo.runs.run import sweep, training
+from zoo.runs import points as points_of_a_sweep
+from zoo.runs import sweep, training
 
 RECIPE = '''
 """A BetaVAE that trains in no time."""
@@ -281,7 +282,7 @@ def test_units_are_active_where_their_mean_depends_on_the_image(make_vae, images
         weights = np.zeros(kernel.shape, np.float32)
         weights[:, units] = 10.0  # the first three columns are the means
         kernel.assign(weights)
-        assert sweep.active_units(model, many) == (len(units), 3)
+        assert points_of_a_sweep.active_units(model, many) == (len(units), 3)
     variances = np.var(model.encode(images).mean(), axis=0)
     np.testing.assert_array_equal(variances > 0.01, [True, False, True])
 

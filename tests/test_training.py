@@ -15,7 +15,7 @@ import pytest
 from zoo import registry
 from zoo.engine import checkpoints, compiled, execution
 from zoo.engine.checkpoints import Checkpoint, TrainingDiverged
-from zoo.runs.run import training
+from zoo.runs import training
 from zoo.runs.training import Run
 
 # Enough epochs that a run is still going when it is stopped after the second.

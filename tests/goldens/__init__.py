@@ -19,7 +19,7 @@ import tensorflow as tf
 
 from zoo import random, registry
 from zoo.random import EVALUATION_STEP, RowNoise
-from zoo.runs.run import training
+from zoo.runs import training
 from zoo.serving.signatures import made_up_rows, signatures
 from zoo.store import cards, pretrained
 from zoo.versions import versions

@@ -1,16 +1,14 @@
 """What each command calls, and what it prints."""
 
-import contextlib
 import inspect
 import json
-import logging
-import os
 import shutil
 import signal
 import sys
 from pathlib import Path
 
-from zoo.files import check_directory_target, check_file_target, write_atomically
+from zoo.cli.asked import assignments, check_directory, check_file, start_tensorflow
+from zoo.files import check_file_target, write_atomically
 
 # -- Without TensorFlow
 
@@ -67,17 +65,17 @@ def _copy(arguments):
 
 
 def _train(arguments):
-    _check_directory("--out", arguments.out)
-    strategy = _start_tensorflow(arguments)
-    from zoo.runs.run import training
+    check_directory("--out", arguments.out)
+    strategy = start_tensorflow(arguments)
+    from zoo.runs import training
 
-    assignments = _assignments(arguments.arguments)
+    assigned = assignments(arguments.arguments)
     if arguments.dry_run:
-        print("\n".join(training.describe(arguments.recipe, assignments, out=arguments.out, data_dir=arguments.data_dir)))
+        print("\n".join(training.describe(arguments.recipe, assigned, out=arguments.out, data_dir=arguments.data_dir)))
         return
     path = training.train(
         arguments.recipe,
-        assignments,
+        assigned,
         out=arguments.out,
         data_dir=arguments.data_dir,
         resume=arguments.resume,
@@ -91,18 +89,18 @@ def _train(arguments):
 
 
 def _sweep(arguments):
-    _check_directory("--out", arguments.out)
-    assignments = _assignments(arguments.arguments)
-    _start_tensorflow(arguments)
-    from zoo.runs.run import sweep
+    check_directory("--out", arguments.out)
+    assigned = assignments(arguments.arguments)
+    start_tensorflow(arguments)
+    from zoo.runs import sweep
 
     if arguments.dry_run:
         options = {"out": arguments.out, "data_dir": arguments.data_dir, "resume": arguments.resume, "jobs": arguments.jobs}
-        print("\n".join(sweep.describe(arguments.recipe, assignments, **options)))
+        print("\n".join(sweep.describe(arguments.recipe, assigned, **options)))
         return
     path = sweep.sweep(
         arguments.recipe,
-        assignments,
+        assigned,
         out=arguments.out,
         data_dir=arguments.data_dir,
         resume=arguments.resume,
@@ -114,8 +112,8 @@ def _sweep(arguments):
 
 
 def _evaluate(arguments):
-    _check_file("--json", arguments.json)
-    _start_tensorflow(arguments)
+    check_file("--json", arguments.json)
+    start_tensorflow(arguments)
     from zoo import data
     from zoo.evaluation.likelihood import evaluate, table
     from zoo.store import pretrained
@@ -147,8 +145,8 @@ def _evaluate(arguments):
 
 
 def _sample(arguments):
-    _check_file("--out", arguments.out)
-    _start_tensorflow(arguments)
+    check_file("--out", arguments.out)
+    start_tensorflow(arguments)
     from zoo import plots
     from zoo.store import pretrained
 
@@ -160,8 +158,8 @@ def _sample(arguments):
 
 
 def _reconstruct(arguments):
-    _check_file("--out", arguments.out)
-    _start_tensorflow(arguments)
+    check_file("--out", arguments.out)
+    start_tensorflow(arguments)
     from zoo import data, plots
     from zoo.store import pretrained
 
@@ -177,7 +175,7 @@ def _reconstruct(arguments):
 def _report(arguments):
     out = arguments.out or "report.html"
     check_file_target("--out", out, makes_parent=True)
-    _start_tensorflow(arguments)
+    start_tensorflow(arguments)
     from zoo.report import report
 
     print(f"Report: {report(*arguments.targets, path=out, data_dir=arguments.data_dir)}")
@@ -186,8 +184,8 @@ def _report(arguments):
 def _export(arguments):
     if bool(arguments.target) == arguments.all:
         raise ValueError("Name a run or a recipe, or pass --all for every recipe with stored weights.")
-    _check_directory("--out", arguments.out)
-    _start_tensorflow(arguments)
+    check_directory("--out", arguments.out)
+    start_tensorflow(arguments)
     from zoo import serving
     from zoo.store import cards, pretrained
 
@@ -206,7 +204,7 @@ def _export(arguments):
 
 
 def _check(arguments):
-    _start_tensorflow(arguments)
+    start_tensorflow(arguments)
     from zoo import serving
 
     passed = failed = 0
@@ -218,7 +216,7 @@ def _check(arguments):
 
 
 def _serve(arguments):
-    _start_tensorflow(arguments)
+    start_tensorflow(arguments)
     from zoo.serving import server
 
     def tell():
@@ -234,7 +232,7 @@ def _serve(arguments):
 def _verify(arguments):
     if bool(arguments.names) == arguments.all:
         raise ValueError("Name recipes with stored weights, or pass --all.")
-    _start_tensorflow(arguments)
+    start_tensorflow(arguments)
     from zoo.store import cards, verify
 
     names = cards.stored() if arguments.all else arguments.names
@@ -250,8 +248,8 @@ def _verify(arguments):
 
 
 def _push(arguments):
-    _check_directory("--root", arguments.root)
-    _start_tensorflow(arguments)
+    check_directory("--root", arguments.root)
+    start_tensorflow(arguments)
     from zoo.evaluation.likelihood import table
     from zoo.store import push
 
@@ -267,61 +265,6 @@ def _push(arguments):
     )
     print(table(card["numbers"]))
     print(f"Stored: version {card['version']} of {card['recipe']}")
-
-
-def _start_tensorflow(arguments):
-    """What commands with TensorFlow begin with: it is imported, and layers of one's own; returns the strategy that is asked for."""
-    strategy = _import_tensorflow(getattr(arguments, "strategy", None))
-    for name in getattr(arguments, "imports", ()):
-        from zoo.own_layers import import_layers
-
-        import_layers(name)
-    return strategy
-
-
-def _import_tensorflow(strategy):
-    """Imports TensorFlow without the notices that its C++ side writes at any log level; returns the strategy of a name."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    logging.getLogger("absl").setLevel("ERROR")
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        # TensorFlow Probability first: it then loads less of itself, and starting takes 0.6 s less.
-        import tensorflow_probability  # noqa: F401, I001
-        import tensorflow as tf
-
-        if strategy is not None:
-            from zoo.engine.replicas import make_strategy
-
-            strategy = make_strategy(strategy)  # workers connect before TensorFlow does anything else
-        with contextlib.suppress(RuntimeError):
-            tf.config.list_physical_devices("GPU")
-            tf.zeros([])
-        return strategy
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-
-
-def _check_file(option, path):
-    if path:
-        check_file_target(option, path)
-
-
-def _check_directory(option, path):
-    if path:
-        check_directory_target(option, path)
-
-
-def _assignments(words):
-    """["beta=8"] -> {"beta": "8"}."""
-    pairs = [word.partition("=") for word in words]
-    for word, (name, equals, _) in zip(words, pairs, strict=True):
-        if not (name and equals):
-            raise ValueError(f"Arguments of a recipe are written name=value. Received: {word!r}.")
-    return {name: value for name, _, value in pairs}
 
 
 # What runs each command of `zoo.cli.arguments`.

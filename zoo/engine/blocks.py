@@ -1,25 +1,14 @@
-"""Examples -> blocks of batches, the unit that one compiled call trains on or evaluates.
+"""Blocks of batches, the unit that one compiled call trains on or evaluates.
 
 A block is a table of rows, an order of their numbers, and where in it each batch begins. Data in memory are one table that stays on the
 device, with an order that is drawn there; of a stream, each block brings its own table.
 """
 
-import itertools
 import math
 from typing import NamedTuple
 
-import keras
 import numpy as np
 import tensorflow as tf
-
-from zoo import machine
-from zoo.random import permutation
-
-# Batches per compiled call. 30 were as fast as a whole epoch; more only make callbacks rarer and a stream's blocks larger.
-BLOCK_STEPS = 30
-
-# Arrays that take more than this share of the device's memory are sent to it block by block.
-RESIDENT_SHARE = 0.5
 
 
 class Block(NamedTuple):
@@ -86,8 +75,8 @@ class Programs:
         return block._replace(
             table={name: _filled(values, _rounded_up(rows)) for name, values in block.table.items()},
             order=_filled(block.order, _rounded_up(order)),
-            starts=_padded(block.starts, _rounded_up(starts)),
-            first_row=_padded(block.first_row, _rounded_up(starts)),
+            starts=padded(block.starts, _rounded_up(starts)),
+            first_row=padded(block.first_row, _rounded_up(starts)),
             batch_size=width,
             size=block.batch_size,
         )
@@ -103,256 +92,5 @@ def _filled(tensor, length):
     return tf.pad(tensor, [[0, length - len(tensor)]] + [[0, 0]] * (tensor.shape.rank - 1))
 
 
-def steps_asked_for(callbacks, hooks: tuple[str, ...] = ("on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end")):
-    """After how many batches callbacks want to be called, at the most; None where once a block will do.
-
-    Args:
-        callbacks: Keras callbacks, in lists or not, or None. One that overrides a hook of batches asks for each of them; those of Keras
-            that save every so many batches ask for that many. A callback with the attribute `per_block = True` asks for none.
-        hooks: Names of the hooks that count.
-    """
-    steps = [_steps_of(callback, hooks) for callback in _each(callbacks)]
-    asked = [number for number in steps if number is not None]
-    return math.gcd(*asked) if asked else None
-
-
-def last_initial_step(steps_per_epoch, callbacks):
-    """Where an epoch can go on: where a step is left. Where a callback brings the metrics back (`restores_metrics = True`), no step need
-    be: the epoch then has its validation alone to come."""
-    if steps_per_epoch is None:
-        return math.inf
-    whole = any(getattr(callback, "restores_metrics", False) for callback in _each(callbacks))
-    return steps_per_epoch if whole else steps_per_epoch - 1
-
-
-def _each(callbacks):
-    if isinstance(callbacks, keras.callbacks.CallbackList):
-        callbacks = callbacks.callbacks
-    return callbacks if isinstance(callbacks, (list, tuple)) else [callbacks] if callbacks is not None else []
-
-
-def _steps_of(callback, hooks):
-    if getattr(callback, "per_block", False) or isinstance(callback, (keras.callbacks.TerminateOnNaN, keras.callbacks.ProgbarLogger)):
-        return None
-    for name in ("save_freq", "update_freq"):  # ModelCheckpoint, BackupAndRestore; TensorBoard
-        frequency = getattr(callback, name, None)
-        if frequency is not None:
-            return frequency if isinstance(frequency, int) else None
-    overridden = (hook in vars(callback) or getattr(type(callback), hook) is not getattr(keras.callbacks.Callback, hook) for hook in hooks)
-    return 1 if any(overridden) else None
-
-
-def end_blocks_every(feed, steps: int) -> None:
-    """Makes a feed's blocks end where callbacks that ask for every so many batches want to be called, across epochs."""
-    common = math.gcd(steps, feed.steps_per_epoch or 1)
-    feed.block_steps = max(length for length in range(1, feed.block_steps + 1) if common % length == 0)
-
-
-def _padded(array, length):
+def padded(array, length):
     return np.concatenate([array, np.zeros(length - len(array))]).astype(np.int32)
-
-
-def array_feed(arrays, batch_size, shuffle, seed, steps_per_epoch, block_steps, first_step=0, initial_epoch=0, initial_step=0):
-    """The feed of arrays: one that stays on the device, or where they are too large for it, a stream of the same batches.
-
-    The first pass over them begins with epoch 0 of the `fit`, or where a `fit` that goes on would have begun it.
-
-    Args:
-        arrays, batch_size, shuffle, seed, steps_per_epoch, block_steps, initial_step: As in `ArrayFeed`.
-        first_step: The training step that comes first.
-        initial_epoch: Epochs of the `fit` that were trained before.
-    """
-    arrays = {name: np.asarray(array) for name, array in arrays.items()}
-    num_rows = len(next(iter(arrays.values())))
-    steps_per_pass = -(-num_rows // min(batch_size, num_rows))
-    origin = first_step - initial_step - initial_epoch * (steps_per_epoch or steps_per_pass)
-    if sum(array.nbytes for array in arrays.values()) <= RESIDENT_SHARE * device_memory():
-        return ArrayFeed(arrays, batch_size, shuffle, seed, steps_per_epoch, block_steps, initial_step, origin)
-    stream = stream_of_arrays(arrays, batch_size, shuffle, seed, first_step, origin)
-    return StreamFeed(stream, steps_per_epoch or steps_per_pass, block_steps, initial_step)
-
-
-def pass_of_step(step, origin, steps_per_pass):
-    """(number of the pass over the data that a training step is in, place in it), where a pass begins at step `origin`.
-
-    Passes are numbered as if all steps before had been on the same data, so that each has an order of its own.
-    """
-    passes, place = divmod(step - origin, steps_per_pass)
-    return -(-origin // steps_per_pass) + passes, place
-
-
-def device_memory():
-    """Bytes of the device that TensorFlow computes on."""
-    from tensorflow.python.client import device_lib
-
-    if tf.config.list_physical_devices("GPU"):
-        return min(device.memory_limit for device in device_lib.list_local_devices() if device.device_type == "GPU")
-    return machine.memory()
-
-
-class ArrayFeed:
-    """Batches of arrays that stay on the device.
-
-    The shuffle is a function of (seed, pass over the data) and the place in it a function of the step, so a resumed run needs no iterator
-    state.
-
-    Args:
-        arrays: Dict of arrays [N, ...].
-        batch_size: B; a short last batch is kept.
-        shuffle: Whether each pass has its own order.
-        seed: Integer.
-        steps_per_epoch: Batches that Keras counts as one epoch, or None for one pass.
-        block_steps: K.
-        initial_step: Batches of the first epoch that were taken before.
-        origin: A training step with which a pass over the data begins.
-    """
-
-    counts_batches = True
-
-    def __init__(self, arrays, batch_size, shuffle, seed, steps_per_epoch, block_steps, initial_step=0, origin=0):
-        self.num_rows = len(next(iter(arrays.values())))
-        self.batch_size = min(batch_size, self.num_rows)
-        self.shuffle = shuffle
-        self.seed = seed
-        self.steps_per_pass = -(-self.num_rows // self.batch_size)
-        self.steps_per_epoch = steps_per_epoch or self.steps_per_pass
-        self.block_steps = min(block_steps, self.steps_per_epoch)
-        self.table = {name: tf.convert_to_tensor(array) for name, array in arrays.items()}
-        self._order = (None, tf.range(self.num_rows))  # the pass and its order
-        self._initial_step = initial_step
-        self._origin = origin
-        self._epoch_began_at = origin
-        self.where = f"{sum(array.nbytes for array in arrays.values()) / 1e6:,.1f} MB of data stay on the device"
-
-    def dataset(self):
-        """Keras iterates over calls: (first step of the epoch's call, number of steps)."""
-        starts = np.arange(0, self.steps_per_epoch, self.block_steps)
-        ends = np.minimum(starts + self.block_steps, self.steps_per_epoch)
-        left = np.clip(starts, self._initial_step, ends)  # calls that were made before are empty
-        calls, first_calls = (tf.data.Dataset.from_tensor_slices((s, ends - s)) for s in (starts, left))
-        # Autotuned, an iterator's end waits for the tuner, which sleeps for as long as the iterator has lived (up to a minute).
-        options = tf.data.Options()
-        options.autotune.enabled = False
-        # Repeated, so that Keras takes the number of batches from `steps_per_epoch` and not from the number of calls.
-        return first_calls.concatenate(calls.repeat()).with_options(options)
-
-    def blocks(self, call, step=None):
-        """The blocks of one call, from training step `step`, or from where the call says (evaluation)."""
-        start, count = (int(value) for value in call)
-        if step is not None and start == self._initial_step:
-            self._epoch_began_at = int(tf.convert_to_tensor(step)) - start  # once an epoch: reading the step waits for the device
-            self._initial_step = 0
-        first = self._epoch_began_at + start
-        for (number, length), steps in itertools.groupby(range(first, first + count), key=self._pass_and_length):
-            steps = np.array(list(steps))
-            starts = _padded((steps - self._origin) % self.steps_per_pass * self.batch_size, self.block_steps)
-            yield Block(self.table, self._order_of(number), starts, starts, len(steps), length)
-
-    def _pass_and_length(self, step):
-        number, place = pass_of_step(step, self._origin, self.steps_per_pass)
-        return number, min(self.batch_size, self.num_rows - place * self.batch_size)
-
-    def _order_of(self, number):
-        if self.shuffle and self._order[0] != number:
-            self._order = (number, permutation(tf.constant(self.seed, tf.uint32), tf.constant(number), self.num_rows))
-        return self._order[1]
-
-
-def stream_of_arrays(arrays, batch_size, shuffle, seed, first_step=0, origin=0):
-    """The batches of an `ArrayFeed` as a `tf.data.Dataset`: pass after pass, or one of them where all are alike.
-
-    Args:
-        arrays: Dict of arrays [N, ...], which may be memory maps: only the rows of a batch are read.
-        batch_size, shuffle, seed, origin: As in `ArrayFeed`.
-        first_step: The step of the first batch.
-    """
-    num_rows = len(next(iter(arrays.values())))
-    batch_size = min(batch_size, num_rows)
-    steps_per_pass = -(-num_rows // batch_size)
-    first_pass, skipped = pass_of_step(first_step, origin, steps_per_pass)
-    signature = tuple(tf.TensorSpec([None, *array.shape[1:]], array.dtype) for array in arrays.values())
-
-    def batches_of_pass(number):
-        order = permutation(tf.constant(seed, tf.uint32), number, num_rows) if shuffle else tf.range(num_rows)
-        return tf.data.Dataset.from_tensor_slices(order).batch(batch_size)
-
-    def rows(indices):
-        values = tf.numpy_function(lambda i: tuple(array[i] for array in arrays.values()), [indices], [spec.dtype for spec in signature])
-        return {name: tf.ensure_shape(value, spec.shape) for name, value, spec in zip(arrays, values, signature, strict=True)}
-
-    passes = tf.data.Dataset.range(first_pass, np.iinfo(np.int64).max if shuffle or skipped else first_pass + 1)
-    return passes.flat_map(batches_of_pass).skip(skipped).map(rows, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
-
-
-class StreamFeed:
-    """Batches of a `tf.data.Dataset`, stacked into blocks while the last block computes.
-
-    Args:
-        stream: `tf.data.Dataset` of dicts of tensors [b, ...]; batches may differ in length.
-        steps_per_epoch: Batches that Keras counts as one epoch, or None for one pass.
-        block_steps: K.
-        initial_step: Batches of the first epoch that were taken before, and that the stream does not hold.
-    """
-
-    def __init__(self, stream, steps_per_epoch, block_steps, initial_step=0):
-        cardinality = int(stream.cardinality())
-        known = cardinality if cardinality >= 0 else None
-        # With an unknown length Keras has to count calls: its progress bar then shows blocks, not batches.
-        self.counts_batches = steps_per_epoch is not None or known is not None
-        self.steps_per_epoch = steps_per_epoch or known
-        self.block_steps = min(block_steps, self.steps_per_epoch or block_steps)
-        self._windowed = steps_per_epoch is not None and steps_per_epoch != known
-        self._stream = _empty_batches(stream, initial_step).concatenate(stream) if initial_step else stream
-        self.where = "data stream to the device"
-        self.was_checked = False  # whether the model has looked at the first block
-
-    def dataset(self):
-        """Keras iterates over blocks: (batches padded to one length [k, B, ...], lengths [k], first rows [k])."""
-        stream = self._stream.scan(np.int32(0), _with_position)
-        if self._windowed:
-            # Blocks must end where Keras's epochs end.
-            windows = stream.repeat().window(self.steps_per_epoch)
-            blocks = windows.flat_map(lambda *window: tf.data.Dataset.zip(window).padded_batch(self.block_steps))
-        else:
-            blocks = stream.padded_batch(self.block_steps)
-            if self.counts_batches:
-                blocks = blocks.repeat()
-        return blocks.prefetch(2)
-
-    def blocks(self, call, step=None):
-        batches, lengths, first_rows = call
-        lengths, first_rows = lengths.numpy(), first_rows.numpy()
-        width = next(iter(batches.values())).shape[1]
-        missing = self.block_steps - len(lengths)
-        table = {
-            name: tf.reshape(tf.pad(b, [[0, missing]] + [[0, 0]] * (b.shape.rank - 1)), [-1, *b.shape[2:]]) for name, b in batches.items()
-        }
-        order = tf.range(self.block_steps * width)
-        for length, steps in itertools.groupby(range(len(lengths)), key=lambda i: lengths[i]):
-            steps = np.array(list(steps))
-            if length == 0:
-                continue  # taken before
-            starts, firsts = _padded(steps * width, self.block_steps), _padded(first_rows[steps], self.block_steps)
-            yield Block(table, order, starts, firsts, len(steps), int(length))
-
-
-def _empty_batches(stream, count):
-    batch = {name: tf.zeros([0, *spec.shape[1:]], spec.dtype) for name, spec in stream.element_spec.items()}
-    return tf.data.Dataset.from_tensors(batch).repeat(count)
-
-
-def _with_position(first_row, batch):
-    """(rows seen, batch) -> (rows seen after it, (batch, its length, its first row))."""
-    length = tf.shape(next(iter(batch.values())))[0]
-    return first_row + length, (batch, length, first_row)
-
-
-class SingleBatchFeed:
-    """One batch by itself: `train_on_batch` and `test_on_batch`."""
-
-    block_steps = 1
-
-    def blocks(self, batch, step=None):
-        num_rows = len(next(iter(batch.values())))
-        table = {name: tf.convert_to_tensor(array) for name, array in batch.items()}
-        yield Block(table, tf.range(num_rows), np.zeros(1, np.int32), np.zeros(1, np.int32), 1, num_rows)

@@ -13,26 +13,20 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from zoo import validation
-from zoo.inference import ELBO, Context, Objective, Regularizer, WeightSums, importance_weighted_bound
+from zoo.inference import ELBO, Context, Objective, Regularizer
 from zoo.inference.handlers import EveryClass, FromPosterior, FromPrior, Given, Handler, Typical
 from zoo.inference.joint import Joint
 from zoo.inference.trace import Trace
 from zoo.models.answers import SCORE_SAMPLES, SEED, Answer, row_noise
-from zoo.models.base import Model
-from zoo.observations.base import is_symbolic
+from zoo.models.importance_sampling import ImportanceSampling
 from zoo.random import RowNoise, Stream, draw
 from zoo.tensors import as_numbers, named_latents
 from zoo.validation import shown
 
 tfd = tfp.distributions
 
-# `log_prob` goes through rows and importance samples in chunks of one of these sizes: a compiled program serves each pair.
-ROW_CHUNKS = (1, 4, 16, 64, 128)
-MOST_SAMPLES = 32
-SAMPLE_CHUNKS = (1, 8, MOST_SAMPLES)
 
-
-class LatentVariableModel(Model):
+class LatentVariableModel(ImportanceSampling):
     """A model that is given by its program. All quantities are in nats per example.
 
     A subclass defines
@@ -58,7 +52,6 @@ class LatentVariableModel(Model):
     analytic_kl = True
     # Whether class k means label k, because training saw labels.
     classes_are_labels = False
-    _log_prob_of_mode = None  # (execution mode, compiled function)
 
     def __init__(self, likelihood: Any, *, objective: Objective | None = None, **kwargs: Any) -> None:
         super().__init__(likelihood, **kwargs)
@@ -258,73 +251,6 @@ class LatentVariableModel(Model):
         log_likelihood, kl = trace.expect(trace.log_likelihood), self.kl(trace)
         return {"elbo": log_likelihood - kl, "kl": kl, "log_likelihood": log_likelihood}
 
-    def log_prob(self, x: Any, num_samples: int = 64, condition: Any = None, seed: int = 0) -> tf.Tensor:
-        """Importance-weighted bound on log p(x|c), in nats [B]; it tightens with `num_samples`.
-
-        Rows and samples go through in chunks, so that memory is bounded and a few compiled programs serve any number of either.
-
-        Raises:
-            ValueError: If an argument is out of range, or x has no log-probability under the likelihood (grey levels under Bernoulli).
-        """
-        num_samples, seed = validation.integer("num_samples", num_samples), validation.seed(seed)
-        data = self.as_data(x, condition)
-        self.observation.assert_outcomes(data)
-        x = data[self.key]
-        if is_symbolic(x):
-            return self._log_prob(data, tf.constant(seed, tf.uint32), tf.range(tf.shape(x)[0]), num_samples, min(num_samples, MOST_SAMPLES))
-        chunk, bounds = _least_of(SAMPLE_CHUNKS, num_samples), []
-        for first in range(0, len(x), ROW_CHUNKS[-1]):
-            part = {name: values[first : first + ROW_CHUNKS[-1]] for name, values in data.items()}
-            num_rows = len(part[self.key])
-            rows = tf.minimum(tf.range(_least_of(ROW_CHUNKS, num_rows)), num_rows - 1)  # filled up with the last row
-            filled = {name: tf.gather(values, rows) for name, values in part.items()}
-            bound = self._compiled_log_prob(filled, tf.constant(seed, tf.uint32), first + rows, tf.constant(num_samples), chunk)
-            bounds.append(bound[:num_rows])
-        return tf.concat(bounds, axis=0)
-
-    def _compiled_log_prob(self, *arguments):
-        if self._log_prob_of_mode is None or self._log_prob_of_mode[0] != self.execution:  # `compile` may have chosen another
-            function = tf.function(self._log_prob, jit_compile=self.execution == "xla-block", autograph=False)
-            self._log_prob_of_mode = self.execution, function
-        return self._log_prob_of_mode[1](*arguments)
-
-    def _log_prob(self, data, seed, rows, num_samples, chunk):
-        return self.importance_sums(data, RowNoise(seed, 0, rows), num_samples, chunk)[0].log_mean(num_samples)
-
-    def importance_weighted_log_prob(self, x: Any, noise: RowNoise, num_samples: int, condition: Any = None) -> tf.Tensor:
-        """As `log_prob`, all samples at once and without a loop: what an exported signature holds."""
-        trace = self.run(FromPosterior(noise, num_samples), self.as_data(x, condition))
-        return importance_weighted_bound(trace.log_weights)
-
-    def importance_sums(
-        self, batch: Mapping[str, tf.Tensor], noise: RowNoise, num_samples: int | tf.Tensor, chunk: int = MOST_SAMPLES
-    ) -> tuple[WeightSums, tf.Tensor]:
-        """Sums over importance samples from q, `chunk` at a time.
-
-        Args:
-            batch: Dict of x as the likelihood takes it, float32 [B, ...], and what stands beside it.
-            noise: `RowNoise` of B rows.
-            num_samples: S, any positive integer, or a tensor of one.
-            chunk: Samples held in memory at once; no more than S where that is a Python integer.
-
-        Returns:
-            `WeightSums` of S samples, and the sum over samples of log p(x|z), nats [B].
-        """
-        if not tf.is_tensor(num_samples):
-            chunk = min(chunk, num_samples)
-
-        def body(first, log_sum, log_sum_squares, log_likelihood_sum):
-            trace = self.run(FromPosterior(noise, chunk, first), batch)
-            wanted = (first + tf.range(chunk) < num_samples)[:, None]  # the last chunk may reach past S
-            sums = WeightSums(log_sum, log_sum_squares).add(tf.where(wanted, trace.log_weights, -float("inf")))
-            log_likelihood_sum += tf.reduce_sum(tf.where(wanted, trace.log_likelihood, 0.0), axis=0)
-            return (first + chunk, *sums, log_likelihood_sum)
-
-        num_rows = tf.shape(batch[self.key])[0]
-        state = (tf.constant(0), *WeightSums.empty(num_rows), tf.zeros([num_rows]))
-        _, *sums, log_likelihood_sum = tf.while_loop(lambda first, *_: first < num_samples, body, state, parallel_iterations=1)
-        return WeightSums(*sums), log_likelihood_sum
-
     # -- Latents by name, for evaluation and serving
 
     def latent_parameters(self, x: Any, condition: Any = None) -> dict[str, tf.Tensor]:
@@ -364,8 +290,3 @@ class LatentVariableModel(Model):
             "score": Answer(score, x | SEED | condition),
             f"score_k{SCORE_SAMPLES}": Answer(score_k64, x | SEED | condition),
         }
-
-
-def _least_of(sizes, number):
-    """The least of increasing sizes that `number` things fit into; the greatest where they fit into none."""
-    return next((size for size in sizes if size >= number), sizes[-1])

@@ -12,6 +12,7 @@ from zoo.recipe import Dataset, Recipe, Task
 from zoo.registry import RecipeFile
 
 RECORD = "run.json"
+RECIPE = "recipe.py"  # a copy of what was run
 # The name of data that a recipe holds itself, as arrays: nobody finds them by a name.
 ARRAYS = "arrays of the recipe"
 
@@ -126,3 +127,8 @@ def of_record(spec: Recipe, record: dict) -> Recipe:
     if name == ARRAYS:
         return spec
     return dataclasses.replace(spec, dataset=dataclasses.replace(spec.dataset, name=name))
+
+
+def is_run(path: str | Path) -> bool:
+    """Whether a directory holds a record of a run."""
+    return (Path(path) / RECORD).is_file()

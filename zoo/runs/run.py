@@ -30,19 +30,15 @@ from zoo.files import alone_in, remove_half_written, write_atomically
 from zoo.generators import generators_left_alone
 from zoo.models import architecture
 from zoo.recipe import Recipe, Task
+from zoo.runs.asked import directory_of, names_a_run, recipe_to_go_on_with, was_killed_at_its_start
 from zoo.runs.provenance import git_revision, machine, versions
-from zoo.runs.records import RECORD, as_json, epochs_in_full, lasting, of_record, plain, read_record, task_of
+from zoo.runs.records import RECIPE, RECORD, as_json, epochs_in_full, is_run, lasting, of_record, plain, read_record, task_of
 
 logger = logging.getLogger("zoo")
 
-RECIPE, ARCHITECTURE, WEIGHTS = "recipe.py", "model.json", "model.weights.h5"
+ARCHITECTURE, WEIGHTS = "model.json", "model.weights.h5"
 # What the record holds the sha256 of, where it is there.
 HASHED = (RECIPE, ARCHITECTURE, "checkpoint.npz", "best.npz", WEIGHTS)
-
-
-def is_run(path: str | Path) -> bool:
-    """Whether a directory holds a record of a run."""
-    return (Path(path) / RECORD).is_file()
 
 
 class Run:
@@ -117,8 +113,8 @@ class Run:
         Raises:
             ValueError: If an argument or the directory is not what it should be.
         """
-        path = _directory(recipe, out)
-        if resume and not _was_killed_at_its_start(path):
+        path = directory_of(recipe, out)
+        if resume and not was_killed_at_its_start(path):
             return cls._going_on(recipe, arguments, path)
         file = registry.find(recipe)
         if writes and not resume and path.exists() and (not path.is_dir() or any(path.iterdir())):
@@ -141,10 +137,10 @@ class Run:
 
     @classmethod
     def _going_on(cls, recipe, arguments, path):
-        if not is_run(path) and not _names_a_run(recipe):
+        if not is_run(path) and not names_a_run(recipe):
             registry.find(recipe)  # a name that is no recipe's is told as such
         record = read_record(path)
-        file = _recipe_to_go_on_with(path, record, recipe)
+        file = recipe_to_go_on_with(path, record, recipe)
         bound = file.bind(arguments)
         for name in arguments:
             # What was typed beside --resume has to be what the run was begun with; what was not typed is the run's.
@@ -306,62 +302,6 @@ def _told_if_it_fails(what):
         yield
     except Exception as error:  # whatever a model of the user's own raises
         logger.warning("The run is finished; its %s failed (%s: %s).", what, type(error).__name__, error)
-
-
-# -- From what was typed
-
-
-def _directory(recipe, out):
-    if out is not None:
-        return Path(out)
-    if _names_a_run(recipe):
-        return Path(recipe)
-    name = Path(recipe).stem if str(recipe).endswith(".py") else registry.find(recipe).name
-    return Path("runs") / name
-
-
-def _names_a_run(recipe):
-    """Whether a run directory stands where a recipe does; a recipe of this name comes first."""
-    return is_run(recipe) and _find(recipe) is None
-
-
-def _was_killed_at_its_start(path):
-    """Whether a run directory was made, and its process killed before there was a record."""
-    return path.is_dir() and all(file.name.startswith(".run.json.") for file in path.iterdir())
-
-
-def _recipe_to_go_on_with(path, record, recipe):
-    """The recipe file that a run was begun with: the one that was named if it is still the same, or else the run's copy."""
-    is_directory = _names_a_run(recipe)
-    name = Path(recipe).stem if str(recipe).endswith(".py") else str(recipe)
-    if not is_directory and name != record["recipe"]:
-        raise ValueError(f"{str(path)!r} is a run of {record['recipe']!r}. Received: {name!r}.")
-    named = _find(record.get("recipe_file") or record["recipe"]) if is_directory else _find(recipe)
-    if named is not None and record.get("recipe_sha256") in (None, named.sha256):
-        logger.info("Going on with %s: this runs its recipe, %s.", path, named.path)
-        return named
-    copy = path / RECIPE
-    if not copy.is_file():
-        raise ValueError(
-            f"{str(path)!r} can only go on with the recipe that it was begun with, and its copy {str(copy)!r} is missing. "
-            f"Received: recipe={str(recipe)!r}. Train again into another directory."
-        )
-    file = registry.RecipeFile(record["recipe"], copy.resolve(), None)
-    if file.sha256 != record.get("recipe_sha256"):
-        raise ValueError(
-            f"{str(copy)!r} was changed after the run began (its sha256 differs). Restore it, or train into another directory."
-        )
-    if named is not None and not is_directory:
-        logger.warning("%s was changed after the run began, and is not used.", named.path)
-    logger.info("Going on with %s: this runs its copy of the recipe, %s.", path, copy)
-    return file
-
-
-def _find(recipe):
-    try:
-        return registry.find(recipe)
-    except ValueError:
-        return None
 
 
 def _sha256(path):
