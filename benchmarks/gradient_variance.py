@@ -98,7 +98,7 @@ def gradient_moments(model, image, num_noises, seed=0):
 
     def gradient(step):
         with tf.GradientTape() as tape:
-            loss = tf.reduce_mean(model.objective.loss(model, {"image": image}, RowNoise(seed, step, tf.range(len(image))))[0])
+            loss = tf.reduce_mean(model.objective.loss(model, {model.key: image}, RowNoise(seed, step, tf.range(len(image))))[0])
         gradients = tape.gradient(loss, groups, unconnected_gradients="zero")
         return {group: tf.concat([tf.reshape(g, [-1]) for g in parts], axis=0) for group, parts in gradients.items()}
 
@@ -180,13 +180,13 @@ def train_baseline(model, images, batch_size, num_steps=BASELINE_STEPS, seed=0):
     @tf.function(jit_compile=True, autograph=False)
     def signal(image, rows):
         noise = RowNoise(seed, 0, rows)
-        batch = model.prepare({"image": image}, noise)
-        return tf.reduce_mean(scored(batch, noise=noise).likelihood.log_prob(batch["image"]))
+        batch = model.prepare({model.key: image}, noise)
+        return tf.reduce_mean(scored(batch, noise=noise).likelihood.log_prob(batch[model.key]))
 
     @tf.function(jit_compile=True, autograph=False)
     def train(image, rows, step):
         noise = RowNoise(seed, step, rows)
-        batch = model.prepare({"image": image}, noise)
+        batch = model.prepare({model.key: image}, noise)
         weights = [weight.value for weight in baseline.trainable_variables]
         with tf.GradientTape() as tape:
             loss = tf.reduce_mean(scored.objective.loss(scored, batch, noise)[0])
@@ -205,7 +205,7 @@ def train_baseline(model, images, batch_size, num_steps=BASELINE_STEPS, seed=0):
 
 def baseline_quality(model, image, baseline, num_samples=100, seed=0):
     """What a baseline leaves of f = log p(x|z) on a minibatch, and what no function of the image can take away: rms, in nats."""
-    out = model({"image": image}, noise=RowNoise(seed, 0, tf.range(len(image))), num_samples=num_samples)
+    out = model({model.key: image}, noise=RowNoise(seed, 0, tf.range(len(image))), num_samples=num_samples)
     f = out.likelihood.log_prob(image).numpy()  # [S, B]
     left = f - baseline(image).numpy()[:, 0]
     within = f - f.mean(axis=0)
@@ -308,7 +308,7 @@ def main():
     images = {part: data.load(recipe.dataset.name, split, data_dir=arguments.data_dir)["image"] for part, split in splits.items()}
     minibatch = images["test"][: arguments.images]
     noise = RowNoise(arguments.seed, EVALUATION_STEP, tf.range(len(minibatch)))
-    image = model.prepare({"image": tf.constant(minibatch)}, noise)["image"]
+    image = model.prepare({model.key: tf.constant(minibatch)}, noise)[model.key]
 
     start = time.perf_counter()
     baseline = train_baseline(model, images["train"], batch_size=len(minibatch), seed=arguments.seed + 1)

@@ -10,9 +10,12 @@ import zoo
 from tests.conftest import IMAGE_SHAPE
 from tests.small_models import NOISE, X, mlp, parts
 from zoo import layers, observations, plots
+from zoo.engine import execution
 from zoo.engine.checkpoints import Checkpoint
 from zoo.evaluation import evaluate
 from zoo.random import RowNoise, draw
+from zoo.runs import training
+from zoo.runs.run import Run
 from zoo.serving import check, export
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (21, *IMAGE_SHAPE)).astype(np.uint8)
@@ -137,6 +140,50 @@ def test_every_kind_trains_the_same_in_all_modes_and_resumes(kind, tmp_path):
     assert_same(again, models[2], rtol=0, atol=0)
 
 
+RECIPE = '''"""An adversary, on digits."""
+
+import zoo
+
+
+def recipe(*, epochs: int = 3) -> zoo.Recipe:
+    def model():
+        posterior, likelihood = zoo.layers.DiagonalNormal(2), zoo.layers.Bernoulli((8, 8, 1))
+        parts = [zoo.networks.MLP((6,), part.num_params) for part in (posterior, likelihood)]
+        return zoo.FactorVAE(*parts, posterior, likelihood, discriminator=zoo.networks.MLP((6,), 2))
+
+    def optimizer(num_steps):
+        import keras
+
+        return keras.optimizers.Adam(0.01)
+
+    dataset = zoo.Dataset(name="digits", train="train[:100]", validation="train[100:130]", test="test[:20]")
+    others = {"discriminator": optimizer}
+    return zoo.Recipe(
+        family="FactorVAE", model=model, optimizer=optimizer, optimizers=others, dataset=dataset, epochs=epochs, batch_size=30
+    )
+'''
+
+
+def test_a_run_with_an_adversary_goes_on_to_the_same_bits_and_opens(tmp_path, monkeypatch):
+    monkeypatch.setattr(execution, "execution_mode", lambda *arguments: "eager")  # compiling takes longer than these few steps
+    (tmp_path / "adversary.py").write_text(RECIPE, encoding="utf-8")
+    whole = Run.open(training.train(tmp_path / "adversary.py", out=tmp_path / "whole", verbose=0)).load_model()
+    save, saved = Checkpoint._save, []
+
+    def save_and_stop(self, **state):
+        save(self, **state)
+        saved.append(state)
+        if len(saved) == 6:  # within the second epoch
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Checkpoint, "_save", save_and_stop)
+        training.train(tmp_path / "adversary.py", out=tmp_path / "stopped", checkpoint_minutes=0, verbose=0)
+    again = Run.open(training.train(tmp_path / "adversary.py", out=tmp_path / "stopped", resume=True, verbose=0)).load_model()
+    assert_same(again, whole, rtol=0, atol=0)
+    again.fit(np.zeros((4, 8, 8, 1), np.uint8), verbose=0)  # opened, it trains on
+
+
 # -- Each against what it is defined by
 
 
@@ -188,7 +235,7 @@ def test_bound_of_vectors_with_gaps_is_that_of_the_marginal():
         seen = ~np.isnan(row)
         covariance = (kernel.T @ kernel + 0.49 * np.eye(5))[np.ix_(seen, seen)]
         assert value == pytest.approx(stats.multivariate_normal(bias[seen], covariance).logpdf(row[seen]), abs=0.1)
-    with pytest.raises(ValueError, match=r"Received: \d+ vectors with NaN. Where NaN means .* Vector\(5, missing=True\)"):
+    with pytest.raises(ValueError, match=r"Received: \d+ vectors with NaN. Where NaN means .*Vector\(5, missing=True\)"):
         vectors(missing=False).encode(WITH_GAPS)
 
 

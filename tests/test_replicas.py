@@ -17,8 +17,8 @@ from zoo import shards
 from zoo.engine import replicas
 
 WORKER = Path(__file__).with_name("replicas_worker.py")
-QUICK = ("uneven", "capacity")
-REST = ("dropout by row", "sgd", "adam", "clipped", "tf-loop", "free-bits", "synchronized")
+QUICK = ("uneven", "adversary")
+REST = ("dropout by row", "capacity", "total correlation", "quantizer", "sgd", "adam", "clipped", "tf-loop", "free-bits", "synchronized")
 # What two devices do in their own way: `replicas_worker` sees to it that they agree with each other.
 OWN_WAY = ("dropout", "batch normalization")
 

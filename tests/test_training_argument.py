@@ -9,6 +9,7 @@ import zoo
 from tests import small_models
 from tests.conftest import IMAGE_SHAPE
 from zoo import layers, networks
+from zoo.layers.noise import RowKeyedLayer
 from zoo.random import RowNoise, layers_draw
 
 MODES = {"xla-block": {"jit_compile": True}, "tf-loop": {"jit_compile": False}, "eager": {"run_eagerly": True}}
@@ -189,7 +190,7 @@ def test_layers_that_draw_by_row_are_numbered_and_saved(tmp_path):
     model = make(with_layers(layers.Dropout(0.5), layers.GaussianNoise(0.1)))
     model.compile()
     model.build_optimizer()
-    assert [layer.number for layer in model._flatten_layers() if getattr(layer, "draws_by_row", False)] == [0, 1]
+    assert [layer.number for layer in model._flatten_layers() if isinstance(layer, RowKeyedLayer)] == [0, 1]
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     assert [layer.get_config() for layer in loaded.encoder.layers] == [layer.get_config() for layer in model.encoder.layers]

@@ -36,6 +36,12 @@ KERAS_REASON = re.compile(r"(?:Exception encountered when calling .*?\.call\(\)\
 BOLD = re.compile(r"\x1b\[\d+m")
 
 
+def reason_of(error: Exception) -> str | None:
+    """What an error says in one line, where Keras has wrapped it in several; None where it is one line already."""
+    message = BOLD.sub("", str(error)).strip()
+    return " ".join(KERAS_REASON.fullmatch(message).group(1).split()) if "\n" in message else None
+
+
 def apply(network, x, condition=None, training: bool | None = None):
     """`network(x, condition)` in training or not; of a Functional model with two inputs, the condition is the second.
 
@@ -47,10 +53,9 @@ def apply(network, x, condition=None, training: bool | None = None):
     try:
         return _apply(network, x, condition, training)
     except (ValueError, TypeError, tf.errors.OpError) as error:
-        message = BOLD.sub("", str(error)).strip()
-        if "\n" not in message:
+        reason = reason_of(error)
+        if reason is None:
             raise
-        reason = " ".join(KERAS_REASON.fullmatch(message).group(1).split())
         raise ValueError(
             f"{type(network).__name__} {getattr(network, 'name', network)!r} cannot be called on {shown(x)}"
             f"{'' if condition is None else f' and a condition that is {shown(condition)}'}: {reason}"

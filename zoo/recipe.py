@@ -1,7 +1,7 @@
 """What a training run needs: one value, no behaviour. Standard library alone, so that listing recipes costs no TensorFlow."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from zoo import validation
@@ -65,6 +65,7 @@ class Recipe:
         family: Name of the model's class, for tables.
         model: Function () -> `keras.Model`.
         optimizer: Function (number of training steps) -> Keras optimizer.
+        optimizers: The same for each other update of a step, by its name, such as "discriminator".
         dataset: What it is trained and measured on.
         epochs: Passes over the training split.
         batch_size: Examples per step.
@@ -83,6 +84,7 @@ class Recipe:
     epochs: int
     batch_size: int
     seed: int = 0
+    optimizers: Mapping[str, Callable[[int], Any]] = dataclasses.field(default_factory=dict)
     initialize: Callable[[Any, dict], None] | None = None
     training_examples: Callable[[dict], dict] | None = None
     headline: str = "nll"

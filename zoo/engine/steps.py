@@ -28,7 +28,7 @@ class Steps(keras.Model):
     needs_num_examples = False
 
     def __init__(self, seed=0, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)  # networks cast what they compute with; densities stay in float32
         self.seed = validation.seed(seed)
         self._mode = None  # what `compile` chose
         self._train_feed = self._test_feed = None

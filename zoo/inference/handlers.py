@@ -67,7 +67,9 @@ class Handler:
 
     def assert_all_explained(self) -> None:
         """Raises ValueError where the program has left out a latent that the guide drew."""
-        missing = [name for name in self.trace if name not in (self._named_by_program or self.trace)]
+        if self._named_by_program is None:
+            return
+        missing = [name for name in self.trace if name not in self._named_by_program]
         if missing:
             raise ValueError(f"The program must name each latent that the guide draws. Received: none for {missing[0]!r}.")
 

@@ -57,5 +57,6 @@ def read(path: Path) -> keras.Model:
 
 def ready(model: keras.Model) -> keras.Model:
     """The same model, compiled: to evaluate, or to train further (with Adam at 3e-4)."""
-    model.compile(keras.optimizers.Adam(FINE_TUNING_RATE))
+    others = {update.name: keras.optimizers.Adam(FINE_TUNING_RATE) for update in model.updates[1:]}
+    model.compile(keras.optimizers.Adam(FINE_TUNING_RATE), optimizers=others)
     return model

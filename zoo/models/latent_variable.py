@@ -19,6 +19,7 @@ from zoo.inference.joint import Joint
 from zoo.inference.trace import Trace
 from zoo.models.answers import SCORE_SAMPLES, SEED, Answer, row_noise
 from zoo.models.importance_sampling import ImportanceSampling
+from zoo.networks import reason_of
 from zoo.random import RowNoise, Stream, draw
 from zoo.tensors import as_numbers, named_latents
 from zoo.validation import shown
@@ -82,7 +83,13 @@ class LatentVariableModel(ImportanceSampling):
             data: Dict as `prepare` or `as_data` gives it; for a pass from the prior the condition is enough.
             training: Whether networks do what they do in training alone.
         """
-        return self(data, latent=latent, training=training)
+        try:
+            return self(data, latent=latent, training=training)
+        except (ValueError, TypeError) as error:
+            reason = reason_of(error)
+            if reason is None:
+                raise
+            raise type(error)(reason) from error
 
     def call(
         self,

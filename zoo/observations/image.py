@@ -77,7 +77,7 @@ class Image(Observation):
         x = data[self.key]
         if self.pixels == "binarize" and not is_symbolic(x) and not np.isin(x.numpy(), (0.0, 1.0)).all():
             raise ValueError(
-                "Under a likelihood of black and white only such images have a log-probability. Received: grey levels. "
+                "Under Bernoulli only black and white images have a log-probability. Received: grey levels. "
                 "Pass `images > 127` (of uint8) or `images > 0.5` (of floats); `zoo.evaluate` draws each pixel by its grey level."
             )
 

@@ -133,7 +133,8 @@ def build(spec: Recipe, num_steps: int = 1) -> keras.Model:
     """The compiled model of a recipe, with its initial weights drawn from the recipe's seed."""
     keras.utils.set_random_seed(spec.seed)
     model = spec.model()
-    model.compile(spec.optimizer(num_steps))
+    others = {name: make(num_steps) for name, make in spec.optimizers.items()}
+    model.compile(spec.optimizer(num_steps), optimizers=others)
     return model
 
 
