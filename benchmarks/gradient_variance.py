@@ -37,6 +37,7 @@ from train_step import machine, versions
 
 import zoo
 from zoo import data, networks, objectives
+from zoo.observations import Image
 from zoo.random import EVALUATION_STEP, RowNoise
 from zoo.store import pretrained
 
@@ -65,6 +66,9 @@ def with_objective(model, objective):
     """A `zoo.VAE` of the same layers, and so of the same weights, with another objective; it takes images binarized once."""
     if type(model) is not zoo.VAE or model.condition_shape is not None:
         raise ValueError(f"The estimators are compared on an unconditional `zoo.VAE`. Received: model={type(model).__name__}.")
+    as_given = model.observation  # images that were binarized before
+    if isinstance(as_given, Image):
+        as_given = Image(as_given.shape, "as_given")
     return zoo.VAE(
         model.encoder,
         model.decoder,
@@ -72,7 +76,7 @@ def with_objective(model, objective):
         model.likelihood_layer,
         model.prior_layer,
         objective=objective,
-        pixels="as_given",
+        observation=as_given,
         seed=model.seed,
     )
 

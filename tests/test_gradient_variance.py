@@ -27,7 +27,7 @@ def collected(model, num_noises, seed):
     @tf.function
     def one(step):
         noise = RowNoise(seed, step, tf.range(len(X)))
-        return flat_gradient(lambda: tf.reduce_mean(model.objective.loss(model, {"image": tf.constant(X)}, noise)[0]), model)
+        return flat_gradient(lambda: tf.reduce_mean(model.objective.loss(model, {model.key: tf.constant(X)}, noise)[0]), model)
 
     gradients = np.stack([one(tf.constant(step)) for step in range(num_noises)]).astype(np.float64)
     split = model.encoder.count_params()
