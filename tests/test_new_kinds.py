@@ -295,6 +295,22 @@ def test_a_codebook_is_the_moving_average_of_what_it_codes():
     np.testing.assert_allclose(layer.sums, 0.9 * sums + 0.1 * chosen.T @ x.reshape(-1, 2), rtol=1e-4, atol=1e-5)
 
 
+def test_what_a_subclass_encodes_and_decodes_is_what_is_trained():
+    class Halved(zoo.VAE):
+        def encode(self, x, condition=None, *, training=None):
+            return layers.DiagonalNormal(2)(0.0 * self.posterior_layer(self.encoder(self.as_data(x)["image"])).loc[:, :1] + tf.ones([1, 4]))
+
+        def decode(self, z, condition=None, *, training=None, **companions):
+            return super().decode(0.5 * z, condition, training=training, **companions)
+
+    model = Halved(*parts())
+    trace = model(X, noise=NOISE)
+    np.testing.assert_allclose(trace.posterior.loc, np.ones((7, 2)))
+    np.testing.assert_allclose(trace.likelihood.mean(), zoo.VAE.decode(model, 0.5 * trace.z).mean(), rtol=1e-5)
+    terms = model.loss_terms({"image": tf.constant(X)}, NOISE, training=True)
+    np.testing.assert_allclose(terms["log_likelihood"], trace.log_likelihood[0], rtol=1e-5)
+
+
 # -- What they refuse
 
 

@@ -22,6 +22,10 @@ from zoo.validation import shown
 ATTRIBUTES = {"posterior": "posterior_layer", "likelihood": "likelihood_layer", "prior": "prior_layer", "latents": "groups"}
 
 
+class Data(dict):
+    """A batch as the programs take it, x and what stands beside it: checked, or drawn from what is stored. No method looks at it again."""
+
+
 class BuiltAfterConstruction(type):
     """Builds a model once its constructors, those of subclasses included, have stored everything."""
 
@@ -159,7 +163,7 @@ class Model(CompiledModel, metaclass=BuiltAfterConstruction):
         self.observation.check_first_block(table)
 
     def prepare(self, batch: Mapping[str, Any], noise: RowNoise) -> dict[str, Any]:
-        return {**batch, **self.observation.prepare(batch, noise)}
+        return Data({**batch, **self.observation.prepare(batch, noise)})
 
     def predict_step(self, data: Any) -> tf.Tensor:
         batch = data[0] if isinstance(data, tuple) else data
@@ -172,11 +176,13 @@ class Model(CompiledModel, metaclass=BuiltAfterConstruction):
             x: [B, ...], or a dict of data.
             condition: [B, ...], where x is no dict and the model has one.
         """
+        if isinstance(x, Data):
+            return x
         if isinstance(x, dict):
             x, condition = self._x_of(x), self.condition.of(x)
-        data = self.observation.as_tensors(x)
+        data = Data(self.observation.as_tensors(x))
         condition = self.condition.check(condition, data[self.key].shape[0])
-        return data if condition is None else {**data, "condition": condition}
+        return data if condition is None else Data(data, condition=condition)
 
     def _x_of(self, data):
         if self.key not in data:

@@ -103,7 +103,7 @@ class ClassStyleVAE(LatentVariableModel):
             posterior=lambda: self.class_layer(apply(self.classifier, self.observation.encoder_input(data), training=training)),
         )
         z = latent("z", prior=self.prior_layer, posterior=lambda: self.style(data, y, training))
-        return self._decode(y, z, data, training)
+        return self.decode({"y": y, "z": z}, training=training, **self.observation.companions(data))
 
     def style(self, data: Mapping[str, Any], y: tf.Tensor, training: bool | None) -> tfd.Distribution:
         """q(z|x, y): batch as y [..., B, K], or [B] where it does not depend on y."""
@@ -112,17 +112,15 @@ class ClassStyleVAE(LatentVariableModel):
             return self.posterior_layer(apply(self.encoder, x, training=training))
         return self.posterior_layer(over_conditions(self.encoder, x, y, training))
 
-    def decode(self, z: Any, condition: Any = None, *, training: bool | None = None) -> tfd.Distribution:
+    def decode(self, z: Any, condition: Any = None, *, training: bool | None = None, **companions: Any) -> tfd.Distribution:
         """p(x|y, z), where `z` is a dict of y [..., B, K] and z [..., B, D]."""
         self.condition.check(condition)
-        return self._decode(*self._class_and_style(z), {}, training)
+        y, style = self._class_and_style(z)
+        return self.likelihood_layer(over_pairs(self.decoder, style, y, training), **companions)  # one style may serve all classes
 
     def _class_and_style(self, z):
         y, style = named_latents(z, ("y", "z"))
         return as_vectors("y", y, self.num_classes), as_vectors("z", style, self.posterior_layer.latent_dim)
-
-    def _decode(self, y, z, data, training):
-        return self.likelihood(over_pairs(self.decoder, z, y, training), data)  # one style may serve all classes
 
     # -- The bound
 

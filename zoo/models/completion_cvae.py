@@ -16,7 +16,7 @@ import tensorflow_probability as tfp
 from zoo.inference import Objective
 from zoo.layers.likelihoods import Bernoulli
 from zoo.layers.priors import Conditional
-from zoo.models.base import Model, assert_likelihood, assert_networks
+from zoo.models.base import Data, Model, assert_likelihood, assert_networks
 from zoo.models.condition import Numbers
 from zoo.models.vae import VAE
 from zoo.networks import apply, over_samples
@@ -24,6 +24,7 @@ from zoo.observations import Observation
 from zoo.observations.image import as_unit_interval
 from zoo.observations.masks import VisiblePixels
 from zoo.random import RowNoise
+from zoo.tensors import as_vectors
 
 tfd = tfp.distributions
 
@@ -112,26 +113,25 @@ class CompletionCVAE(VAE):
 
     def prepare(self, batch: Mapping[str, Any], noise: RowNoise) -> dict[str, Any]:
         data = super().prepare(batch, noise)
-        return {**data, "condition": self.visible.see(data[self.key])}
+        return Data(data, condition=self.visible.see(data[self.key]))
 
     def as_data(self, x: Any, condition: Any = None) -> dict[str, Any]:
         """x and what is seen of it: of x itself where no condition is given."""
-        x = self._x_of(x) if isinstance(x, dict) else x
-        data = self.observation.as_tensors(x)
+        if isinstance(x, Data):
+            return x
+        data = self.observation.as_tensors(self._x_of(x) if isinstance(x, dict) else x)
         seen = data[self.key] if condition is None else condition
-        return {**data, "condition": self.condition.check(seen, data[self.key].shape[0])}
+        return Data(data, condition=self.condition.check(seen, data[self.key].shape[0]))
 
-    def _encode(self, data, training):
+    def encode(self, x: Any, condition: Any = None, *, training: bool | None = None) -> tfd.Distribution:
         """q(z|x) of whole images: batch [B], event [D]."""
-        return self.posterior_layer(apply(self.encoder, data[self.key], training=training))
+        return self.posterior_layer(apply(self.encoder, self.as_data(x, condition)[self.key], training=training))
 
-    def _decode(self, z, data, training):
-        """p(x | visible, z): batch [..., B] as z [..., B, D]; visible pixels are what they are in the condition."""
-        params = over_samples(self.decoder, z, data["condition"], training)
-        return self.likelihood_layer(self.visible.known(params, data["condition"]))
-
-    def decode(self, z: Any, condition: Any = None, *, training: bool | None = None) -> tfd.Distribution:
-        return super().decode(z, self.condition.check(condition), training=training)
+    def decode(self, z: Any, condition: Any = None, *, training: bool | None = None, **companions: Any) -> tfd.Distribution:
+        """p(x | visible, z): batch [..., B] as z [..., B, D]; visible pixels are what they are in `condition`."""
+        condition = self.condition.check(condition)
+        params = over_samples(self.decoder, as_vectors("z", z, self.posterior_layer.latent_dim), condition, training)
+        return self.likelihood_layer(self.visible.known(params, condition))
 
 
 @keras.saving.register_keras_serializable(package="zoo")

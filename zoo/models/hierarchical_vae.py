@@ -114,16 +114,14 @@ class HierarchicalVAE(StochasticLayersVAE):
         for number in range(len(self.priors), 0, -1):
             layer, decoder = self.priors[number - 1], self.decoders[number]
             z = latent(f"z{number}", prior=lambda: layer(over_samples(decoder, z, training=training)))  # noqa: B023 - called at once
-        return self._decode(z, data, training)
+        return self.decode({"z1": z}, training=training, **self.observation.companions(data))
 
-    def decode(self, z: Any, condition: Any = None, *, training: bool | None = None) -> tfd.Distribution:
+    def decode(self, z: Any, condition: Any = None, *, training: bool | None = None, **companions: Any) -> tfd.Distribution:
         """p(x|z1), where `z` is a dict of all latents or of z1 alone."""
         self.condition.check(condition)
         (z1,) = named_latents(z, ["z1"])
-        return self._decode(as_vectors("z1", z1, self.posteriors[0].latent_dim), {}, training)
-
-    def _decode(self, z1, data, training):
-        return self.likelihood(over_samples(self.decoders[0], z1, training=training), data)
+        z1 = as_vectors("z1", z1, self.posteriors[0].latent_dim)
+        return self.likelihood_layer(over_samples(self.decoders[0], z1, training=training), **companions)
 
     @property
     def latent_shapes(self) -> dict[str, tuple[int, ...]]:

@@ -80,7 +80,8 @@ class LadderVAE(LatentVariableModel):
                 posterior=lambda: self._distribution(group, over_maps(self.posteriors[i], seen[i], state, training)),  # noqa: B023
             )
             state = state + over_maps(self.states[i], z, state, training)
-        return self.likelihood(over_maps(self.decoder, state, training=training), data)
+        params = over_maps(self.decoder, state, training=training)
+        return self.likelihood_layer(params, **self.observation.companions(data))
 
     def _features(self, data, training):
         """What each group sees, from the top down."""

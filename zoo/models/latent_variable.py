@@ -18,6 +18,7 @@ from zoo.inference.handlers import EveryClass, FromPosterior, FromPrior, Given, 
 from zoo.inference.joint import Joint
 from zoo.inference.trace import Trace
 from zoo.models.answers import SCORE_SAMPLES, SEED, Answer, row_noise
+from zoo.models.base import Data
 from zoo.models.importance_sampling import ImportanceSampling
 from zoo.networks import reason_of
 from zoo.random import RowNoise, Stream, draw
@@ -111,6 +112,7 @@ class LatentVariableModel(ImportanceSampling):
         if latent is None:
             data = self.as_data(data)
             latent = FromPosterior(noise or RowNoise(self.seed, 0, tf.range(tf.shape(data[self.key])[0])), num_samples)
+        data = Data(data)
         trace = latent.trace
         trace.data, trace.training = data, training
         if self.guide is not None and latent.infers:
@@ -124,7 +126,7 @@ class LatentVariableModel(ImportanceSampling):
 
     def build_parts(self) -> None:
         """Creates all weights, and checks that the parts fit together, by sending one blank row through them."""
-        data = self.observation.blank() | self.condition.blank()
+        data = Data(self.observation.blank() | self.condition.blank())
         trace = self.run(FromPosterior(RowNoise.of_seed(0, 1)), data)
         trace.log_weights  # noqa: B018 - a prior that does not fit is told by its density
         self.latents = {name: site.facts() for name, site in trace.items()}
@@ -157,17 +159,14 @@ class LatentVariableModel(ImportanceSampling):
 
     def decode(self, z: Any, condition: Any = None, *, training: bool | None = None) -> tfd.Distribution:
         """p(x|z), where `z` is a dict of all latents."""
+        data = Data(self._condition(condition))
         values = {name: as_numbers(name, value) for name, value in zip(self.latents, named_latents(z, self.latents), strict=True)}
-        return self.run(Given(values, infers=False, explains=False), self._condition(condition), training).likelihood
+        return self.run(Given(values, infers=False, explains=False), data, training).likelihood
 
     @property
     def latent_shapes(self) -> dict[str, tuple[int, ...]]:
         """Name -> shape of the latents that `decode` takes: all, unless a model says otherwise."""
         return {name: facts.event_shape for name, facts in self.latents.items()}
-
-    def likelihood(self, params: tf.Tensor, data: Mapping[str, Any]) -> tfd.Distribution:
-        """p(x|z) of a decoder's output, and of what the likelihood takes beside it."""
-        return self.likelihood_layer(params, **self.observation.companions(data))
 
     def _condition(self, condition):
         condition = self.condition.check(condition)

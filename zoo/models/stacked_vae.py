@@ -118,18 +118,18 @@ class StackedVAE(SemiSupervisedVAE):
         y = latent("y", prior=self.class_prior_layer)
         z = latent("z", prior=self.prior_layer)
         h = latent("h", prior=lambda: self.features(y, z, training))
-        return self.base.decode(h, training=False)
+        return self.decode({"h": h})
 
     def features(self, y: tf.Tensor, z: tf.Tensor, training: bool | None = None) -> tfd.Distribution:
         """p(h|y, z): N(0, 1) where a latent is not active, which is what parameters of zero mean."""
         params = over_pairs(self.decoder, z, y, training)
         return self.features_layer(params * tf.tile(self.active, [2]))
 
-    def decode(self, z: Any, condition: Any = None, *, training: bool | None = None) -> tfd.Distribution:
+    def decode(self, z: Any, condition: Any = None, *, training: bool | None = None, **companions: Any) -> tfd.Distribution:
         """p(x|h), where `z` is a dict that holds h; or y and z, whose most typical h it then is."""
         self.condition.check(condition)
         h = z["h"] if isinstance(z, Mapping) and "h" in z else self.features(*self._class_and_style(z), training).mean()
-        return self.base.decode(h, training=False)
+        return self.base.decode(h, training=False, **companions)
 
     # -- The bound
 

@@ -86,15 +86,13 @@ class VAE(LatentVariableModel):
         z = latent(
             "z",
             prior=lambda: self.prior(condition, training=training),
-            posterior=lambda: self._encode(data, training),
+            posterior=lambda: self.encode(data, training=training),
         )
-        return self._decode(z, data, training)  # p(x|z, c)
+        return self.decode(z, condition, training=training, **self.observation.companions(data))
 
     def encode(self, x: Any, condition: Any = None, *, training: bool | None = None) -> tfd.Distribution:
         """q(z|x, c): batch [B], event [D]."""
-        return self._encode(self.as_data(x, condition), training)
-
-    def _encode(self, data, training):
+        data = self.as_data(x, condition)
         params = apply(self.encoder, self.observation.encoder_input(data), data.get("condition"), training)
         return self.posterior_layer(params)
 
@@ -104,17 +102,16 @@ class VAE(LatentVariableModel):
             condition = self.condition.check(condition)
         return self.prior_layer(condition=condition, training=training)
 
-    def decode(self, z: Any, condition: Any = None, *, training: bool | None = None) -> tfd.Distribution:
-        """p(x|z, c): batch [..., B] as z [..., B, D], event as x. A condition [B, ...] serves every leading sample."""
-        z = as_vectors("z", z, self.posterior_layer.latent_dim)
-        data = {}
-        if condition is not None:
-            data["condition"] = self.condition.check(condition)
-            _assert_one_each(z, data["condition"])
-        return self._decode(z, data, training)
+    def decode(self, z: Any, condition: Any = None, *, training: bool | None = None, **companions: Any) -> tfd.Distribution:
+        """p(x|z, c): batch [..., B] as z [..., B, D], event as x. A condition [B, ...] serves every leading sample.
 
-    def _decode(self, z, data, training):
-        return self.likelihood(over_samples(self.decoder, z, data.get("condition"), training), data)
+        `companions` are what the likelihood takes beside its parameters, such as the `library` of counts.
+        """
+        z = as_vectors("z", z, self.posterior_layer.latent_dim)
+        if condition is not None:
+            condition = self.condition.check(condition)
+            _assert_one_each(z, condition)
+        return self.likelihood_layer(over_samples(self.decoder, z, condition, training), **companions)
 
     @property
     def latent_shapes(self) -> dict[str, tuple[int, ...]]:

@@ -68,7 +68,7 @@ class VampVAE(VAE):
 
     def prior(self, condition: Any = None, *, training: bool | None = None) -> tfd.Distribution:
         self.condition.check(condition)
-        return self.prior_layer(encode=lambda images: self._encode({self.key: images}, training))
+        return self.prior_layer(encode=lambda images: self.encode(images, training=training))
 
     def start_at_images(self, images: Any) -> None:
         """Starts from the mean image, as `start_at_mean` does, and with training images as pseudo-inputs.
@@ -130,16 +130,13 @@ class HierarchicalVampVAE(StochasticLayersVAE):
             prior=lambda: prior_of_z1(over_samples(self.decoders[1], z2, training=training)),
             posterior=lambda: of_z1(over_conditions(self.encoders[0], x, z2, training)),
         )
-        return self._decode(z1, z2, data, training)
+        return self.decode({"z1": z1, "z2": z2}, training=training, **self.observation.companions(data))
 
-    def decode(self, z: Any, condition: Any = None, *, training: bool | None = None) -> tfd.Distribution:
+    def decode(self, z: Any, condition: Any = None, *, training: bool | None = None, **companions: Any) -> tfd.Distribution:
         """p(x|z1, z2), where `z` is a dict of z1 [..., B, D1] and z2 [..., B, D2]."""
         self.condition.check(condition)
         z1, z2 = (as_numbers(name, value) for name, value in zip(("z1", "z2"), named_latents(z, ("z1", "z2")), strict=True))
-        return self._decode(z1, z2, {}, training)
-
-    def _decode(self, z1, z2, data, training):
-        return self.likelihood(over_pairs(self.decoders[0], z1, z2, training), data)
+        return self.likelihood_layer(over_pairs(self.decoders[0], z1, z2, training), **companions)
 
     @property
     def latent_shapes(self) -> dict[str, tuple[int, ...]]:
