@@ -23,7 +23,10 @@ ATTRIBUTES = {"posterior": "posterior_layer", "likelihood": "likelihood_layer", 
 
 
 class Data(dict):
-    """A batch as the programs take it, x and what stands beside it: checked, or drawn from what is stored. No method looks at it again."""
+    """A batch within a pass, x and what stands beside it: no method checks it again, or sees anew what of x is missing.
+
+    Keras, which takes plain dicts alone, never gets one.
+    """
 
 
 class BuiltAfterConstruction(type):
@@ -163,7 +166,7 @@ class Model(CompiledModel, metaclass=BuiltAfterConstruction):
         self.observation.check_first_block(table)
 
     def prepare(self, batch: Mapping[str, Any], noise: RowNoise) -> dict[str, Any]:
-        return Data({**batch, **self.observation.prepare(batch, noise)})
+        return {**batch, **self.observation.prepare(batch, noise)}
 
     def predict_step(self, data: Any) -> tf.Tensor:
         batch = data[0] if isinstance(data, tuple) else data
@@ -180,9 +183,9 @@ class Model(CompiledModel, metaclass=BuiltAfterConstruction):
             return x
         if isinstance(x, dict):
             x, condition = self._x_of(x), self.condition.of(x)
-        data = Data(self.observation.as_tensors(x))
+        data = self.observation.as_tensors(x)
         condition = self.condition.check(condition, data[self.key].shape[0])
-        return data if condition is None else Data(data, condition=condition)
+        return data if condition is None else {**data, "condition": condition}
 
     def _x_of(self, data):
         if self.key not in data:

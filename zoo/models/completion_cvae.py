@@ -113,7 +113,7 @@ class CompletionCVAE(VAE):
 
     def prepare(self, batch: Mapping[str, Any], noise: RowNoise) -> dict[str, Any]:
         data = super().prepare(batch, noise)
-        return Data(data, condition=self.visible.see(data[self.key]))
+        return {**data, "condition": self.visible.see(data[self.key])}
 
     def as_data(self, x: Any, condition: Any = None) -> dict[str, Any]:
         """x and what is seen of it: of x itself where no condition is given."""
@@ -121,7 +121,7 @@ class CompletionCVAE(VAE):
             return x
         data = self.observation.as_tensors(self._x_of(x) if isinstance(x, dict) else x)
         seen = data[self.key] if condition is None else condition
-        return Data(data, condition=self.condition.check(seen, data[self.key].shape[0]))
+        return {**data, "condition": self.condition.check(seen, data[self.key].shape[0])}
 
     def encode(self, x: Any, condition: Any = None, *, training: bool | None = None) -> tfd.Distribution:
         """q(z|x) of whole images: batch [B], event [D]."""

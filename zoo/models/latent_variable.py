@@ -126,7 +126,7 @@ class LatentVariableModel(ImportanceSampling):
 
     def build_parts(self) -> None:
         """Creates all weights, and checks that the parts fit together, by sending one blank row through them."""
-        data = Data(self.observation.blank() | self.condition.blank())
+        data = self.observation.blank() | self.condition.blank()
         trace = self.run(FromPosterior(RowNoise.of_seed(0, 1)), data)
         trace.log_weights  # noqa: B018 - a prior that does not fit is told by its density
         self.latents = {name: site.facts() for name, site in trace.items()}
@@ -159,7 +159,7 @@ class LatentVariableModel(ImportanceSampling):
 
     def decode(self, z: Any, condition: Any = None, *, training: bool | None = None) -> tfd.Distribution:
         """p(x|z), where `z` is a dict of all latents."""
-        data = Data(self._condition(condition))
+        data = self._condition(condition)
         values = {name: as_numbers(name, value) for name, value in zip(self.latents, named_latents(z, self.latents), strict=True)}
         return self.run(Given(values, infers=False, explains=False), data, training).likelihood
 
