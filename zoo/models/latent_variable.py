@@ -85,7 +85,7 @@ class LatentVariableModel(ImportanceSampling):
             training: Whether networks do what they do in training alone.
         """
         try:
-            return self(data, latent=latent, training=training)
+            return self(dict(data), latent=latent, training=training)  # Keras takes plain dicts alone
         except (ValueError, TypeError) as error:
             reason = reason_of(error)
             if reason is None:
