@@ -1,4 +1,5 @@
-"""Packaging: what the distribution holds and what it needs. Tool settings live in pyproject.toml."""
+"""Packaging: what the distribution holds and what it needs. Tool settings live in
+pyproject.toml."""
 
 from pathlib import Path
 
@@ -12,7 +13,9 @@ setup(
     name="vae-zoo",
     version="0.1.0",
     description="A model zoo of variational autoencoders for Keras 3 and TensorFlow",
-    long_description=(ROOT / "README.md").read_text(encoding="utf-8") if (ROOT / "README.md").exists() else "",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8")
+    if (ROOT / "README.md").exists()
+    else "",
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11,<3.13",
@@ -32,7 +35,8 @@ setup(
         # TensorFlow Probability does not import without it, and its version fixes TensorFlow's.
         "tf-keras>=2.21,<2.22",
         "tensorflow-datasets>=4.9.10,<4.10",
-        # The messages of TF Serving: exports hold requests to warm up with, and the client speaks gRPC.
+        # The messages of TF Serving: exports hold requests to warm up with, and the client speaks
+        # gRPC.
         "tensorflow-serving-api>=2.21,<2.22",
         # Imported by tensorflow-datasets 4.9.10, which does not declare it.
         "importlib_resources",
@@ -52,7 +56,17 @@ setup(
         "litert": LITERT,
         "onnx": ONNX,
         "bench": ["torch>=2.6", "jax>=0.5", "optax", "pythae>=0.1.2"],
-        "dev": ["pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6", "ruff>=0.14,<0.15", "build", "pyyaml", "selenium", *LITERT, *ONNX],
+        "dev": [
+            "pytest>=8",
+            "pytest-xdist>=3.6",
+            "hypothesis>=6",
+            "ruff>=0.14,<0.15",
+            "build",
+            "pyyaml",
+            "selenium",
+            *LITERT,
+            *ONNX,
+        ],
     },
     entry_points={"console_scripts": ["zoo = zoo.cli:main"]},
 )

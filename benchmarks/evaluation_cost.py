@@ -1,10 +1,13 @@
-"""What judging costs: the latent monitor's share of an epoch, and the seconds of the disentanglement metrics.
+"""What judging costs: the latent monitor's share of an epoch, and the seconds of the
+disentanglement metrics.
 
     python benchmarks/evaluation_cost.py --json benchmarks/results/evaluation_cost.json
 
-The monitor looks at its default 300 images after each epoch of the dense VAE of `vae_mnist` (784-200-200-50) on 50,000 made-up images in
-batches of 100; its share is the time of its `on_epoch_end` over that of the whole epoch, the first epoch, which compiles, left out. The
-metrics see 10,000 codes of 10 dimensions, five of which follow a factor of the sprites each, with noise. Nothing is downloaded.
+The monitor looks at its default 300 images after each epoch of the dense VAE of `vae_mnist`
+(784-200-200-50) on 50,000 made-up images in batches of 100; its share is the time of its
+`on_epoch_end` over that of the whole epoch, the first epoch, which compiles, left out. The metrics
+see 10,000 codes of 10 dimensions, five of which follow a factor of the sprites each, with noise.
+Nothing is downloaded.
 """
 
 import argparse
@@ -82,17 +85,31 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--epochs", type=int, default=10, help="that count (10)")
     parser.add_argument("--points", type=int, default=10_000, help="codes that are scored (10,000)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures, with machine, date and versions")
+    parser.add_argument(
+        "--json",
+        type=Path,
+        metavar="FILE",
+        help="write the figures, with machine, date and versions",
+    )
     arguments = parser.parse_args()
     monitor = monitor_share(arguments.epochs)
-    print("LatentMonitor: {monitor_ms} ms of an epoch of {epoch_s} s: {share:.1%}, at most {largest_share:.1%}".format(**monitor))
+    print(
+        "LatentMonitor: {monitor_ms} ms of an epoch of {epoch_s} s: {share:.1%}, at most "
+        "{largest_share:.1%}".format(**monitor)
+    )
     metrics = metric_seconds(arguments.points)
     for name, seconds in metrics.items():
         print(f"{name:>12} {seconds:6.1f} s")
     print(f"{'all':>12} {sum(metrics.values()):6.1f} s")
     if arguments.json:
         date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        record = {"date": date, "machine": machine(), "versions": versions(), "monitor": monitor, "metric_seconds": metrics}
+        record = {
+            "date": date,
+            "machine": machine(),
+            "versions": versions(),
+            "monitor": monitor,
+            "metric_seconds": metrics,
+        }
         arguments.json.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 

@@ -1,9 +1,11 @@
-"""What a stored model is worth on other data: MNIST's VAE on scikit-learn's digits, before and after fine-tuning, and trained from scratch.
+"""What a stored model is worth on other data: MNIST's VAE on scikit-learn's digits, before and
+after fine-tuning, and trained from scratch.
 
     python benchmarks/fine_tuning.py --json benchmarks/results/fine_tuning.json
 
-The 1,797 digits of 8x8 pixels are other people's hands and another scanner's. They are enlarged to MNIST's format, 20x20 in the middle of
-28x28; 1,200 train, 300 are what the number of epochs is chosen by, and the 297 test images are measured once each. Nothing is downloaded.
+The 1,797 digits of 8x8 pixels are other people's hands and another scanner's. They are enlarged to
+MNIST's format, 20x20 in the middle of 28x28; 1,200 train, 300 are what the number of epochs is
+chosen by, and the 297 test images are measured once each. Nothing is downloaded.
 """
 
 import argparse
@@ -34,19 +36,37 @@ def nats(model, images, num_samples):
 
 
 def fitted(model, train, validation, epochs):
-    """The model with the weights of its best epoch, which epoch that was, and the seconds of all of them."""
+    """The model with the weights of its best epoch, which epoch that was, and the seconds of all of
+    them."""
     keep = keras.callbacks.EarlyStopping(restore_best_weights=True, patience=epochs)
     start = time.perf_counter()
-    model.fit(train, batch_size=50, epochs=epochs, validation_data=validation, validation_batch_size=100, callbacks=[keep], verbose=0)
+    model.fit(
+        train,
+        batch_size=50,
+        epochs=epochs,
+        validation_data=validation,
+        validation_batch_size=100,
+        callbacks=[keep],
+        verbose=0,
+    )
     return model, keep.best_epoch + 1, time.perf_counter() - start
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--recipe", default="vae_mnist", help="a stored model of 28x28 images (vae_mnist)")
+    parser.add_argument(
+        "--recipe", default="vae_mnist", help="a stored model of 28x28 images (vae_mnist)"
+    )
     parser.add_argument("--epochs", type=int, default=300, help="at most (300)")
-    parser.add_argument("--samples", type=int, default=1000, metavar="S", help="importance samples an image (1,000)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures, with machine, date and versions")
+    parser.add_argument(
+        "--samples", type=int, default=1000, metavar="S", help="importance samples an image (1,000)"
+    )
+    parser.add_argument(
+        "--json",
+        type=Path,
+        metavar="FILE",
+        help="write the figures, with machine, date and versions",
+    )
     arguments = parser.parse_args()
     images = like_mnist(zoo.data.load("digits", "train")["image"])
     train, validation = np.split(images, [1200])
@@ -57,14 +77,32 @@ def main():
     scratch.compile(keras.optimizers.Adam(1e-3))
     for name, model in (("fine-tuned", zoo.load(arguments.recipe)), ("from scratch", scratch)):
         model, epoch, seconds = fitted(model, train, validation, arguments.epochs)
-        rows[name] = nats(model, test, arguments.samples) | {"epoch": epoch, "seconds": round(seconds, 1)}
+        rows[name] = nats(model, test, arguments.samples) | {
+            "epoch": epoch,
+            "seconds": round(seconds, 1),
+        }
     for name, row in rows.items():
-        told = f" (epoch {row['epoch']} of {arguments.epochs}, {row['seconds']} s)" if "epoch" in row else ""
+        told = (
+            f" (epoch {row['epoch']} of {arguments.epochs}, {row['seconds']} s)"
+            if "epoch" in row
+            else ""
+        )
         print(f"{name:>14} {row['nll']:8.2f} nats ± {row['stderr_images']:.2f} over images{told}")
     if arguments.json:
-        settings = {"recipe": arguments.recipe, "epochs": arguments.epochs, "samples": arguments.samples, "images": len(test)}
+        settings = {
+            "recipe": arguments.recipe,
+            "epochs": arguments.epochs,
+            "samples": arguments.samples,
+            "images": len(test),
+        }
         date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        record = {"date": date, "settings": settings, "machine": machine(), "versions": versions(), "rows": rows}
+        record = {
+            "date": date,
+            "settings": settings,
+            "machine": machine(),
+            "versions": versions(),
+            "rows": rows,
+        }
         arguments.json.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 

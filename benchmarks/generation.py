@@ -1,8 +1,11 @@
-"""Why the VAE is the generator: a deterministic autoencoder and a VAE of the same networks, measured and drawn side by side.
+"""Why the VAE is the generator: a deterministic autoencoder and a VAE of the same networks,
+measured and drawn side by side.
 
-    python benchmarks/generation.py ae_mnist vae_mnist ae_mnist_2d vae_mnist_2d --data-dir DIR --json FILE --plots DIR
+    python benchmarks/generation.py ae_mnist vae_mnist ae_mnist_2d vae_mnist_2d \
+        --data-dir DIR --json FILE --plots DIR
 
-Each name is a stored model or a run directory, in pairs: an autoencoder and its VAE. For what is measured see `zoo.evaluation.generation`.
+Each name is a stored model or a run directory, in pairs: an autoencoder and its VAE. For what is
+measured see `zoo.evaluation.generation`.
 
     python benchmarks/generation.py --transfer cvae_mnist --data-dir DIR --json FILE
 
@@ -35,7 +38,9 @@ ROWS = {
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("targets", nargs="*", metavar="RUN_OR_RECIPE")
-    parser.add_argument("--transfer", metavar="RUN_OR_RECIPE", help="a CVAE, to measure its transfers")
+    parser.add_argument(
+        "--transfer", metavar="RUN_OR_RECIPE", help="a CVAE, to measure its transfers"
+    )
     parser.add_argument("--data-dir", metavar="DIR")
     parser.add_argument("--json", metavar="FILE")
     parser.add_argument("--plots", metavar="DIR")
@@ -46,28 +51,44 @@ def main():
         parser.error("name a stored model or a run directory")
     opened = [pretrained.open_model(target) for target in targets]
     dataset = opened[0][2].dataset
-    train, test = (data.load(dataset.name, split, data_dir=arguments.data_dir) for split in (dataset.train, dataset.test))
+    train, test = (
+        data.load(dataset.name, split, data_dir=arguments.data_dir)
+        for split in (dataset.train, dataset.test)
+    )
     reader = Reader(train)
-    record = {"machine": machine(), "date": str(datetime.date.today()), "classifier_accuracy": reader.accuracy(test)}
+    record = {
+        "machine": machine(),
+        "date": str(datetime.date.today()),
+        "classifier_accuracy": reader.accuracy(test),
+    }
     print(f"A dense classifier reads {record['classifier_accuracy']:.1%} of the test images.")
 
     models = {name: model for model, name, _ in opened[: len(arguments.targets)]}
     if models:
-        record["models"] = numbers = {name: compare(model, test, reader) for name, model in models.items()}
+        record["models"] = numbers = {
+            name: compare(model, test, reader) for name, model in models.items()
+        }
         print(" " * 30 + "".join(f"{name:>16}" for name in numbers))
         for label, cell in ROWS.items():
             print(f"{label:<30}" + "".join(f"{cell(number):>16}" for number in numbers.values()))
     if arguments.transfer:
         record["transfer"] = transfer = transfer_accuracy(opened[-1][0], test, reader)
         count = f"{transfer['num_examples'] * len(transfer['by_class']):,}"
-        print(f"{opened[-1][1]}: the digit that was asked for is read in {transfer['value']:.1%} of {count} transfers.")
+        print(
+            f"{opened[-1][1]}: the digit that was asked for is read in "
+            f"{transfer['value']:.1%} of {count} transfers."
+        )
 
     if arguments.json:
         Path(arguments.json).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     if arguments.plots:
         directory = Path(arguments.plots)
         directory.mkdir(parents=True, exist_ok=True)
-        two = {name: model for name, model in models.items() if list(model.latent_shapes.values()) == [(2,)]}
+        two = {
+            name: model
+            for name, model in models.items()
+            if list(model.latent_shapes.values()) == [(2,)]
+        }
         if two:
             plots.latent_maps(two, test, path=directory / "generation_latent_maps.png")
         plots.decoded_draws(models, path=directory / "generation_draws.png")

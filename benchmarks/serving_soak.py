@@ -1,13 +1,17 @@
-"""Soak of an exported model in TensorFlow's C++ runtime: all signatures at once from several threads, bad requests among them.
+"""Soak of an exported model in TensorFlow's C++ runtime: all signatures at once from several
+threads, bad requests among them.
 
     python benchmarks/serving_soak.py saved_models/vae_mnist/1
-    python benchmarks/serving_soak.py saved_models/vae_mnist/1 --seconds 300 --threads 4 --json soak.json
+    python benchmarks/serving_soak.py saved_models/vae_mnist/1 \
+        --seconds 300 --threads 4 --json soak.json
 
-Each thread asks for a signature and a number of rows at random, and compares the answer with the one that the same question got before
-the soak. One request in twenty is wrong (type, shape, a missing input, a signature that is not there), and every two seconds comes one of
-100 MB: it has to be refused, and the next one answered. The resident memory of the last third has to be that of the
-middle third. Prints milliseconds by signature and rows; where anything is otherwise it ends at once, with status 1. XLA is off, as in a
-stock model server; the process imports neither TensorFlow for Python nor this package.
+Each thread asks for a signature and a number of rows at random, and compares the answer with the
+one that the same question got before the soak. One request in twenty is wrong (type, shape, a
+missing input, a signature that is not there), and every two seconds comes one of 100 MB: it has to
+be refused, and the next one answered. The resident memory of the last third has to be that of the
+middle third. Prints milliseconds by signature and rows; where anything is otherwise it ends at
+once, with status 1. XLA is off, as in a stock model server; the process imports neither TensorFlow
+for Python nor this package.
 """
 
 import argparse
@@ -37,7 +41,9 @@ class Soak:
         self.failure, self.session = runtime.RuntimeFailure, session
         generator = np.random.default_rng(0)
         self.questions = [
-            (name, rows, request(signature, rows, generator)) for name, signature in sorted(session.signatures.items()) for rows in ROWS
+            (name, rows, request(signature, rows, generator))
+            for name, signature in sorted(session.signatures.items())
+            for rows in ROWS
         ]
         self.answers = [session.run(name, inputs) for name, _, inputs in self.questions]
         self.stopped = threading.Event()
@@ -81,7 +87,9 @@ class Soak:
             self.times.setdefault((name, rows), []).append(elapsed)
         for output, value in self.answers[number].items():
             if not np.allclose(answer[output], value, rtol=1e-5, atol=1e-5):
-                self.problems.append(f"{name!r} with {rows} rows: {output!r} is not what it was before.")
+                self.problems.append(
+                    f"{name!r} with {rows} rows: {output!r} is not what it was before."
+                )
 
     def _ask_wrongly(self, kind, generator):
         name, _, inputs = self.questions[generator.integers(len(self.questions))]
@@ -90,7 +98,10 @@ class Soak:
             "type": lambda: {**inputs, first: inputs[first].astype(np.float64)},
             "shape": lambda: {**inputs, first: inputs[first][..., None]},
             "missing": lambda: {key: value for key, value in inputs.items() if key != first},
-            "large": lambda: {**inputs, first: np.zeros([1, LARGE_BYTES // inputs[first].itemsize], inputs[first].dtype)},
+            "large": lambda: {
+                **inputs,
+                first: np.zeros([1, LARGE_BYTES // inputs[first].itemsize], inputs[first].dtype),
+            },
             "signature": lambda: inputs,
         }
         try:
@@ -103,7 +114,10 @@ class Soak:
 
     def _check_memory(self):
         third = len(self.memory) // 3
-        middle, last = np.median(self.memory[third : 2 * third]), np.median(self.memory[2 * third :])
+        middle, last = (
+            np.median(self.memory[third : 2 * third]),
+            np.median(self.memory[2 * third :]),
+        )
         if last > middle + MEMORY_TOLERANCE:
             self.problems.append(f"Memory grew from {middle / 2**20:.0f} to {last / 2**20:.0f} MB.")
 
@@ -113,7 +127,10 @@ def resident_bytes():
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], epilog="The file's first lines say what is measured and how.")
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0],
+        epilog="The file's first lines say what is measured and how.",
+    )
     parser.add_argument("directory", type=Path, help="a version directory")
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--threads", type=int, default=4)
@@ -131,14 +148,32 @@ def main():
     points = []
     for (name, rows), times in sorted(soak.times.items()):
         p50, p99 = np.percentile(times, [50, 99])
-        points.append({"signature": name, "rows": rows, "requests": len(times), "p50_ms": p50, "p99_ms": p99})
+        points.append(
+            {"signature": name, "rows": rows, "requests": len(times), "p50_ms": p50, "p99_ms": p99}
+        )
         print(f"{name:<18}{rows:>5}{len(times):>10,}{p50:>10.2f}{p99:>10.2f}")
     third = len(soak.memory) // 3
-    memory = [round(float(np.median(soak.memory[part * third : (part + 1) * third])) / 2**20) for part in range(3)]
-    print(f"{soak.refused:,} wrong requests refused; resident memory of the three thirds: {', '.join(map(str, memory))} MB.")
+    memory = [
+        round(float(np.median(soak.memory[part * third : (part + 1) * third])) / 2**20)
+        for part in range(3)
+    ]
+    print(
+        f"{soak.refused:,} wrong requests refused; resident memory of the three thirds: "
+        f"{', '.join(map(str, memory))} MB."
+    )
     if arguments.json:
-        record = {"date": str(datetime.date.today()), "machine": machine(), "model": str(arguments.directory), "seconds": arguments.seconds}
-        record |= {"threads": arguments.threads, "refused": soak.refused, "memory_mb": memory, "points": points}
+        record = {
+            "date": str(datetime.date.today()),
+            "machine": machine(),
+            "model": str(arguments.directory),
+            "seconds": arguments.seconds,
+        }
+        record |= {
+            "threads": arguments.threads,
+            "refused": soak.refused,
+            "memory_mb": memory,
+            "points": points,
+        }
         arguments.json.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 

@@ -1,6 +1,8 @@
-"""Draws the rooms of the package and the imports between them: `python docs/rooms.py` writes docs/rooms.png.
+"""Draws the rooms of the package and the imports between them: `python docs/rooms.py` writes
+docs/rooms.png.
 
-A room imports only rooms above it; `tests/test_house.py` keeps that. An arrow leads from a room to one that it imports.
+A room imports only rooms above it; `tests/test_house.py` keeps that. An arrow leads from a room to
+one that it imports.
 """
 
 import ast
@@ -37,7 +39,11 @@ def arrows() -> Counter:
     for path in sorted(PACKAGE.rglob("*.py")):
         room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "zoo":
+            if (
+                isinstance(node, ast.ImportFrom)
+                and node.module
+                and node.module.split(".")[0] == "zoo"
+            ):
                 for alias in node.names:
                     other = f"{node.module}.{alias.name}".split(".")[1]
                     if room in ROOMS and other in ROOMS and other != room:
@@ -54,7 +60,14 @@ def draw(path: Path) -> None:
     axes.set_axis_off()
     place = {room: -STEP * (number + 0.5) for number, room in enumerate(ROOMS)}
     for room, what in ROOMS.items():
-        box = FancyBboxPatch((0.1, place[room] - 0.2), COLUMNS, 0.4, "round,pad=0.02", facecolor="#eef2f7", edgecolor="#8091a5")
+        box = FancyBboxPatch(
+            (0.1, place[room] - 0.2),
+            COLUMNS,
+            0.4,
+            "round,pad=0.02",
+            facecolor="#eef2f7",
+            edgecolor="#8091a5",
+        )
         axes.add_patch(box)
         axes.text(0.2, place[room], room, va="center", fontsize=9, weight="bold")
         axes.text(1.25, place[room], what, va="center", fontsize=7.5)

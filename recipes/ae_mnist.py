@@ -1,12 +1,15 @@
-"""The deterministic autoencoder, to compare with `vae_mnist`: the same networks, no prior and no noise in the code.
+"""The deterministic autoencoder, to compare with `vae_mnist`: the same networks, no prior and no
+noise in the code.
 
     zoo train ae_mnist
 
-29 minutes on one of two cores of an AMD EPYC that was shared with other work. With seed 0 expect -31.61 nats of log p(x|z) at the code of
-each of the 10,000 test images, binarized; `vae_mnist`, which has to keep its codes near N(0, I), reaches -64. It trains on 50,000 images.
+29 minutes on one of two cores of an AMD EPYC that was shared with other work. With seed 0 expect
+-31.61 nats of log p(x|z) at the code of each of the 10,000 test images, binarized; `vae_mnist`,
+which has to keep its codes near N(0, I), reaches -64. It trains on 50,000 images.
 
-Hinton & Salakhutdinov, "Reducing the dimensionality of data with neural networks", Science 313, 2006, trained end to end. It
-reconstructs better than a VAE and generates nothing: its codes are not where N(0, I) draws them.
+Hinton & Salakhutdinov, "Reducing the dimensionality of data with neural networks", Science 313,
+2006, trained end to end. It reconstructs better than a VAE and generates nothing: its codes are not
+where N(0, I) draws them.
 """
 
 import zoo
@@ -35,13 +38,17 @@ def recipe(
     def optimizer(num_steps):
         import keras
 
-        return keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, num_steps))
+        return keras.optimizers.Adam(
+            keras.optimizers.schedules.CosineDecay(learning_rate, num_steps)
+        )
 
     return zoo.Recipe(
         family="Autoencoder",
         model=model,
         optimizer=optimizer,
-        dataset=zoo.Dataset(name="mnist", train="train[:50000]", validation="train[50000:]", test="test"),
+        dataset=zoo.Dataset(
+            name="mnist", train="train[:50000]", validation="train[50000:]", test="test"
+        ),
         epochs=epochs,
         batch_size=batch_size,
         seed=seed,

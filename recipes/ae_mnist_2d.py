@@ -2,10 +2,11 @@
 
     zoo train ae_mnist_2d
 
-24 minutes on one of two cores of an AMD EPYC that was shared with other work. With seed 0 expect log p(x|z) = -124.17 nats on the 10,000
-test images; an autoencoder has no log p(x).
+24 minutes on one of two cores of an AMD EPYC that was shared with other work. With seed 0 expect
+log p(x|z) = -124.17 nats on the 10,000 test images; an autoencoder has no log p(x).
 
-Hinton & Salakhutdinov, "Reducing the dimensionality of data with neural networks", Science 313, 2006, figure 3B, trained end to end.
+Hinton & Salakhutdinov, "Reducing the dimensionality of data with neural networks", Science 313,
+2006, figure 3B, trained end to end.
 """
 
 import zoo
@@ -34,13 +35,17 @@ def recipe(
     def optimizer(num_steps):
         import keras
 
-        return keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, num_steps))
+        return keras.optimizers.Adam(
+            keras.optimizers.schedules.CosineDecay(learning_rate, num_steps)
+        )
 
     return zoo.Recipe(
         family="Autoencoder",
         model=model,
         optimizer=optimizer,
-        dataset=zoo.Dataset(name="mnist", train="train[:50000]", validation="train[50000:]", test="test"),
+        dataset=zoo.Dataset(
+            name="mnist", train="train[:50000]", validation="train[50000:]", test="test"
+        ),
         epochs=epochs,
         batch_size=batch_size,
         seed=seed,

@@ -1,15 +1,18 @@
-"""The conditional VAE by label: draws the digit it is asked for, and writes any digit in the hand of another.
+"""The conditional VAE by label: draws the digit it is asked for, and writes any digit in the hand
+of another.
 
     zoo train cvae_mnist
 
-33 minutes on one core of an AMD EPYC that was shared with other work. With seed 0 expect 82.40 nats: -log p(x|y) on the 10,000 test images
-with 5,000 importance samples each.
+33 minutes on one core of an AMD EPYC that was shared with other work. With seed 0 expect 82.40
+nats: -log p(x|y) on the 10,000 test images with 5,000 importance samples each.
 
-Sohn, Lee & Yan, "Learning structured output representation using deep conditional generative models", NIPS 2015
-(https://papers.nips.cc/paper/5775), with a prior of z that does not depend on the label, so that z keeps what the label does not say
-(Kingma et al., NIPS 2014, section 4.2, https://arxiv.org/abs/1406.5298). The networks are those of `vae_mnist`, with the label's one-hot
-vector beside the image and beside z. nbip/IWAE report 82.32 nats for -log p(x|y) of such a model trained with one sample. Ours takes the
-path-derivative gradient, and trains on 57,500 images; the other 2,500 are for validation.
+Sohn, Lee & Yan, "Learning structured output representation using deep conditional generative
+models", NIPS 2015 (https://papers.nips.cc/paper/5775), with a prior of z that does not depend on
+the label, so that z keeps what the label does not say (Kingma et al., NIPS 2014, section 4.2,
+https://arxiv.org/abs/1406.5298). The networks are those of `vae_mnist`, with the label's one-hot
+vector beside the image and beside z. nbip/IWAE report 82.32 nats for -log p(x|y) of such a model
+trained with one sample. Ours takes the path-derivative gradient, and trains on 57,500 images; the
+other 2,500 are for validation.
 
 Tried: 500 epochs on 50,000 images with the plain gradient, 83.65 nats.
 
@@ -46,13 +49,17 @@ def recipe(
     def optimizer(num_steps):
         import keras
 
-        return keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, num_steps))
+        return keras.optimizers.Adam(
+            keras.optimizers.schedules.CosineDecay(learning_rate, num_steps)
+        )
 
     return zoo.Recipe(
         family="CVAE",
         model=model,
         optimizer=optimizer,
-        dataset=zoo.Dataset(name="mnist", train="train[:57500]", validation="train[57500:]", test="test"),
+        dataset=zoo.Dataset(
+            name="mnist", train="train[:57500]", validation="train[57500:]", test="test"
+        ),
         epochs=epochs,
         batch_size=batch_size,
         seed=seed,

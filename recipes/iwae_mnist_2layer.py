@@ -2,13 +2,15 @@
 
     zoo train iwae_mnist_2layer
 
-2 hours and 11 minutes on one of two cores of an AMD EPYC. With seed 0 expect 83.62 nats: -log p(x) on the 10,000 test images with 5,000
-importance samples each.
+2 hours and 11 minutes on one of two cores of an AMD EPYC. With seed 0 expect 83.62 nats: -log p(x)
+on the 10,000 test images with 5,000 importance samples each.
 
-Burda, Grosse & Salakhutdinov, "Importance Weighted Autoencoders", ICLR 2016 (https://arxiv.org/abs/1509.00519): latents of 100 and 50
-dimensions, two tanh layers of 200 units between image and z1 and of 100 units between z1 and z2. They report 83.89 nats for k = 5 (85.33
-for k = 1), nbip/IWAE 83.48 (84.83). Ours differs in its optimization, as `vae_mnist` does, and takes doubly reparameterized gradients
-(Tucker et al., ICLR 2019, https://arxiv.org/abs/1810.04152); 2,500 of the training images are for validation.
+Burda, Grosse & Salakhutdinov, "Importance Weighted Autoencoders", ICLR 2016
+(https://arxiv.org/abs/1509.00519): latents of 100 and 50 dimensions, two tanh layers of 200 units
+between image and z1 and of 100 units between z1 and z2. They report 83.89 nats for k = 5 (85.33 for
+k = 1), nbip/IWAE 83.48 (84.83). Ours differs in its optimization, as `vae_mnist` does, and takes
+doubly reparameterized gradients (Tucker et al., ICLR 2019, https://arxiv.org/abs/1810.04152); 2,500
+of the training images are for validation.
 """
 
 import zoo
@@ -31,7 +33,11 @@ def recipe(
         posteriors = [zoo.layers.DiagonalNormal(lower), zoo.layers.DiagonalNormal(upper)]
         likelihood = zoo.layers.Bernoulli(image_shape)
         prior = zoo.layers.DiagonalNormal(lower)
-        objective = zoo.objectives.DoublyReparameterized if doubly_reparameterized else zoo.objectives.ImportanceWeighted
+        objective = (
+            zoo.objectives.DoublyReparameterized
+            if doubly_reparameterized
+            else zoo.objectives.ImportanceWeighted
+        )
 
         def mlp(units, output_size):
             return zoo.networks.MLP((units, units), output_size, activation="tanh")
@@ -49,13 +55,17 @@ def recipe(
     def optimizer(num_steps):
         import keras
 
-        return keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, num_steps))
+        return keras.optimizers.Adam(
+            keras.optimizers.schedules.CosineDecay(learning_rate, num_steps)
+        )
 
     return zoo.Recipe(
         family="HierarchicalVAE",
         model=model,
         optimizer=optimizer,
-        dataset=zoo.Dataset(name="mnist", train="train[:57500]", validation="train[57500:]", test="test"),
+        dataset=zoo.Dataset(
+            name="mnist", train="train[:57500]", validation="train[57500:]", test="test"
+        ),
         epochs=epochs,
         batch_size=batch_size,
         seed=seed,

@@ -1,11 +1,14 @@
-"""A small variational autoencoder on the 8x8 digits that come with scikit-learn: the recipe that needs no download.
+"""A small variational autoencoder on the 8x8 digits that come with scikit-learn: the recipe that
+needs no download.
 
     zoo train vae_digits
 
-13 seconds on two cores of an AMD EPYC. With seed 0 expect 22.33 nats: -log p(x) on the 297 test images with 5,000 importance samples each.
+13 seconds on two cores of an AMD EPYC. With seed 0 expect 22.33 nats: -log p(x) on the 297 test
+images with 5,000 importance samples each.
 
-A model to look at and to test with, not a published one: a dense network of the kind of Kingma & Welling, "Auto-Encoding
-Variational Bayes", ICLR 2014 (https://arxiv.org/abs/1312.6114), on 1,200 training images.
+A model to look at and to test with, not a published one: a dense network of the kind of Kingma &
+Welling, "Auto-Encoding Variational Bayes", ICLR 2014 (https://arxiv.org/abs/1312.6114), on 1,200
+training images.
 """
 
 import zoo
@@ -36,13 +39,17 @@ def recipe(
     def optimizer(num_steps):
         import keras
 
-        return keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, num_steps))
+        return keras.optimizers.Adam(
+            keras.optimizers.schedules.CosineDecay(learning_rate, num_steps)
+        )
 
     return zoo.Recipe(
         family="VAE",
         model=model,
         optimizer=optimizer,
-        dataset=zoo.Dataset(name="digits", train="train[:1200]", validation="train[1200:]", test="test"),
+        dataset=zoo.Dataset(
+            name="digits", train="train[:1200]", validation="train[1200:]", test="test"
+        ),
         epochs=epochs,
         batch_size=batch_size,
         seed=seed,

@@ -3,16 +3,20 @@
     zoo train vae_mnist_gaussian
     zoo train vae_mnist_gaussian scale=0.1
 
-17 minutes on one of two cores of an AMD EPYC that was shared with other work. With seed 0 expect 6.365 bits/dim on the 10,000 test images:
--log p(x) of the dequantized pixels with 1,000 importance samples each, of which the best weighs nearly all: an upper bound.
+17 minutes on one of two cores of an AMD EPYC that was shared with other work. With seed 0 expect
+6.365 bits/dim on the 10,000 test images: -log p(x) of the dequantized pixels with 1,000 importance
+samples each, of which the best weighs nearly all: an upper bound.
 
 Rybkin, Daniilidis & Levine, "Simple and Effective VAE Training with Calibrated Decoders", ICML 2021
-(https://arxiv.org/abs/2006.13202): a fixed scale sigma is a beta-VAE with beta = sigma^2, and a learned one finds that weight by maximum
-likelihood. `scale` is "shared" (one learned number), "per_pixel" (the decoder gives a scale for each pixel) or a number (fixed).
-Ours differs in the data, the networks and the scale's optimization: they model colour images and videos with convolutions, and their
-"optimal" sigma is computed from each batch; this is the dense network of `vae_mnist`, and its scale follows the gradient from 1 down, which
-at first weighs the KL heavily: after 20 epochs the validation ELBO was 30 nats above that of a start from the images' own spread. Pixels
-are dequantized, (k + u) / 256 with uniform noise u, so that the density of MNIST's constant border is bounded.
+(https://arxiv.org/abs/2006.13202): a fixed scale sigma is a beta-VAE with beta = sigma^2, and a
+learned one finds that weight by maximum likelihood. `scale` is "shared" (one learned number),
+"per_pixel" (the decoder gives a scale for each pixel) or a number (fixed). Ours differs in the
+data, the networks and the scale's optimization: they model colour images and videos with
+convolutions, and their "optimal" sigma is computed from each batch; this is the dense network of
+`vae_mnist`, and its scale follows the gradient from 1 down, which at first weighs the KL heavily:
+after 20 epochs the validation ELBO was 30 nats above that of a start from the images' own spread.
+Pixels are dequantized, (k + u) / 256 with uniform noise u, so that the density of MNIST's constant
+border is bounded.
 """
 
 from typing import Literal
@@ -47,13 +51,21 @@ def recipe(
     def optimizer(num_steps):
         import keras
 
-        return keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, num_steps))
+        return keras.optimizers.Adam(
+            keras.optimizers.schedules.CosineDecay(learning_rate, num_steps)
+        )
 
     return zoo.Recipe(
         family="VAE",
         model=model,
         optimizer=optimizer,
-        dataset=zoo.Dataset(name="mnist", train="train[:50000]", validation="train[50000:]", test="test", binarization="grey"),
+        dataset=zoo.Dataset(
+            name="mnist",
+            train="train[:50000]",
+            validation="train[50000:]",
+            test="test",
+            binarization="grey",
+        ),
         epochs=epochs,
         batch_size=batch_size,
         seed=seed,

@@ -10,11 +10,16 @@ import numpy as np
 import pytest
 
 IMAGE_SHAPE = (4, 4, 1)
-# Tests that start processes take longest. They go first, so that the other workers end no earlier than theirs.
+# Tests that start processes take longest. They go first, so that the other workers end no earlier
+# than theirs.
 FIRST = ("test_replicas", "test_training", "test_sweep", "test_cli")
-# Long, and each of a kind that a quick test shows as well: `make test-all` runs them. File -> test, or test and its parameters.
+# Long, and each of a kind that a quick test shows as well: `make test-all` runs them. File -> test,
+# or test and its parameters.
 SLOW = {
-    "test_checks": ["test_damaged_and_missing_files_are_named", "test_every_way_to_break_an_export_is_named[compiled]"],
+    "test_checks": [
+        "test_damaged_and_missing_files_are_named",
+        "test_every_way_to_break_an_export_is_named[compiled]",
+    ],
     "test_cli": ["test_pictures_export_and_push"],
     "test_compiled": [
         "test_any_keras_optimizer_trains_in_a_block_as_it_does_eagerly[adamw, clipnorm]",
@@ -49,11 +54,23 @@ SLOW = {
         "test_both_files_answer_as_the_model_does[tflite-logistic]",
         "test_both_files_answer_as_the_model_does[tflite-normal]",
     ],
-    "test_packed": ["test_runtimes_unpack_what_python_reads", "test_two_models_in_one_process_keep_their_weights"],
-    "test_pretrained": ["test_a_stored_model_is_measured_and_written_again", "test_versions_add_up_and_the_card_names_the_newest"],
-    "test_runs": ["test_data_are_found_from_another_directory", "test_exports_are_checked_wherever_they_lie"],
+    "test_packed": [
+        "test_runtimes_unpack_what_python_reads",
+        "test_two_models_in_one_process_keep_their_weights",
+    ],
+    "test_pretrained": [
+        "test_a_stored_model_is_measured_and_written_again",
+        "test_versions_add_up_and_the_card_names_the_newest",
+    ],
+    "test_runs": [
+        "test_data_are_found_from_another_directory",
+        "test_exports_are_checked_wherever_they_lie",
+    ],
     "test_serving": ["test_versions_count_up_and_are_never_overwritten"],
-    "test_training": ["test_a_run_that_collapsed_says_so", "test_an_interrupted_run_says_how_to_go_on"],
+    "test_training": [
+        "test_a_run_that_collapsed_says_so",
+        "test_an_interrupted_run_says_how_to_go_on",
+    ],
     "test_training_argument": [
         "test_batch_normalization_learns_its_statistics_in_fit_and_leaves_them_in_evaluate[eager]",
         "test_batch_normalization_learns_its_statistics_in_fit_and_leaves_them_in_evaluate[tf-loop]",
@@ -78,7 +95,15 @@ def make_vae():
     import zoo
     from zoo import layers, networks
 
-    def make(latent_dim=3, hidden=(16,), posterior=None, likelihood=None, init_seed=0, model=zoo.VAE, **kwargs):
+    def make(
+        latent_dim=3,
+        hidden=(16,),
+        posterior=None,
+        likelihood=None,
+        init_seed=0,
+        model=zoo.VAE,
+        **kwargs,
+    ):
         keras.utils.set_random_seed(init_seed)
         posterior = posterior or layers.DiagonalNormal(latent_dim)
         likelihood = likelihood or layers.Bernoulli(IMAGE_SHAPE)
@@ -110,7 +135,9 @@ def store(tmp_path_factory):
     from zoo.store import push
 
     directory = tmp_path_factory.mktemp("store")
-    run = training.train("vae_digits", {"epochs": 3, "hidden_units": (16,)}, out=directory / "run", verbose=0)
+    run = training.train(
+        "vae_digits", {"epochs": 3, "hidden_units": (16,)}, out=directory / "run", verbose=0
+    )
     card = push.push(run, num_samples=20, root=directory / "models", allow_dirty=True, verbose=0)
     return directory, run, card
 

@@ -11,7 +11,8 @@ EXTREMES = (-3e38, -1e4, -100.0, -17.0, 0.0, 17.0, 100.0, 1e4, 3e38)
 
 
 def check_distribution_layer(layer, params, tmp_path):
-    """A distribution layer: real distribution, float32, same numbers however it is run, survives configuration and files.
+    """A distribution layer: real distribution, float32, same numbers however it is run, survives
+    configuration and files.
 
     Args:
         layer: The layer.
@@ -60,11 +61,17 @@ def _check_last_in_keras_models(layer, tmp_path):
     y = np.random.default_rng(1).random((24, *layer.event_shape)).round().astype(np.float32)
     config = layer.get_config()
     inputs = keras.Input((5,))
-    functional = keras.Model(inputs, type(layer).from_config(config)(keras.layers.Dense(layer.num_params)(inputs)))
-    sequential = keras.Sequential([keras.Input((5,)), keras.layers.Dense(layer.num_params), type(layer).from_config(config)])
+    functional = keras.Model(
+        inputs, type(layer).from_config(config)(keras.layers.Dense(layer.num_params)(inputs))
+    )
+    sequential = keras.Sequential(
+        [keras.Input((5,)), keras.layers.Dense(layer.num_params), type(layer).from_config(config)]
+    )
     for model, jit_compile in ((functional, True), (sequential, False)):
         assert model.output_shape == (None, *layer.event_shape)
-        model.compile(keras.optimizers.Adam(0.05), loss=NegativeLogLikelihood(), jit_compile=jit_compile)
+        model.compile(
+            keras.optimizers.Adam(0.05), loss=NegativeLogLikelihood(), jit_compile=jit_compile
+        )
         losses = model.fit(x, y, epochs=4, batch_size=8, validation_data=(x, y), verbose=0).history
         assert losses["loss"][-1] < losses["loss"][0]
         path = tmp_path / f"{type(model).__name__}.keras"
@@ -76,7 +83,8 @@ def _check_last_in_keras_models(layer, tmp_path):
 
 
 def check_scale_is_safe(layer, scale_of):
-    """The scale is positive and finite, and has a finite gradient, for any finite float32 parameter."""
+    """The scale is positive and finite, and has a finite gradient, for any finite float32
+    parameter."""
     for value in EXTREMES:
         params = tf.fill([1, layer.num_params], tf.constant(value, tf.float32))
         with tf.GradientTape() as tape:

@@ -17,7 +17,13 @@ SECONDS = 60
 
 def tried(number):
     """The same examples each time."""
-    return settings(max_examples=number, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    return settings(
+        max_examples=number,
+        derandomize=True,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
 
 
 class Odd:
@@ -27,7 +33,8 @@ class Odd:
         return "Odd()"
 
 
-# Integers are small or absurd: a great number of epochs, or units, is no mistake, and takes its time and memory.
+# Integers are small or absurd: a great number of epochs, or units, is no mistake, and takes its
+# time and memory.
 NUMBERS = st.sampled_from(
     [
         -(2**63),
@@ -52,9 +59,22 @@ NUMBERS = st.sampled_from(
         False,
     ]
 )
-NUMPY_NUMBERS = st.sampled_from([np.int8(2), np.uint64(3), np.float32(0.5), np.float64("nan"), np.bool_(True), np.array(2), np.str_("a")])
+NUMPY_NUMBERS = st.sampled_from(
+    [
+        np.int8(2),
+        np.uint64(3),
+        np.float32(0.5),
+        np.float64("nan"),
+        np.bool_(True),
+        np.array(2),
+        np.str_("a"),
+    ]
+)
 TEXTS = st.one_of(
-    st.sampled_from(["", " ", "a", "test", "train", "../..", "\0", "x" * 300, "é☃", "1", "[:3]", "{}", "%s"]), st.text(max_size=8)
+    st.sampled_from(
+        ["", " ", "a", "test", "train", "../..", "\0", "x" * 300, "é☃", "1", "[:3]", "{}", "%s"]
+    ),
+    st.text(max_size=8),
 )
 SHAPES = st.sampled_from(
     [
@@ -77,7 +97,21 @@ SHAPES = st.sampled_from(
     ]
 )
 DTYPES = st.sampled_from(
-    ["uint8", "int8", "int32", "int64", "uint64", "bool", "float16", "float32", "float64", "complex64", "object", "U3", "datetime64[s]"]
+    [
+        "uint8",
+        "int8",
+        "int32",
+        "int64",
+        "uint64",
+        "bool",
+        "float16",
+        "float32",
+        "float64",
+        "complex64",
+        "object",
+        "U3",
+        "datetime64[s]",
+    ]
 )
 
 
@@ -87,11 +121,20 @@ def arrays(draw):
     shape, dtype = draw(SHAPES), draw(DTYPES)
     kind = draw(st.sampled_from(["zeros", "ones", "random", "nan", "large", "negative"]))
     values = np.random.default_rng(0).random(shape)
-    values = {"zeros": values * 0, "ones": values * 0 + 1, "large": values * 200, "negative": -values - 1}.get(kind, values)
+    values = {
+        "zeros": values * 0,
+        "ones": values * 0 + 1,
+        "large": values * 200,
+        "negative": -values - 1,
+    }.get(kind, values)
     if dtype in ("uint8", "uint64", "bool"):
         values = np.abs(values)
     values = np.asarray(values)
-    array = values.astype("int64").astype(dtype) if dtype.startswith("datetime") else values.astype(dtype)
+    array = (
+        values.astype("int64").astype(dtype)
+        if dtype.startswith("datetime")
+        else values.astype(dtype)
+    )
     if kind == "nan" and array.dtype.kind == "f":
         array = np.full(shape, np.nan, dtype)
     return array
@@ -118,11 +161,29 @@ ARRAYS = st.one_of(
     arrays().map(as_stream),
     arrays().map(lambda array: iter([array])),
 )
-OBJECTS = st.sampled_from([None, Odd(), Odd, len, b"bytes", {}, {1, 2}, range(3), keras.layers.Dense(2), np.dtype("int8"), Ellipsis])
+OBJECTS = st.sampled_from(
+    [
+        None,
+        Odd(),
+        Odd,
+        len,
+        b"bytes",
+        {},
+        {1, 2},
+        range(3),
+        keras.layers.Dense(2),
+        np.dtype("int8"),
+        Ellipsis,
+    ]
+)
 NESTED = st.one_of(
     st.lists(st.one_of(NUMBERS, TEXTS, OBJECTS), max_size=3),
     st.tuples(ARRAYS, ARRAYS),
-    st.dictionaries(st.sampled_from(["image", "label", "condition", "a", 1]), st.one_of(ARRAYS, NUMBERS, TEXTS), max_size=3),
+    st.dictionaries(
+        st.sampled_from(["image", "label", "condition", "a", 1]),
+        st.one_of(ARRAYS, NUMBERS, TEXTS),
+        max_size=3,
+    ),
 )
 ANYTHING = st.one_of(NUMBERS, NUMPY_NUMBERS, TEXTS, ARRAYS, OBJECTS, NESTED)
 
@@ -130,7 +191,9 @@ ANYTHING = st.one_of(NUMBERS, NUMPY_NUMBERS, TEXTS, ARRAYS, OBJECTS, NESTED)
 def assert_one_line(error, allowed):
     message = str(error)
     assert isinstance(error, allowed), f"{type(error).__name__}: {message}"
-    assert message.strip() and "\n" not in message.strip(), f"not one line: {type(error).__name__}: {message}"
+    assert message.strip() and "\n" not in message.strip(), (
+        f"not one line: {type(error).__name__}: {message}"
+    )
     assert len(message) <= LONGEST, f"{len(message)} characters: {message}"
 
 

@@ -1,7 +1,9 @@
-"""Trains a model on the replicas that it is told, and writes weights and history: `python replicas_worker.py STRATEGY OUT_FILE CASE ...`.
+"""Trains a model on the replicas that it is told, and writes weights and history: `python
+replicas_worker.py STRATEGY OUT_FILE CASE ...`.
 
-A process of its own, because TensorFlow's devices and workers are settled before it starts. STRATEGY is "one" (a single device, the whole
-batch), "mirrored" (two logical CPU devices) or "multi_worker" (TF_CONFIG tells).
+A process of its own, because TensorFlow's devices and workers are settled before it starts.
+STRATEGY is "one" (a single device, the whole batch), "mirrored" (two logical CPU devices) or
+"multi_worker" (TF_CONFIG tells).
 """
 
 import contextlib
@@ -31,15 +33,39 @@ def cases():
         "clipped": (zoo.VAE, {}, clipped, 16, {}),
         "adam": (zoo.VAE, {}, adam, 16, {}),
         "tf-loop": (zoo.VAE, {}, sgd, 16, {"jit_compile": False}),
-        "capacity": (zoo.CapacityVAE, {"capacity": zoo.schedules.Linear(0.0, 2.0, 10), "gamma": 3.0}, sgd, 15, {}),
+        "capacity": (
+            zoo.CapacityVAE,
+            {"capacity": zoo.schedules.Linear(0.0, 2.0, 10), "gamma": 3.0},
+            sgd,
+            15,
+            {},
+        ),
         "total correlation": (zoo.BetaTCVAE, {}, sgd, 15, {}),
-        "adversary": (zoo.FactorVAE, {"discriminator": lambda: zoo.networks.MLP((8,), 2)}, sgd, 15, {"optimizers": {"discriminator": sgd}}),
+        "adversary": (
+            zoo.FactorVAE,
+            {"discriminator": lambda: zoo.networks.MLP((8,), 2)},
+            sgd,
+            15,
+            {"optimizers": {"discriminator": sgd}},
+        ),
         "quantizer": (quantized, {}, sgd, 15, {}),
         "free-bits": (zoo.VAE, free_bits, sgd, 16, {}),
         "dropout by row": (zoo.VAE, {"inner": lambda: zoo.layers.Dropout(0.4)}, sgd, 15, {}),
-        "synchronized": (zoo.VAE, {"inner": lambda: keras.layers.BatchNormalization(synchronized=True)}, sgd, 20, {}),
+        "synchronized": (
+            zoo.VAE,
+            {"inner": lambda: keras.layers.BatchNormalization(synchronized=True)},
+            sgd,
+            20,
+            {},
+        ),
         "dropout": (zoo.VAE, {"inner": lambda: keras.layers.Dropout(0.4)}, sgd, 16, {}),
-        "batch normalization": (zoo.VAE, {"inner": lambda: keras.layers.BatchNormalization(momentum=0.5)}, sgd, 16, {"jit_compile": True}),
+        "batch normalization": (
+            zoo.VAE,
+            {"inner": lambda: keras.layers.BatchNormalization(momentum=0.5)},
+            sgd,
+            16,
+            {"jit_compile": True},
+        ),
     }
 
 
@@ -47,7 +73,12 @@ def quantized(encoder, decoder, posterior, likelihood):
     import zoo
 
     del posterior  # its encoder gives two numbers for each of three: three codes of two
-    return zoo.VQVAE(encoder, zoo.networks.MLP((16,), likelihood.num_params), zoo.layers.VectorQuantizer(4, 2, decay=0.8), likelihood)
+    return zoo.VQVAE(
+        encoder,
+        zoo.networks.MLP((16,), likelihood.num_params),
+        zoo.layers.VectorQuantizer(4, 2, decay=0.8),
+        likelihood,
+    )
 
 
 def train(case, strategy):
@@ -66,22 +97,32 @@ def train(case, strategy):
             encoder = zoo.networks.MLP((16,), posterior.num_params)
         else:
             hidden = keras.layers.Dense(16, "relu")
-            encoder = keras.Sequential([keras.layers.Flatten(), hidden, inner(), keras.layers.Dense(posterior.num_params)])
-        arguments = {name: value() if name == "discriminator" else value for name, value in arguments.items()}
+            encoder = keras.Sequential(
+                [keras.layers.Flatten(), hidden, inner(), keras.layers.Dense(posterior.num_params)]
+            )
+        arguments = {
+            name: value() if name == "discriminator" else value for name, value in arguments.items()
+        }
         model = model_class(encoder, decoder, posterior, likelihood, **arguments)
         others = {name: make() for name, make in compile_arguments.pop("optimizers", {}).items()}
         model.compile(optimizer(), optimizers=others, **compile_arguments)
-    history = model.fit(images, batch_size=batch_size, epochs=7, validation_data=images[:11], verbose=0).history  # 21 steps
+    history = model.fit(
+        images, batch_size=batch_size, epochs=7, validation_data=images[:11], verbose=0
+    ).history  # 21 steps
     for variable in model.variables:
         copies = [copy.numpy() for copy in getattr(variable.value, "values", [variable.value])]
-        assert all(np.array_equal(copy, copies[0]) for copy in copies), f"the replicas differ in {variable.path}"
+        assert all(np.array_equal(copy, copies[0]) for copy in copies), (
+            f"the replicas differ in {variable.path}"
+        )
     return [tf.convert_to_tensor(weight).numpy() for weight in model.weights], history
 
 
 def main(name, out, names):
     if name == "mirrored":
         cpu = tf.config.list_physical_devices("CPU")[0]
-        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+        tf.config.set_logical_device_configuration(
+            cpu, [tf.config.LogicalDeviceConfiguration()] * 2
+        )
     from zoo.engine.replicas import is_chief, make_strategy
 
     strategy = None if name == "one" else make_strategy(name)

@@ -37,7 +37,9 @@ def hierarchical(**kwargs):
     upper = layers.DiagonalNormal(2)
     prior = layers.DiagonalNormal(3)
     encoders, decoders = [encoder, mlp(upper.num_params)], [decoder, mlp(prior.num_params)]
-    return zoo.HierarchicalVAE(encoders, decoders, [posterior, upper], likelihood, [prior], **kwargs)
+    return zoo.HierarchicalVAE(
+        encoders, decoders, [posterior, upper], likelihood, [prior], **kwargs
+    )
 
 
 def vamp(**kwargs):
@@ -49,14 +51,22 @@ def hierarchical_vamp(**kwargs):
     upper, prior = layers.DiagonalNormal(2), layers.DiagonalNormal(3)
     encoders, decoders = [encoder, mlp(upper.num_params)], [decoder, mlp(prior.num_params)]
     mixture = layers.VampPrior(4, IMAGE_SHAPE)
-    return zoo.HierarchicalVampVAE(encoders, decoders, [posterior, upper], likelihood, [prior], mixture, **kwargs)
+    return zoo.HierarchicalVampVAE(
+        encoders, decoders, [posterior, upper], likelihood, [prior], mixture, **kwargs
+    )
 
 
 def completion(visible=None, **kwargs):
     encoder, decoder, posterior, likelihood = parts()
     prior = layers.Conditional(mlp(posterior.num_params), layers.DiagonalNormal(2))
     return zoo.CompletionCVAE(
-        encoder, decoder, posterior, likelihood, prior, visible=quadrants(IMAGE_SHAPE, 1) if visible is None else visible, **kwargs
+        encoder,
+        decoder,
+        posterior,
+        likelihood,
+        prior,
+        visible=quadrants(IMAGE_SHAPE, 1) if visible is None else visible,
+        **kwargs,
     )
 
 
@@ -68,7 +78,9 @@ def autoencoder():
 def stacked(**kwargs):
     base = zoo.VAE(*parts(3))
     posterior = layers.DiagonalNormal(2)
-    return zoo.StackedVAE(base, mlp(K), mlp(posterior.num_params), mlp(2 * 3), posterior, num_classes=K, **kwargs)
+    return zoo.StackedVAE(
+        base, mlp(K), mlp(posterior.num_params), mlp(2 * 3), posterior, num_classes=K, **kwargs
+    )
 
 
 def normal_log_prob(parameters, z):

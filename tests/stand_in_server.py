@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""Stands in for `tensorflow_model_server` where there is none: takes its flags, and answers over REST and gRPC as it documents.
+"""Stands in for `tensorflow_model_server` where there is none: takes its flags, and answers over
+REST and gRPC as it documents.
 
-What it shares with the real one is TensorFlow's C++ runtime, which loads and runs the models; the doors are written after api_rest.md,
-json_tensor.cc and prediction_service.proto. It does not batch. So it shows that the client and `zoo serve` keep to the documents, and
-nothing about the real server.
+What it shares with the real one is TensorFlow's C++ runtime, which loads and runs the models; the
+doors are written after api_rest.md, json_tensor.cc and prediction_service.proto. It does not batch.
+So it shows that the client and `zoo serve` keep to the documents, and nothing about the real
+server.
 """
 
 import argparse
@@ -27,7 +29,9 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from zoo.serving import graph, runtime
 
-PATH = re.compile(r"/v1/models/(?P<model>[^/:]+)(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?(?P<rest>/metadata|:predict|)$")
+PATH = re.compile(
+    r"/v1/models/(?P<model>[^/:]+)(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?(?P<rest>/metadata|:predict|)$"
+)
 
 
 class Refused(Exception):
@@ -58,7 +62,9 @@ class Models:
         wanted = int(version) if version else max(there, default=None)
         if wanted not in there:
             raise Refused(
-                404, f"Servable not found for request: {'Specific' if version else 'Latest'}({model}{f', {version}' if version else ''})"
+                404,
+                "Servable not found for request: "
+                + (f"Specific({model}, {version})" if version else f"Latest({model})"),
             )
         return model, wanted
 
@@ -87,7 +93,14 @@ class Rest(BaseHTTPRequestHandler):
             match = PATH.fullmatch(self.path)
             if match is None:
                 raise Refused(404, f"Malformed request: {self.command} {self.path}")
-            status, content = 200, method(match["rest"], self.models.find(match["model"], match["version"], match["label"]), body)
+            status, content = (
+                200,
+                method(
+                    match["rest"],
+                    self.models.find(match["model"], match["version"], match["label"]),
+                    body,
+                ),
+            )
         except Refused as refused:
             status, content = refused.status, {"error": str(refused)}
         data = json.dumps(content).encode()
@@ -100,11 +113,21 @@ class Rest(BaseHTTPRequestHandler):
     def _get(self, rest, key, body):
         model, version = key
         if rest == "/metadata":
-            definitions = {name: _rest_definition(definition) for name, definition in self.models.meta_graphs[key].signature_def.items()}
+            definitions = {
+                name: _rest_definition(definition)
+                for name, definition in self.models.meta_graphs[key].signature_def.items()
+            }
             spec = {"name": model, "signature_name": "", "version": str(version)}
-            return {"model_spec": spec, "metadata": {"signature_def": {"signature_def": definitions}}}
+            return {
+                "model_spec": spec,
+                "metadata": {"signature_def": {"signature_def": definitions}},
+            }
         status = {"error_code": "OK", "error_message": ""}
-        return {"model_version_status": [{"version": str(version), "state": "AVAILABLE", "status": status}]}
+        return {
+            "model_version_status": [
+                {"version": str(version), "state": "AVAILABLE", "status": status}
+            ]
+        }
 
     def _post(self, rest, key, body):
         try:
@@ -121,13 +144,28 @@ class Rest(BaseHTTPRequestHandler):
         else:
             for row in rows:
                 if not isinstance(row, dict) or row.keys() != definition.inputs.keys():
-                    raise Refused(400, "Failed to process element of 'instances' list: JSON object does not have the named inputs")
+                    raise Refused(
+                        400,
+                        "Failed to process element of 'instances' list: JSON object does not "
+                        "have the "
+                        "named inputs",
+                    )
             columns = {name: [row[name] for row in rows] for name in definition.inputs}
-        inputs = {name: np.array(values, definition.inputs[name].dtype) for name, values in columns.items()}
-        outputs = {name: value.tolist() for name, value in self.models.predict(key, signature, inputs).items()}
+        inputs = {
+            name: np.array(values, definition.inputs[name].dtype)
+            for name, values in columns.items()
+        }
+        outputs = {
+            name: value.tolist()
+            for name, value in self.models.predict(key, signature, inputs).items()
+        }
         if len(outputs) == 1:
             return {"predictions": next(iter(outputs.values()))}
-        return {"predictions": [dict(zip(outputs, row, strict=True)) for row in zip(*outputs.values(), strict=True)]}
+        return {
+            "predictions": [
+                dict(zip(outputs, row, strict=True)) for row in zip(*outputs.values(), strict=True)
+            ]
+        }
 
     def log_message(self, *unused):
         pass
@@ -138,13 +176,20 @@ def _rest_definition(definition):
         return {
             name: {
                 "dtype": types_pb2.DataType.Name(info.dtype),
-                "tensor_shape": {"dim": [{"size": str(dim.size), "name": ""} for dim in info.tensor_shape.dim], "unknown_rank": False},
+                "tensor_shape": {
+                    "dim": [{"size": str(dim.size), "name": ""} for dim in info.tensor_shape.dim],
+                    "unknown_rank": False,
+                },
                 "name": info.name,
             }
             for name, info in infos.items()
         }
 
-    return {"inputs": ports(definition.inputs), "outputs": ports(definition.outputs), "method_name": definition.method_name}
+    return {
+        "inputs": ports(definition.inputs),
+        "outputs": ports(definition.outputs),
+        "method_name": definition.method_name,
+    }
 
 
 class Grpc(prediction_service_pb2_grpc.PredictionServiceServicer):
@@ -153,7 +198,9 @@ class Grpc(prediction_service_pb2_grpc.PredictionServiceServicer):
 
     def _key(self, spec, context):
         try:
-            return self.models.find(spec.name, spec.version.value or None, spec.version_label or None)
+            return self.models.find(
+                spec.name, spec.version.value or None, spec.version_label or None
+            )
         except Refused as refused:
             context.abort(grpc.StatusCode.NOT_FOUND, str(refused))
 
@@ -161,14 +208,20 @@ class Grpc(prediction_service_pb2_grpc.PredictionServiceServicer):
         key = self._key(request.model_spec, context)
         try:
             inputs = {name: tf.make_ndarray(tensor) for name, tensor in request.inputs.items()}
-            outputs = self.models.predict(key, request.model_spec.signature_name or "serving_default", inputs)
+            outputs = self.models.predict(
+                key, request.model_spec.signature_name or "serving_default", inputs
+            )
         except Refused as refused:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(refused))
-        return predict_pb2.PredictResponse(outputs={name: tf.make_tensor_proto(value) for name, value in outputs.items()})
+        return predict_pb2.PredictResponse(
+            outputs={name: tf.make_tensor_proto(value) for name, value in outputs.items()}
+        )
 
     def GetModelMetadata(self, request, context):
         definitions = get_model_metadata_pb2.SignatureDefMap()
-        for name, definition in self.models.meta_graphs[self._key(request.model_spec, context)].signature_def.items():
+        for name, definition in self.models.meta_graphs[
+            self._key(request.model_spec, context)
+        ].signature_def.items():
             definitions.signature_def[name].CopyFrom(definition)
         reply = get_model_metadata_pb2.GetModelMetadataResponse()
         reply.metadata["signature_def"].Pack(definitions)
@@ -181,13 +234,20 @@ def main():
     parser.add_argument("--rest_api_port", type=int, required=True)
     parser.add_argument("--model_config_file", required=True)
     parser.add_argument("--model_config_file_poll_wait_seconds", type=int)
-    parser.add_argument("--allow_version_labels_for_unavailable_models", choices=["true"], required=True)
+    parser.add_argument(
+        "--allow_version_labels_for_unavailable_models", choices=["true"], required=True
+    )
     parser.add_argument("--enable_batching", choices=["true"])
     parser.add_argument("--batching_parameters_file")
     arguments = parser.parse_args()
     runtime.disable_xla()
     assert "max_batch_size" in Path(arguments.batching_parameters_file).read_text()
-    models = Models(text_format.Parse(Path(arguments.model_config_file).read_text(), model_server_config_pb2.ModelServerConfig()))
+    models = Models(
+        text_format.Parse(
+            Path(arguments.model_config_file).read_text(),
+            model_server_config_pb2.ModelServerConfig(),
+        )
+    )
     server = grpc.server(futures.ThreadPoolExecutor(4))
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(Grpc(models), server)
     server.add_insecure_port(f"localhost:{arguments.port}")

@@ -1,4 +1,5 @@
-"""Arguments of recipes: every annotation that an author would write takes what is typed for it, or refuses it."""
+"""Arguments of recipes: every annotation that an author would write takes what is typed for it, or
+refuses it."""
 
 from pathlib import Path
 from typing import Any, Literal, Optional
@@ -100,7 +101,9 @@ from __future__ import annotations
 from typing import Literal
 
 
-def recipe(*, mode: Literal["a", "b"] = "a", weights: list[float] = (), z: complex = 1j, free=3, none=None):
+def recipe(
+    *, mode: Literal["a", "b"] = "a", weights: list[float] = (), z: complex = 1j, free=3, none=None
+):
     return locals()
 '''
 LEAVES_A_TRACE = '''"""Mine."""
@@ -132,9 +135,19 @@ def test_a_recipe_binds_them_by_its_annotations_and_defaults(file):
 @pytest.mark.parametrize(
     ("typed", "message"),
     [
-        ({"mode": "c"}, r"'mode' of recipe 'mine' must be of type Literal\['a', 'b'\]. Received: mode='c'"),
-        ({"weights": "1,x"}, r"'weights' of recipe 'mine' must be of type list\[float\]. Received: weights='1,x'"),
-        ({"z": "1"}, r"'z' of recipe 'mine' takes no value: The annotation complex .* Received: z='1'. Annotate it as bool"),
+        (
+            {"mode": "c"},
+            r"'mode' of recipe 'mine' must be of type Literal\['a', 'b'\]. Received: mode='c'",
+        ),
+        (
+            {"weights": "1,x"},
+            r"'weights' of recipe 'mine' must be of type list\[float\]. Received: weights='1,x'",
+        ),
+        (
+            {"z": "1"},
+            r"'z' of recipe 'mine' takes no value: The annotation complex .* Received: z='1'. "
+            r"Annotate it as bool",
+        ),
     ],
 )
 def test_mistakes_are_told_with_the_annotation(file, typed, message):
@@ -144,8 +157,13 @@ def test_mistakes_are_told_with_the_annotation(file, typed, message):
 
 def test_annotations_that_cannot_be_read_are_told(tmp_path):
     path = tmp_path / "mine.py"
-    path.write_text("from __future__ import annotations\n\ndef recipe(*, a: Unheard = 1):\n    return a\n")
-    with pytest.raises(ValueError, match="annotations of recipe 'mine' cannot be read: name 'Unheard' is not defined"):
+    path.write_text(
+        "from __future__ import annotations\n\ndef recipe(*, a: Unheard = 1):\n    return a\n"
+    )
+    with pytest.raises(
+        ValueError,
+        match="annotations of recipe 'mine' cannot be read: name 'Unheard' is not defined",
+    ):
         registry.find(path).bind({})
 
 
@@ -156,4 +174,7 @@ def test_a_recipe_file_is_run_once_and_leaves_nothing_beside_it(tmp_path):
     assert file.docstring() == "Mine." and not (tmp_path / "ran").exists()  # read, not run
     file.bind({"a": "2"})
     assert file.build({"a": "2"}) == 2
-    assert sorted(child.name for child in tmp_path.iterdir()) == ["mine.py", "ran"] and (tmp_path / "ran").read_text() == "x"
+    assert (
+        sorted(child.name for child in tmp_path.iterdir()) == ["mine.py", "ran"]
+        and (tmp_path / "ran").read_text() == "x"
+    )

@@ -17,13 +17,20 @@ def run_epochs(feed, num_epochs, training=True, first_step=0):
                 step += block.num_steps
                 ordered = block.table["image"].numpy()[block.order.numpy()]
                 starts = block.starts[: block.num_steps]
-                batches += [(ordered[i : i + block.batch_size], int(first)) for i, first in zip(starts, block.first_row, strict=False)]
+                batches += [
+                    (ordered[i : i + block.batch_size], int(first))
+                    for i, first in zip(starts, block.first_row, strict=False)
+                ]
         epochs.append(batches)
     return epochs
 
 
-def array_feed(num_rows=10, batch_size=3, shuffle=True, seed=0, steps_per_epoch=None, block_steps=2):
-    return ArrayFeed({"image": np.arange(num_rows)}, batch_size, shuffle, seed, steps_per_epoch, block_steps)
+def array_feed(
+    num_rows=10, batch_size=3, shuffle=True, seed=0, steps_per_epoch=None, block_steps=2
+):
+    return ArrayFeed(
+        {"image": np.arange(num_rows)}, batch_size, shuffle, seed, steps_per_epoch, block_steps
+    )
 
 
 def stream_feed(num_rows=10, batch_size=3, steps_per_epoch=None, block_steps=2):
@@ -67,9 +74,14 @@ def test_steps_per_epoch_cut_passes_anywhere():
 
 @pytest.mark.parametrize("initial_step", [1, 2, 3, 4])
 @pytest.mark.parametrize("resident", [True, False])
-def test_an_epoch_goes_on_after_the_steps_that_were_taken_before(resident, initial_step, monkeypatch):
+def test_an_epoch_goes_on_after_the_steps_that_were_taken_before(
+    resident, initial_step, monkeypatch
+):
     arguments = ({"image": np.arange(10)}, 3, True, 0, None, 2)
-    first, second = ([row for batch, _ in epoch for row in batch] for epoch in run_epochs(ArrayFeed(*arguments), 2))
+    first, second = (
+        [row for batch, _ in epoch for row in batch]
+        for epoch in run_epochs(ArrayFeed(*arguments), 2)
+    )
     monkeypatch.setattr(feeds, "RESIDENT_SHARE", 1.0 if resident else 0.0)
     feed = feeds.array_feed(*arguments, first_step=initial_step, initial_step=initial_step)
     assert isinstance(feed, ArrayFeed if resident else StreamFeed)
@@ -81,7 +93,9 @@ def test_an_epoch_goes_on_after_the_steps_that_were_taken_before(resident, initi
 def test_all_blocks_of_a_feed_have_one_shape():
     feed = array_feed(num_rows=12, batch_size=3, block_steps=3)
     iterator = iter(feed.dataset())
-    shapes = {block.starts.shape for step in (0, 3, 4, 7) for block in feed.blocks(next(iterator), step)}
+    shapes = {
+        block.starts.shape for step in (0, 3, 4, 7) for block in feed.blocks(next(iterator), step)
+    }
     assert shapes == {(3,)}
 
 
@@ -104,7 +118,11 @@ def test_streams_are_cut_where_keras_ends_an_epoch():
 
 
 def test_streams_of_unknown_length_are_counted_in_blocks():
-    stream = tf.data.Dataset.from_tensor_slices({"image": np.arange(10)}).filter(lambda element: element["image"] >= 0).batch(3)
+    stream = (
+        tf.data.Dataset.from_tensor_slices({"image": np.arange(10)})
+        .filter(lambda element: element["image"] >= 0)
+        .batch(3)
+    )
     feed = StreamFeed(stream, None, 2)
     assert not feed.counts_batches and feed.steps_per_epoch is None
     calls = [list(feed.blocks(call)) for call in feed.dataset()]

@@ -52,20 +52,36 @@ def base(make_vae, images, tmp_path_factory):
 def two_signatures(monkeypatch):
     """All of them would take three times as long."""
     for module in (saved_model, checks):
-        monkeypatch.setattr(module, "signatures", lambda model: {name: signatures(model)[name] for name in ("reconstruct", "encode")})
+        monkeypatch.setattr(
+            module,
+            "signatures",
+            lambda model: {name: signatures(model)[name] for name in ("reconstruct", "encode")},
+        )
 
 
 def failures(directory):
-    return {finding.check: finding.problem for finding in check(directory) if finding.problem is not None}
+    return {
+        finding.check: finding.problem
+        for finding in check(directory)
+        if finding.problem is not None
+    }
 
 
 def test_a_good_export_passes_every_check(base):
     """In a process of its own, which knows nothing of the model."""
-    done = subprocess.run([sys.executable, "-m", "zoo.cli", "check", str(base)], capture_output=True, text=True, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, "-m", "zoo.cli", "check", str(base)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
     assert done.returncode == 0, done.stdout
     first, *lines, last = done.stdout.splitlines()
     assert first == "ok    base  models.config names what is there"
-    names = [*OF_A_VERSION, *(f"{signature}: {name}" for signature in SIGNATURES for name in OF_A_SIGNATURE)]
+    names = [
+        *OF_A_VERSION,
+        *(f"{signature}: {name}" for signature in SIGNATURES for name in OF_A_SIGNATURE),
+    ]
     assert lines == [f"ok    model/1  {name}" for name in names]
     assert last == f"All {len(names) + 1} checks passed."
 
@@ -73,7 +89,9 @@ def test_a_good_export_passes_every_check(base):
 @keras.saving.register_keras_serializable(package="tests")
 class CompiledInside(zoo.VAE):
     def reconstruct(self, x, condition=None):
-        return tf.function(lambda x: super(CompiledInside, self).reconstruct(x), jit_compile=True)(x)
+        return tf.function(lambda x: super(CompiledInside, self).reconstruct(x), jit_compile=True)(
+            x
+        )
 
 
 @keras.saving.register_keras_serializable(package="tests")
@@ -85,7 +103,10 @@ class StatefulDraw(zoo.VAE):
 @keras.saving.register_keras_serializable(package="tests")
 class PythonInside(zoo.VAE):
     def reconstruct(self, x, condition=None):
-        return tf.ensure_shape(tf.numpy_function(lambda x: x, [super().reconstruct(x)], tf.float32), [None, *IMAGE_SHAPE])
+        return tf.ensure_shape(
+            tf.numpy_function(lambda x: x, [super().reconstruct(x)], tf.float32),
+            [None, *IMAGE_SHAPE],
+        )
 
 
 @keras.saving.register_keras_serializable(package="tests")
@@ -106,7 +127,11 @@ def edited(operation, replacement):
 
     def edit(directory):
         content = saved_model_pb2().FromString((directory / "saved_model.pb").read_bytes())
-        nodes = [node for function in content.meta_graphs[0].graph_def.library.function for node in function.node_def]
+        nodes = [
+            node
+            for function in content.meta_graphs[0].graph_def.library.function
+            for node in function.node_def
+        ]
         changed = [node for node in nodes if node.op == operation]
         for node in changed:
             node.op = replacement
@@ -118,7 +143,9 @@ def edited(operation, replacement):
 
 def in_16_bits(directory):
     content = saved_model_pb2().FromString((directory / "saved_model.pb").read_bytes())
-    content.meta_graphs[0].signature_def["encode"].outputs["loc"].dtype = tf.bfloat16.as_datatype_enum
+    content.meta_graphs[0].signature_def["encode"].outputs[
+        "loc"
+    ].dtype = tf.bfloat16.as_datatype_enum
     (directory / "saved_model.pb").write_bytes(content.SerializeToString())
 
 
@@ -132,19 +159,51 @@ BY_ROWS, EQUAL, OWN, SAME_BYTES = (f"reconstruct: {name}" for name in OF_A_SIGNA
 @pytest.mark.parametrize(
     ("broken", "edit", "expected"),
     [
-        (CompiledInside, None, {OF_A_VERSION[1]: "a stock server refuses", EQUAL: "XLA compilation disabled"}),
-        (StatefulDraw, None, {OF_A_VERSION[2]: "RandomStandardNormal", SAME_BYTES: "reconstruction"}),
+        (
+            CompiledInside,
+            None,
+            {OF_A_VERSION[1]: "a stock server refuses", EQUAL: "XLA compilation disabled"},
+        ),
+        (
+            StatefulDraw,
+            None,
+            {OF_A_VERSION[2]: "RandomStandardNormal", SAME_BYTES: "reconstruction"},
+        ),
         (PythonInside, None, {OF_A_VERSION[3]: "PyFunc", EQUAL: "refused"}),
-        (zoo.VAE, edited("Exp", "Addons>Exp"), {OF_A_VERSION[4]: "Addons>Exp", "TensorFlow's C++ runtime loads it": "Addons>Exp"}),
-        (zoo.VAE, edited("Sigmoid", "Tanh"), {OF_A_VERSION[0]: "sha256", EQUAL: "'reconstruction' differs in"}),
-        (zoo.VAE, in_16_bits, {"encode: rows over REST, in batches of any size": "JSON has no bfloat16"}),
+        (
+            zoo.VAE,
+            edited("Exp", "Addons>Exp"),
+            {OF_A_VERSION[4]: "Addons>Exp", "TensorFlow's C++ runtime loads it": "Addons>Exp"},
+        ),
+        (
+            zoo.VAE,
+            edited("Sigmoid", "Tanh"),
+            {OF_A_VERSION[0]: "sha256", EQUAL: "'reconstruction' differs in"},
+        ),
+        (
+            zoo.VAE,
+            in_16_bits,
+            {"encode: rows over REST, in batches of any size": "JSON has no bfloat16"},
+        ),
         (MeanOverBatch, None, {BY_ROWS: "does not lead with the batch"}),
         (MinusMeanOverBatch, None, {OWN: "1 rows alone and among 64"}),
     ],
-    ids=["compiled", "stateful", "python", "foreign", "other-answers", "bfloat16", "no-batch", "rows-mixed"],
+    ids=[
+        "compiled",
+        "stateful",
+        "python",
+        "foreign",
+        "other-answers",
+        "bfloat16",
+        "no-batch",
+        "rows-mixed",
+    ],
 )
-def test_every_way_to_break_an_export_is_named(broken, edit, expected, make_vae, tmp_path, monkeypatch, two_signatures):
-    monkeypatch.setattr(saved_model, "_check", lambda *unchecked: None)  # the exporter would refuse most of them
+def test_every_way_to_break_an_export_is_named(
+    broken, edit, expected, make_vae, tmp_path, monkeypatch, two_signatures
+):
+    # The exporter would refuse most of them.
+    monkeypatch.setattr(saved_model, "_check", lambda *unchecked: None)
     directory = export(make_vae(model=broken), tmp_path / "model")
     if edit is not None:
         edit(directory)
@@ -163,13 +222,16 @@ def test_damaged_and_missing_files_are_named(base, tmp_path, capsys):
     shutil.copytree(version, tmp_path / "base" / "model" / "2")
     (tmp_path / "base" / "model" / "2" / "saved_model.pb").write_bytes(b"damaged")
     (tmp_path / "base" / "model" / "2" / "assets.extra" / "card.json").unlink()
-    (tmp_path / "base" / configuration.MODELS).write_text('model_config_list { config { name: "other" } }')
+    (tmp_path / "base" / configuration.MODELS).write_text(
+        'model_config_list { config { name: "other" } }'
+    )
     assert cli.main(["check", str(tmp_path / "base")]) == 1
     printed = capsys.readouterr().out
     for line in (
         "FAIL  base  models.config names what is there: there is no model 'other'",
         "is not the file that the card describes (its sha256 differs)",
-        "FAIL  model/1  a warm-up request for every signature, and an answer: none for decode, encode",
+        "FAIL  model/1  a warm-up request for every signature, and an answer: none for "
+        "decode, encode",
         "FAIL  model/1  encode: equal to the Python model: No Python model can be built",
         "FAIL  model/2  the files are those of the card: the card",
         "FAIL  model/2  the graph can be read",
@@ -181,22 +243,34 @@ def test_damaged_and_missing_files_are_named(base, tmp_path, capsys):
 
 def test_what_is_no_export_is_refused(tmp_path, capsys):
     assert cli.main(["check", str(tmp_path)]) == 2
-    assert "holds no export: neither saved_model.pb, nor <version>/, nor <model>/<version>/" in capsys.readouterr().err
+    assert (
+        "holds no export: neither saved_model.pb, nor <version>/, nor <model>/<version>/"
+        in capsys.readouterr().err
+    )
 
 
 @pytest.mark.slow
 def test_a_card_of_another_version_and_missing_warm_up_requests_are_named(base, tmp_path):
     shutil.copytree(base / "model" / "1", tmp_path / "model" / "2")
     requests = warmup.read(base / "model" / "1")
-    assert requests.keys() == set(SIGNATURES) and {len(array) for inputs in requests.values() for array in inputs.values()} == {1}
+    assert requests.keys() == set(SIGNATURES) and {
+        len(array) for inputs in requests.values() for array in inputs.values()
+    } == {1}
     del requests["encode"]
     warmup.write(tmp_path / "model" / "2", "model", requests)
-    expected = {OF_A_VERSION[0]: "its card is that of version 1", OF_A_VERSION[-1]: "none for encode"}
+    expected = {
+        OF_A_VERSION[0]: "its card is that of version 1",
+        OF_A_VERSION[-1]: "none for encode",
+    }
     assert failures(tmp_path / "model") == expected
 
 
-@pytest.mark.parametrize("activation", [None, lambda x: x], ids=["unregistered", "without configuration"])
-def test_models_that_cannot_be_built_again_serve_and_say_so(activation, tmp_path, two_signatures, caplog):
+@pytest.mark.parametrize(
+    "activation", [None, lambda x: x], ids=["unregistered", "without configuration"]
+)
+def test_models_that_cannot_be_built_again_serve_and_say_so(
+    activation, tmp_path, two_signatures, caplog
+):
     class Unnamed(keras.layers.Layer):
         def __init__(self, units, activation):
             super().__init__()
@@ -206,11 +280,19 @@ def test_models_that_cannot_be_built_again_serve_and_say_so(activation, tmp_path
             return self.dense(keras.ops.reshape(x, (-1, x.shape[-1] if x.shape.rank == 2 else 16)))
 
     parts = (Unnamed(6, activation), Unnamed(16, activation))
-    directory = export(zoo.VAE(*parts, zoo.layers.DiagonalNormal(3), zoo.layers.Bernoulli(IMAGE_SHAPE)), tmp_path / "model")
+    directory = export(
+        zoo.VAE(*parts, zoo.layers.DiagonalNormal(3), zoo.layers.Bernoulli(IMAGE_SHAPE)),
+        tmp_path / "model",
+    )
     assert (directory / saved_model.CONFIGURATION).exists() == (activation is None)
-    assert ("The export holds no configuration of its Python model" in caplog.text) == (activation is not None)
+    assert ("The export holds no configuration of its Python model" in caplog.text) == (
+        activation is not None
+    )
     found = failures(directory)
-    assert found.keys() == {f"{signature}: equal to the Python model" for signature in ("reconstruct", "encode", "serving_default")}
+    assert found.keys() == {
+        f"{signature}: equal to the Python model"
+        for signature in ("reconstruct", "encode", "serving_default")
+    }
     assert all("No Python model can be built from" in problem for problem in found.values())
 
 
@@ -252,15 +334,23 @@ def own_layers(tmp_path, monkeypatch):
         keras.saving.get_custom_objects().pop(name, None)
 
 
-def test_layers_of_ones_own_are_compared_once_their_file_is_named(own_layers, tmp_path, two_signatures, capsys):
+def test_layers_of_ones_own_are_compared_once_their_file_is_named(
+    own_layers, tmp_path, two_signatures, capsys
+):
     mine = zoo.serving.import_layers(own_layers)
     parts = (mine.Mine(6), mine.Registered(16))
-    export(zoo.VAE(*parts, zoo.layers.DiagonalNormal(3), zoo.layers.Bernoulli(IMAGE_SHAPE)), tmp_path / "model")
+    export(
+        zoo.VAE(*parts, zoo.layers.DiagonalNormal(3), zoo.layers.Bernoulli(IMAGE_SHAPE)),
+        tmp_path / "model",
+    )
     for name in ("Mine", "own>Registered"):
         del keras.saving.get_custom_objects()[name]
     del sys.modules["own_layers"]
     assert cli.main(["check", str(tmp_path / "model")]) == 1
-    message = "nothing here defines 'Mine' of own_layers, 'Registered' of own_layers, and code of somebody's own is not run unasked"
+    message = (
+        "nothing here defines 'Mine' of own_layers, 'Registered' of own_layers, and code "
+        "of somebody's own is not run unasked"
+    )
     assert message in capsys.readouterr().out
     assert cli.main(["check", str(tmp_path / "model"), "--import", str(own_layers)]) == 0
     assert "ok    model/1  encode: equal to the Python model" in capsys.readouterr().out
@@ -271,7 +361,10 @@ def test_files_of_layers_that_fail_are_told(tmp_path, capsys):
     for name, message in (
         (tmp_path / "absent.py", "absent.py' cannot be imported (FileNotFoundError"),
         (tmp_path / "broken.py", "broken.py' cannot be imported (SystemExit: not now)"),
-        ("no_such_module", "The layers of 'no_such_module' cannot be imported (ModuleNotFoundError"),
+        (
+            "no_such_module",
+            "The layers of 'no_such_module' cannot be imported (ModuleNotFoundError",
+        ),
     ):
         assert cli.main(["check", str(tmp_path), "--import", str(name)]) == 2
         assert message in capsys.readouterr().err
@@ -290,17 +383,27 @@ def test_pixels_may_differ_only_where_a_uniform_number_meets_its_probability(mak
     np.testing.assert_array_equal(least != greatest, np.abs(u - answer["reconstruction"]) <= 1e-5)
     flipped = {**answer, "sample": np.where(near, 1 - answer["sample"], answer["sample"])}
     assert _difference(flipped, answer, between) is None
-    index = np.unravel_index(np.argmin(np.where(near, 1, np.abs(u - answer["reconstruction"]))), u.shape)
+    index = np.unravel_index(
+        np.argmin(np.where(near, 1, np.abs(u - answer["reconstruction"]))), u.shape
+    )
     flipped["sample"][index] = 1 - flipped["sample"][index]
-    assert _difference(flipped, answer, between) == "'sample' differs in 1 of 1,024 numbers, by up to 1"
+    assert (
+        _difference(flipped, answer, between)
+        == "'sample' differs in 1 of 1,024 numbers, by up to 1"
+    )
 
 
 def test_differences_are_named():
     ones = np.ones((2, 3), np.float32)
     assert _difference({"z": ones * (1 + 1e-6)}, {"z": ones}, {}) is None
-    assert _difference({"z": ones * 1.001}, {"z": ones}, {}).startswith("'z' differs in 6 of 6 numbers, by up to 0.001")
+    assert _difference({"z": ones * 1.001}, {"z": ones}, {}).startswith(
+        "'z' differs in 6 of 6 numbers, by up to 0.001"
+    )
     assert _difference({"z": ones[:1]}, {"z": ones}, {}) == "'z' has the shape (1, 3), not (2, 3)"
-    assert _difference({"z": ones * np.nan}, {"z": ones * np.nan}, {}) == "'z' holds numbers that are not finite"
+    assert (
+        _difference({"z": ones * np.nan}, {"z": ones * np.nan}, {})
+        == "'z' holds numbers that are not finite"
+    )
     assert _difference({"y": ones}, {"z": ones}, {}) == "outputs y, not z"
 
 
@@ -324,8 +427,13 @@ def test_configuration_keeps_labels_and_offers_new_versions_as_canary(make_vae, 
     (tmp_path / "base" / configuration.BATCHING).write_text("max_batch_size { value: 8 }\n")
     assert configuration.problem(tmp_path / "base") == "'model' has no version 1"
     configuration.write(tmp_path / "base")
-    assert configuration.labels(tmp_path / "base") == {"model": {"stable": 2, "canary": 2}, "other": {"stable": 7}}
-    assert (tmp_path / "base" / configuration.BATCHING).read_text() == "max_batch_size { value: 8 }\n"
+    assert configuration.labels(tmp_path / "base") == {
+        "model": {"stable": 2, "canary": 2},
+        "other": {"stable": 7},
+    }
+    assert (
+        tmp_path / "base" / configuration.BATCHING
+    ).read_text() == "max_batch_size { value: 8 }\n"
     assert f'base_path: "{tmp_path}/base/other"' in configuration.relocated(tmp_path / "base")
     assert 'base_path: "/models/other"' in (tmp_path / "base" / configuration.MODELS).read_text()
 
@@ -333,4 +441,6 @@ def test_configuration_keeps_labels_and_offers_new_versions_as_canary(make_vae, 
 def test_card_names_versions_and_files(base):
     card = json.loads((base / "model" / "1" / saved_model.CARD).read_text())
     assert card["versions"].keys() == {"tensorflow", "keras", "tensorflow-probability", "vae-zoo"}
-    assert {"1/assets.extra/model.json", "1/assets.extra/tf_serving_warmup_requests"} < card["files"].keys()
+    assert {"1/assets.extra/model.json", "1/assets.extra/tf_serving_warmup_requests"} < card[
+        "files"
+    ].keys()

@@ -14,7 +14,12 @@ from zoo.store import cards
 
 
 def zoo(*arguments, **keywords):
-    return subprocess.run([sys.executable, "-m", "zoo.cli", *map(str, arguments)], capture_output=True, text=True, **keywords)
+    return subprocess.run(
+        [sys.executable, "-m", "zoo.cli", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        **keywords,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +28,10 @@ def run(tmp_path_factory):
     process = zoo("train", "vae_digits", "epochs=3", "hidden_units=16", "--out", out)
     assert process.returncode == 0, process.stderr
     assert "Epoch 3/3" in process.stdout and "val_elbo" in process.stdout
-    assert "Training runs as xla-block in blocks of 24 steps, in float32; 0.1 MB of data stay on the device." in process.stderr
+    assert (
+        "Training runs as xla-block in blocks of 24 steps, in float32; 0.1 MB of data "
+        "stay on the device." in process.stderr
+    )
     return out
 
 
@@ -50,14 +58,23 @@ def test_show_prints_docstring_arguments_and_card(capsys):
 
 
 def test_listing_and_showing_import_no_tensorflow():
-    code = "import sys, zoo.cli; [sys.modules.__setitem__(n, None) for n in ('tensorflow', 'keras', 'numpy')]; "
+    code = (
+        "import sys, zoo.cli; [sys.modules.__setitem__(n, None) for n in ('tensorflow', "
+        "'keras', 'numpy')]; "
+    )
     for command in ("['list']", "['show', 'vae_mnist']", "['copy', 'vae_mnist', 'absent/x.txt']"):
-        process = subprocess.run([sys.executable, "-c", f"{code}sys.exit(zoo.cli.main({command}))"], capture_output=True, text=True)
+        process = subprocess.run(
+            [sys.executable, "-c", f"{code}sys.exit(zoo.cli.main({command}))"],
+            capture_output=True,
+            text=True,
+        )
         assert process.returncode == (2 if "copy" in command else 0), process.stderr
 
 
 def test_evaluate_writes_the_numbers_it_prints(run, capsys, tmp_path):
-    status, out, _ = answer(capsys, "evaluate", run, "--num-samples", 20, "--json", tmp_path / "numbers.json")
+    status, out, _ = answer(
+        capsys, "evaluate", run, "--num-samples", 20, "--json", tmp_path / "numbers.json"
+    )
     assert status == 0 and "vae_digits on 297 images, digits test:" in out
     numbers = json.loads((tmp_path / "numbers.json").read_text())["numbers"]
     assert f"{numbers['nll']['value']:.3f} nats" in out and numbers["nll"]["num_samples"] == 20
@@ -74,10 +91,18 @@ def test_pictures_export_and_push(run, capsys, tmp_path):
     status, out, _ = answer(capsys, "export", run, "--out", tmp_path / "base")
     assert status == 0 and f"Check it: zoo check {tmp_path / 'base' / 'vae_digits' / '1'}" in out
     assert (tmp_path / "base" / "vae_digits" / "1" / "saved_model.pb").is_file()
-    card = json.loads((tmp_path / "base" / "vae_digits" / "1" / "assets.extra" / "card.json").read_text())
-    assert card["recipe"] == "vae_digits" and card["arguments"]["hidden_units"] == [16] and card["numbers"] == {}
+    card = json.loads(
+        (tmp_path / "base" / "vae_digits" / "1" / "assets.extra" / "card.json").read_text()
+    )
+    assert (
+        card["recipe"] == "vae_digits"
+        and card["arguments"]["hidden_units"] == [16]
+        and card["numbers"] == {}
+    )
     assert 'name: "vae_digits"' in (tmp_path / "base" / "models.config").read_text()
-    status, out, _ = answer(capsys, "push", run, "--num-samples", 5, "--allow-dirty", "--root", tmp_path / "models")
+    status, out, _ = answer(
+        capsys, "push", run, "--num-samples", 5, "--allow-dirty", "--root", tmp_path / "models"
+    )
     assert status == 0 and "Stored: version 1 of vae_digits" in out
     assert (tmp_path / "models" / "vae_digits" / "card.json").is_file()
 
@@ -96,20 +121,40 @@ def test_a_copied_recipe_runs(capsys, tmp_path):
 
 
 def test_options_may_stand_before_the_arguments(capsys, tmp_path):
-    assert cli.main(["train", "vae_digits", "epochs=3", "--out", str(tmp_path / "out"), "latent_dim=2", "--dry-run"]) == 0
+    assert (
+        cli.main(
+            [
+                "train",
+                "vae_digits",
+                "epochs=3",
+                "--out",
+                str(tmp_path / "out"),
+                "latent_dim=2",
+                "--dry-run",
+            ]
+        )
+        == 0
+    )
     assert "latent_dim=2" in (output := capsys.readouterr().out) and "epochs=3" in output
-    for wrong in (["train", "vae_digits", "--out", "x", "--epochs=3"], ["show", "vae_digits", "epochs=3"]):
+    for wrong in (
+        ["train", "vae_digits", "--out", "x", "--epochs=3"],
+        ["show", "vae_digits", "epochs=3"],
+    ):
         with pytest.raises(SystemExit, match="2"):
             cli.main(wrong)
         err = capsys.readouterr().err
-        assert "unrecognized arguments" in err and ("written name=value, such as epochs=3" in err) == (wrong[0] == "train")
+        assert "unrecognized arguments" in err and (
+            "written name=value, such as epochs=3" in err
+        ) == (wrong[0] == "train")
     with pytest.raises(SystemExit, match="2"):
         cli.main(["sweep", "vae_digits", "--jobs", "0"])
     assert "--jobs: must be a positive integer. Received: 0" in capsys.readouterr().err
 
 
 def test_dry_run_says_what_would_happen(capsys, tmp_path):
-    status, out, _ = answer(capsys, "train", "vae_digits", "epochs=2", "--dry-run", "--out", tmp_path / "run")
+    status, out, _ = answer(
+        capsys, "train", "vae_digits", "epochs=2", "--dry-run", "--out", tmp_path / "run"
+    )
     assert status == 0 and "2 epochs, 48 steps" in out and not (tmp_path / "run").exists()
 
 
@@ -122,24 +167,57 @@ def test_dry_run_says_what_would_happen(capsys, tmp_path):
         (["train", "vae_digits", "latent_dim=-1"], "Received: latent_dim=(-1,)"),
         (["evaluate", "runs/none"], "There is no run directory 'runs/none'"),
         (["evaluate", "tests"], "'tests' is not a run directory"),
-        (["evaluate", "tests", "--json", "nowhere/numbers.json"], "There is no directory for --json 'nowhere/numbers.json'"),
-        (["evaluate", "vae_digits", "--json", "tests"], "--json must be a file. Received: --json='tests', which is a directory"),
-        (["sample", "vae_digits", "--out", "tests"], "--out must be a file. Received: --out='tests'"),
-        (["sample", "vae_digits", "--out", "nowhere/a.png"], "There is no directory for --out 'nowhere/a.png'"),
+        (
+            ["evaluate", "tests", "--json", "nowhere/numbers.json"],
+            "There is no directory for --json 'nowhere/numbers.json'",
+        ),
+        (
+            ["evaluate", "vae_digits", "--json", "tests"],
+            "--json must be a file. Received: --json='tests', which is a directory",
+        ),
+        (
+            ["sample", "vae_digits", "--out", "tests"],
+            "--out must be a file. Received: --out='tests'",
+        ),
+        (
+            ["sample", "vae_digits", "--out", "nowhere/a.png"],
+            "There is no directory for --out 'nowhere/a.png'",
+        ),
         (["reconstruct", "vae_digits", "--out", "a.txt"], "must end in .png or another of"),
-        (["report", "vae_digits", "--out", "tests"], "--out must be a file. Received: --out='tests'"),
-        (["report", "vae_digits", "--out", "tests/file/report.html"], "Received: --out='tests/file', where 'tests/file' is a file"),
-        (["train", "vae_digits", "--out", "tests/file"], "--out must be a directory. Received: --out='tests/file'"),
-        (["sweep", "vae_digits", "seed=1,2", "--out", "tests/file/a"], "Received: --out='tests/file/a', where 'tests/file' is a file"),
-        (["export", "vae_digits", "--out", "tests/file"], "--out must be a directory. Received: --out='tests/file'"),
-        (["push", "vae_digits", "--root", "tests/file"], "--root must be a directory. Received: --root='tests/file'"),
+        (
+            ["report", "vae_digits", "--out", "tests"],
+            "--out must be a file. Received: --out='tests'",
+        ),
+        (
+            ["report", "vae_digits", "--out", "tests/file/report.html"],
+            "Received: --out='tests/file', where 'tests/file' is a file",
+        ),
+        (
+            ["train", "vae_digits", "--out", "tests/file"],
+            "--out must be a directory. Received: --out='tests/file'",
+        ),
+        (
+            ["sweep", "vae_digits", "seed=1,2", "--out", "tests/file/a"],
+            "Received: --out='tests/file/a', where 'tests/file' is a file",
+        ),
+        (
+            ["export", "vae_digits", "--out", "tests/file"],
+            "--out must be a directory. Received: --out='tests/file'",
+        ),
+        (
+            ["push", "vae_digits", "--root", "tests/file"],
+            "--root must be a directory. Received: --root='tests/file'",
+        ),
         (["copy", "vae_digits", "nowhere/a.py"], "There is no directory for FILE 'nowhere/a.py'"),
         (["report", "vae_digits", "vae_mnits"], "No recipe is named 'vae_mnits'"),
         (["verify", "vae_digits", "vae_mnits"], "No recipe is named 'vae_mnits'"),
         (["verify", "vae_digits", "--version", "9"], "'vae_digits' has no version 9."),
         (["evaluate", "vae_digits", "--num-samples", "0"], "Received: num_samples=0"),
         (["sample", "ae_mnist"], "Autoencoder draws no images by itself"),
-        (["sample", "cvae_mnist_quadrants"], "CompletionCVAE draws the rest of an image, given what is seen of it"),
+        (
+            ["sample", "cvae_mnist_quadrants"],
+            "CompletionCVAE draws the rest of an image, given what is seen of it",
+        ),
         (["verify", "vae_mnits"], "No recipe is named 'vae_mnits'. Did you mean 'vae_mnist'?"),
         (["copy", "vae_digits", "no-name.py"], "Received: 'no-name.py'"),
     ],
@@ -157,21 +235,35 @@ def test_mistakes_are_told_in_one_line(arguments, message, capsys, tmp_path, mon
 @pytest.mark.parametrize(
     ("error", "line"),
     [
-        (tf.errors.InvalidArgumentError(None, None, "bad\n  shape"), "InvalidArgumentError: bad shape. ZOO_TRACEBACK=1 shows where"),
         (
-            tf.errors.OutOfRangeError(None, None, "{{node a/b}} x/y; File too large [Op:SaveV2] name: "),
+            tf.errors.InvalidArgumentError(None, None, "bad\n  shape"),
+            "InvalidArgumentError: bad shape. ZOO_TRACEBACK=1 shows where",
+        ),
+        (
+            tf.errors.OutOfRangeError(
+                None, None, "{{node a/b}} x/y; File too large [Op:SaveV2] name: "
+            ),
             "OutOfRangeError: x/y; File too large.",
         ),
-        (tf.errors.ResourceExhaustedError(None, None, "OOM"), "There is not enough memory or disk space for this: OOM. Ask for less"),
+        (
+            tf.errors.ResourceExhaustedError(None, None, "OOM"),
+            "There is not enough memory or disk space for this: OOM. Ask for less",
+        ),
         (MemoryError(), "There is not enough memory or disk space for this: no more is known."),
-        (zipfile.BadZipFile("File is not a zip file"), "BadZipFile: File is not a zip file. ZOO_TRACEBACK=1"),
+        (
+            zipfile.BadZipFile("File is not a zip file"),
+            "BadZipFile: File is not a zip file. ZOO_TRACEBACK=1",
+        ),
         (zlib.error("invalid block type"), "error: invalid block type."),
         (EOFError(), "EOFError: no more is known."),
         (KeyError("numbers"), "KeyError: 'numbers'. ZOO_TRACEBACK=1"),
         (OverflowError("too large"), "OverflowError: too large."),
         (AssertionError(), "AssertionError: no more is known."),
         (ValueError("x" * 5000), "x" * 1000 + " ..."),
-        (OSError(28, "No space left on device", "a/b"), "[Errno 28] No space left on device: 'a/b'"),
+        (
+            OSError(28, "No space left on device", "a/b"),
+            "[Errno 28] No space left on device: 'a/b'",
+        ),
     ],
 )
 def test_faults_of_every_kind_are_told_in_one_line(error, line, monkeypatch, capsys):
@@ -180,14 +272,21 @@ def test_faults_of_every_kind_are_told_in_one_line(error, line, monkeypatch, cap
 
     monkeypatch.setitem(cli.COMMANDS, "list", fail)
     status, out, err = answer(capsys, "list")
-    assert status == 2 and out == "" and err.startswith(f"zoo: {line}") and len(err.splitlines()) == 1
+    assert (
+        status == 2 and out == "" and err.startswith(f"zoo: {line}") and len(err.splitlines()) == 1
+    )
 
 
 def test_a_reader_that_goes_away_is_no_error():
     """As `zoo show vae_digits | head -1`, with a reader that is gone before anything is written."""
     reader, writer = os.pipe()
     os.close(reader)
-    process = subprocess.run([sys.executable, "-m", "zoo.cli", "show", "vae_digits"], stdout=writer, stderr=subprocess.PIPE, text=True)
+    process = subprocess.run(
+        [sys.executable, "-m", "zoo.cli", "show", "vae_digits"],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     os.close(writer)
     assert process.stderr == "" and process.returncode == 1
 

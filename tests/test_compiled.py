@@ -14,17 +14,25 @@ from zoo import layers, networks
 from zoo.engine import feeds
 from zoo.engine.execution import execution_mode
 
-MODES = {"xla-block": {"jit_compile": True}, "tf-loop": {"jit_compile": False}, "eager": {"run_eagerly": True}}
+MODES = {
+    "xla-block": {"jit_compile": True},
+    "tf-loop": {"jit_compile": False},
+    "eager": {"run_eagerly": True},
+}
 
 
 def weights_of(model):
     return [weight.numpy() for weight in model.weights]
 
 
-def trained(make_vae, images, optimizer=None, epochs=2, batch_size=10, fit=None, **compile_arguments):
+def trained(
+    make_vae, images, optimizer=None, epochs=2, batch_size=10, fit=None, **compile_arguments
+):
     model = make_vae()
     model.compile(optimizer or keras.optimizers.SGD(0.01), **compile_arguments)
-    history = model.fit(images, batch_size=batch_size, epochs=epochs, verbose=0, **(fit or {})).history
+    history = model.fit(
+        images, batch_size=batch_size, epochs=epochs, verbose=0, **(fit or {})
+    ).history
     return model, history
 
 
@@ -89,13 +97,18 @@ def test_mode_is_chosen_by_the_kind_of_network_and_logged(make_vae, images, capl
     assert convolutional.execution == ("xla-block" if on_gpu else "tf-loop")
     with caplog.at_level(logging.INFO, "zoo"):
         history = convolutional.fit(images, batch_size=16, epochs=3, verbose=0).history
-    assert f"Training runs as {convolutional.execution} in blocks of 3 steps, in float32; 0.0 MB of data stay on" in caplog.text
+    assert (
+        f"Training runs as {convolutional.execution} in blocks of 3 steps, in float32; "
+        "0.0 MB of data stay on" in caplog.text
+    )
     assert history["loss"][-1] < history["loss"][0]
 
 
 def test_all_modes_train_the_same_model(make_vae, images):
     runs = {
-        mode: trained(make_vae, images, batch_size=16, fit={"validation_data": images[:20]}, **arguments)
+        mode: trained(
+            make_vae, images, batch_size=16, fit={"validation_data": images[:20]}, **arguments
+        )
         for mode, arguments in MODES.items()
     }
     reference, reference_history = runs["eager"]
@@ -106,7 +119,10 @@ def test_all_modes_train_the_same_model(make_vae, images):
             np.testing.assert_allclose(history[name], values, rtol=1e-4, err_msg=f"{mode}: {name}")
 
 
-@pytest.mark.parametrize("steps_per_execution", [3, pytest.param(1, marks=pytest.mark.slow), pytest.param(50, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "steps_per_execution",
+    [3, pytest.param(1, marks=pytest.mark.slow), pytest.param(50, marks=pytest.mark.slow)],
+)
 def test_block_length_changes_nothing(make_vae, images, steps_per_execution):
     reference, history = trained(make_vae, images, epochs=3)
     model, other = trained(make_vae, images, epochs=3, steps_per_execution=steps_per_execution)
@@ -115,12 +131,14 @@ def test_block_length_changes_nothing(make_vae, images, steps_per_execution):
 
 
 def test_xla_compiles_training_validation_and_the_shuffle_once_each(tmp_path):
-    """A begin or a length that XLA took for a constant would have it compile a program for each block, or for each epoch."""
+    """A begin or a length that XLA took for a constant would have it compile a program for each
+    block, or for each epoch."""
     code = """if True:
         import keras, numpy as np, zoo
         posterior, likelihood = zoo.layers.DiagonalNormal(2), zoo.layers.Bernoulli((4, 4, 1))
-        networks = zoo.networks.MLP((4,), posterior.num_params), zoo.networks.MLP((4,), likelihood.num_params)
-        model = zoo.VAE(*networks, posterior, likelihood)
+        encoder = zoo.networks.MLP((4,), posterior.num_params)
+        decoder = zoo.networks.MLP((4,), likelihood.num_params)
+        model = zoo.VAE(encoder, decoder, posterior, likelihood)
         model.compile(keras.optimizers.Adam(), jit_compile=True, steps_per_execution=3)
         images = np.zeros((160, 4, 4, 1), "uint8")
         model.fit(images, batch_size=16, epochs=3, validation_data=images[:112], verbose=0)
@@ -131,7 +149,8 @@ def test_xla_compiles_training_validation_and_the_shuffle_once_each(tmp_path):
 
 
 def test_a_training_step_is_gradient_descent_on_the_mean_loss(make_vae, images):
-    """One step written out by hand: binarize, bound, gradient, update; the short last batch has a mean of its own."""
+    """One step written out by hand: binarize, bound, gradient, update; the short last batch has a
+    mean of its own."""
     from zoo.random import RowNoise
 
     model, manual = make_vae(), make_vae()
@@ -143,7 +162,9 @@ def test_a_training_step_is_gradient_descent_on_the_mean_loss(make_vae, images):
         with tf.GradientTape() as tape:
             loss = tf.reduce_mean(manual.loss_terms(prepared, noise, training=True)["loss"])
         for weight, gradient in zip(
-            manual.trainable_weights, tape.gradient(loss, [w.value for w in manual.trainable_weights]), strict=True
+            manual.trainable_weights,
+            tape.gradient(loss, [w.value for w in manual.trainable_weights]),
+            strict=True,
         ):
             weight.assign(weight - 0.1 * gradient)
     assert int(model.optimizer.iterations) == 2
@@ -152,11 +173,18 @@ def test_a_training_step_is_gradient_descent_on_the_mean_loss(make_vae, images):
 
 def test_arrays_dicts_and_streams_are_the_same_data(make_vae, images):
     stream = tf.data.Dataset.from_tensor_slices(images).batch(16)
-    as_tfds = tf.data.Dataset.from_tensor_slices({"image": images, "label": np.arange(40), "id": [str(i) for i in range(40)]}).batch(16)
+    as_tfds = tf.data.Dataset.from_tensor_slices(
+        {"image": images, "label": np.arange(40), "id": [str(i) for i in range(40)]}
+    ).batch(16)
     model = make_vae()
     for same in ({"image": images, "label": np.arange(40)}, images[..., 0], tf.constant(images)):
         np.testing.assert_array_equal(model.standardize(same)["image"], images)
-    kinds = {"array": (images, 16), "floats": (images / np.float32(255), 16), "stream": (stream, None), "tfds": (as_tfds, None)}
+    kinds = {
+        "array": (images, 16),
+        "floats": (images / np.float32(255), 16),
+        "stream": (stream, None),
+        "tfds": (as_tfds, None),
+    }
     reference = None
     for kind, (x, batch_size) in kinds.items():
         fit = {"shuffle": False, "validation_data": x, "validation_batch_size": batch_size}
@@ -165,11 +193,15 @@ def test_arrays_dicts_and_streams_are_the_same_data(make_vae, images):
         assert_same_weights(model, reference[0])
         for name, values in reference[1].items():
             np.testing.assert_allclose(history[name], values, rtol=1e-4, err_msg=f"{kind}: {name}")
-    np.testing.assert_allclose(model.evaluate(as_tfds, verbose=0), reference[0].evaluate(images, verbose=0), rtol=1e-4)
+    np.testing.assert_allclose(
+        model.evaluate(as_tfds, verbose=0), reference[0].evaluate(images, verbose=0), rtol=1e-4
+    )
 
 
 @pytest.mark.slow
-def test_arrays_too_large_for_the_device_stream_and_train_the_same(make_vae, images, monkeypatch, caplog):
+def test_arrays_too_large_for_the_device_stream_and_train_the_same(
+    make_vae, images, monkeypatch, caplog
+):
     fit = {"validation_data": images[:10]}
     resident, history = trained(make_vae, images, epochs=3, fit=fit)
     monkeypatch.setattr(feeds, "RESIDENT_SHARE", 0.0)
@@ -194,7 +226,9 @@ def test_evaluate_does_not_depend_on_the_batch_size_and_repeats_itself(make_vae,
         received = model.evaluate(images, batch_size=batch_size, verbose=0, return_dict=True)
         for name, value in expected.items():
             np.testing.assert_allclose(received[name], value, rtol=1e-5)
-    np.testing.assert_allclose(expected["elbo"], expected["log_likelihood"] - expected["kl"], rtol=1e-5)
+    np.testing.assert_allclose(
+        expected["elbo"], expected["log_likelihood"] - expected["kl"], rtol=1e-5
+    )
     np.testing.assert_allclose(expected["loss"], -expected["elbo"], rtol=1e-6)
 
 
@@ -208,7 +242,9 @@ def test_training_learns_and_shuffles_by_seed(make_vae, images):
         np.testing.assert_array_equal(a, b)
     other = make_vae(seed=1)
     other.compile(keras.optimizers.Adam(0.01))
-    assert other.fit(images, batch_size=16, epochs=1, verbose=0).history["loss"] != history["loss"][:1]
+    assert (
+        other.fit(images, batch_size=16, epochs=1, verbose=0).history["loss"] != history["loss"][:1]
+    )
 
 
 class Recorder(keras.callbacks.Callback):
@@ -230,7 +266,15 @@ def test_callbacks_see_epochs_and_the_batches_of_each_call(make_vae, images):
     recorder = Recorder()
     model = make_vae()
     model.compile(steps_per_execution=2)
-    model.fit(images, batch_size=16, epochs=3, initial_epoch=1, validation_data=images[:10], callbacks=[recorder], verbose=0)
+    model.fit(
+        images,
+        batch_size=16,
+        epochs=3,
+        initial_epoch=1,
+        validation_data=images[:10],
+        callbacks=[recorder],
+        verbose=0,
+    )
     one_epoch = [("batch", 1), ("batch", 3), ("test", 1)]
     assert recorder.events == [("epoch", 1), *one_epoch, ("epoch", 2), *one_epoch]
 
@@ -243,7 +287,9 @@ def test_keras_callbacks_work(make_vae, images, tmp_path):
         keras.callbacks.LearningRateScheduler(lambda epoch: 0.01 / (epoch + 1)),
         keras.callbacks.TerminateOnNaN(),
     ]
-    model, history = trained(make_vae, images, epochs=9, fit={"validation_split": 0.25, "callbacks": callbacks})
+    model, history = trained(
+        make_vae, images, epochs=9, fit={"validation_split": 0.25, "callbacks": callbacks}
+    )
     assert len(history["val_loss"]) == 2  # stopped early
     np.testing.assert_allclose(history["learning_rate"], [0.01, 0.005])
     assert len((tmp_path / "log.csv").read_text().splitlines()) == 3
@@ -255,7 +301,9 @@ def test_keras_callbacks_work(make_vae, images, tmp_path):
     [
         lambda: keras.optimizers.AdamW(1e-3, clipnorm=1.0),
         lambda: keras.optimizers.Adam(1e-3, use_ema=True, ema_momentum=0.9),
-        lambda: keras.optimizers.SGD(keras.optimizers.schedules.ExponentialDecay(1e-2, 2, 0.5), momentum=0.9),
+        lambda: keras.optimizers.SGD(
+            keras.optimizers.schedules.ExponentialDecay(1e-2, 2, 0.5), momentum=0.9
+        ),
         lambda: keras.optimizers.Adam(1e-3, gradient_accumulation_steps=2),
         lambda: keras.optimizers.RMSprop(1e-3, global_clipnorm=1.0),
     ],
@@ -268,7 +316,12 @@ def test_any_keras_optimizer_trains_in_a_block_as_it_does_eagerly(optimizer, mak
 
 
 def test_steps_per_epoch_and_validation_steps(make_vae, images):
-    model, history = trained(make_vae, images, epochs=3, fit={"steps_per_epoch": 2, "validation_data": images, "validation_steps": 1})
+    model, history = trained(
+        make_vae,
+        images,
+        epochs=3,
+        fit={"steps_per_epoch": 2, "validation_data": images, "validation_steps": 1},
+    )
     assert int(model.optimizer.iterations) == 6
     assert len(history["val_loss"]) == 3
     stream = tf.data.Dataset.from_tensor_slices(images).repeat().batch(8)
@@ -300,7 +353,12 @@ def test_mixed_precision_trains_in_16_bits_and_scores_in_32(mode, images):
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
         posterior, likelihood = layers.DiagonalNormal(3), layers.Bernoulli(IMAGE_SHAPE)
-        model = zoo.VAE(networks.MLP((16,), posterior.num_params), networks.MLP((16,), likelihood.num_params), posterior, likelihood)
+        model = zoo.VAE(
+            networks.MLP((16,), posterior.num_params),
+            networks.MLP((16,), likelihood.num_params),
+            posterior,
+            likelihood,
+        )
     finally:
         keras.config.set_dtype_policy(policy)
     model.compile(keras.optimizers.Adam(0.01), **MODES[mode])
@@ -314,18 +372,30 @@ def test_mixed_precision_trains_in_16_bits_and_scores_in_32(mode, images):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"x": np.zeros((3, 5, 4, 1), np.uint8)}, r"shape \(4, 4, 1\). Received: images of shape \(5, 4, 1\)"),
-        ({"x": np.zeros((0, 4, 4, 1), np.uint8)}, r"There are no images. Received: an array of shape \(0, 4, 4, 1\)"),
+        (
+            {"x": np.zeros((3, 5, 4, 1), np.uint8)},
+            r"shape \(4, 4, 1\). Received: images of shape \(5, 4, 1\)",
+        ),
+        (
+            {"x": np.zeros((0, 4, 4, 1), np.uint8)},
+            r"There are no images. Received: an array of shape \(0, 4, 4, 1\)",
+        ),
         ({"x": None}, "There are no images. Received: x=None"),
         ({"x": np.full((3, 4, 4, 1), 200.0)}, r"float64 pixels in \[200, 200\]. Divide by 255"),
         ({"x": np.full((3, 4, 4, 1), -0.5)}, r"pixels in \[-0.5, -0.5\]"),
         ({"x": np.full((3, 4, 4, 1), np.nan)}, "Received: 3 images with NaN"),
         ({"x": np.full((3, 4, 4, 1), 300)}, r"int64 pixels in \[300, 300\]"),
         ({"x": np.zeros((3, 4, 4, 1), complex)}, "Received: dtype complex128"),
-        ({"x": {"picture": np.zeros((3, 4, 4, 1))}}, r"must hold 'image'. Received: keys \['picture'\]"),
+        (
+            {"x": {"picture": np.zeros((3, 4, 4, 1))}},
+            r"must hold 'image'. Received: keys \['picture'\]",
+        ),
         ({"x": np.zeros((3, 4, 4, 1)), "y": np.zeros(3)}, "has no `y`: pass images alone"),
         ({"x": np.zeros((3, 4, 4, 1)), "sample_weight": np.zeros(3)}, "has no `sample_weight`"),
-        ({"x": np.zeros((3, 4, 4, 1)), "validation_data": (np.zeros((3, 4, 4, 1)), np.zeros(3))}, "`validation_data` holds targets"),
+        (
+            {"x": np.zeros((3, 4, 4, 1)), "validation_data": (np.zeros((3, 4, 4, 1)), np.zeros(3))},
+            "`validation_data` holds targets",
+        ),
         (
             {"x": np.zeros((3, 4, 4, 1)), "validation_split": 1.0},
             r"`validation_split` must be a fraction in \[0, 1\). Received: validation_split=1.0",
@@ -334,14 +404,37 @@ def test_mixed_precision_trains_in_16_bits_and_scores_in_32(mode, images):
             {"x": np.zeros((3, 4, 4, 1)), "validation_split": 0.9},
             "leaves no examples on one side. Received: validation_split=0.9, 3 examples",
         ),
-        ({"x": tf.data.Dataset.from_tensor_slices((np.zeros((3, 4, 4, 1)), np.zeros(3))).batch(2)}, "Received: a stream of tuples"),
         (
-            {"x": tf.data.Dataset.from_tensor_slices(np.zeros((3, 4, 4, 1), np.uint8)).batch(2), "batch_size": 2},
+            {
+                "x": tf.data.Dataset.from_tensor_slices(
+                    (np.zeros((3, 4, 4, 1)), np.zeros(3))
+                ).batch(2)
+            },
+            "Received: a stream of tuples",
+        ),
+        (
+            {
+                "x": tf.data.Dataset.from_tensor_slices(np.zeros((3, 4, 4, 1), np.uint8)).batch(2),
+                "batch_size": 2,
+            },
             "leave `batch_size` out. Received: batch_size=2",
         ),
-        ({"x": tf.data.Dataset.from_tensor_slices(np.zeros((3, 4, 4, 1), np.uint8)).repeat().batch(2)}, "infinite: pass `steps_per_epoch`"),
-        ({"x": tf.data.Dataset.from_tensor_slices(np.zeros((0, 4, 4, 1), np.uint8)).batch(2)}, "empty tf.data.Dataset"),
-        ({"x": tf.data.Dataset.from_tensor_slices(np.full((3, 4, 4, 1), "a")).batch(2)}, "Received: dtype string"),
+        (
+            {
+                "x": tf.data.Dataset.from_tensor_slices(np.zeros((3, 4, 4, 1), np.uint8))
+                .repeat()
+                .batch(2)
+            },
+            "infinite: pass `steps_per_epoch`",
+        ),
+        (
+            {"x": tf.data.Dataset.from_tensor_slices(np.zeros((0, 4, 4, 1), np.uint8)).batch(2)},
+            "empty tf.data.Dataset",
+        ),
+        (
+            {"x": tf.data.Dataset.from_tensor_slices(np.full((3, 4, 4, 1), "a")).batch(2)},
+            "Received: dtype string",
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -359,7 +452,10 @@ def test_bad_pixels_in_a_stream_stop_the_run(bad, make_vae, images):
     floats[-1, 0, 0, 0] = bad
     model = make_vae()
     model.compile()
-    with pytest.raises(tf.errors.InvalidArgumentError, match=r"a batch with a pixel that is NaN or outside \[0, 1\]"):
+    with pytest.raises(
+        tf.errors.InvalidArgumentError,
+        match=r"a batch with a pixel that is NaN or outside \[0, 1\]",
+    ):
         model.fit(tf.data.Dataset.from_tensor_slices(floats).batch(8), verbose=0)
 
 

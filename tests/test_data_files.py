@@ -1,4 +1,5 @@
-"""Files are read as they are meant, or refused by name: archives, pictures, folders, and names of TFDS."""
+"""Files are read as they are meant, or refused by name: archives, pictures, folders, and names of
+TFDS."""
 
 import logging
 import re
@@ -36,7 +37,10 @@ def archive(tmp_path, **arrays):
     ids=["int64", "bool", "float64", "black", "black floats"],
 )
 def test_every_type_of_images_means_the_same_in_a_file_and_in_an_array(images, expected, tmp_path):
-    read, passed = data.load(archive(tmp_path, train=images), "train")["image"], data.load(images, "all")["image"]
+    read, passed = (
+        data.load(archive(tmp_path, train=images), "train")["image"],
+        data.load(images, "all")["image"],
+    )
     np.testing.assert_array_equal(read, expected[..., None])
     np.testing.assert_array_equal(passed, expected)
     assert read.dtype == passed.dtype == expected.dtype
@@ -47,14 +51,33 @@ def test_every_type_of_images_means_the_same_in_a_file_and_in_an_array(images, e
     [
         (LEVELS.astype(np.float64), r"Received: float64 pixels in \[0, 255\]. Divide by 255"),
         (LEVELS.astype(np.int64) * 257, r"Received: int64 pixels in \[0, 65535\]"),
-        (LEVELS // 128, r"integers 0 and 1 would be black.*Received: uint8 pixels in \[0, 1\]. Multiply by 255, or pass bools or floats"),
+        (
+            LEVELS // 128,
+            r"integers 0 and 1 would be black.*Received: uint8 pixels in \[0, 1\]. Multiply "
+            r"by 255, or pass bools or floats",
+        ),
         (np.where(LEVELS > 250, np.nan, 0.5), "images with NaN"),
-        (LEVELS.reshape(6, 20), r"must have the shape \[N, H, W\] or \[N, H, W, C\]. Received: shape \(6, 20\)"),
-        (np.zeros((6, 3, 8, 8), np.uint8), r"channels of images come last.*Received: shape \(6, 3, 8, 8\). Pass `np.moveaxis"),
+        (
+            LEVELS.reshape(6, 20),
+            r"must have the shape \[N, H, W\] or \[N, H, W, C\]. Received: shape \(6, 20\)",
+        ),
+        (
+            np.zeros((6, 3, 8, 8), np.uint8),
+            r"channels of images come last.*Received: shape \(6, 3, 8, 8\). Pass `np.moveaxis",
+        ),
         (LEVELS[:0], "There are no images"),
         (LEVELS.astype(str), "Received: dtype <U3"),
     ],
-    ids=["float levels", "16 bits", "zeros and ones", "NaN", "flat", "channels first", "none", "text"],
+    ids=[
+        "float levels",
+        "16 bits",
+        "zeros and ones",
+        "NaN",
+        "flat",
+        "channels first",
+        "none",
+        "text",
+    ],
 )
 def test_what_are_no_images_is_refused_by_name(images, message, tmp_path):
     with pytest.raises(ValueError, match=f"'train' in '.*own.npz': .*{message}"):
@@ -63,7 +86,10 @@ def test_what_are_no_images_is_refused_by_name(images, message, tmp_path):
         data.load(images, "all")
 
 
-@pytest.mark.parametrize("labels", [LABELS, LABELS[:, None], LABELS.astype(float), LABELS.astype(bool), np.eye(2)[LABELS]])
+@pytest.mark.parametrize(
+    "labels",
+    [LABELS, LABELS[:, None], LABELS.astype(float), LABELS.astype(bool), np.eye(2)[LABELS]],
+)
 def test_labels_of_every_form_are_class_numbers(labels, tmp_path):
     for loaded in (
         data.load(archive(tmp_path, train=LEVELS, train_label=labels), "train"),
@@ -84,7 +110,11 @@ def test_labels_of_every_form_are_class_numbers(labels, tmp_path):
         (np.int64(3), "Received: a single number for 6 images"),
         (7 * np.eye(2)[LABELS], r"one 1 and zeros. Received: \[7.0, 0.0\]"),
         (np.zeros((6, 3)), r"one 1 and zeros. Received: \[0.0, 0.0, 0.0\]"),
-        (np.array(list("abcabc")), r"Received: dtype <U1. Number the classes: `names, label = np.unique\(label, return_inverse=True\)`"),
+        (
+            np.array(list("abcabc")),
+            r"Received: dtype <U1. Number the classes: `names, label = np.unique\(label, "
+            r"return_inverse=True\)`",
+        ),
         (np.zeros((6, 2, 2)), "Received: 4 numbers a row"),
     ],
     ids=["NaN", "2**40", "-2", "half", "fewer", "one", "sevens", "zeros", "text", "rank 3"],
@@ -97,45 +127,77 @@ def test_what_are_no_labels_is_refused_by_name(labels, message, tmp_path):
 
 
 def test_all_arrays_of_a_dict_have_as_many_rows():
-    with pytest.raises(ValueError, match=r"as many rows as the images, 6. Received: 'factors' of shape \(5, 2\)"):
+    with pytest.raises(
+        ValueError, match=r"as many rows as the images, 6. Received: 'factors' of shape \(5, 2\)"
+    ):
         data.load({"image": LEVELS, "factors": np.zeros((5, 2))}, "all")
 
 
 def test_numbers_of_the_data_are_checked():
     for seed in (1.5, -1, [3], float("nan"), "a", True):
-        with pytest.raises(ValueError, match=re.escape(f"`seed` must be an integer in 0 ... 2**32 - 1. Received: seed={seed!r}")):
+        with pytest.raises(
+            ValueError,
+            match=re.escape(
+                f"`seed` must be an integer in 0 ... 2**32 - 1. Received: seed={seed!r}"
+            ),
+        ):
             data.load(LEVELS, "all", binarization="static", seed=seed)
     for batch_size in (0, -4, 2.5, True, None):
-        with pytest.raises(ValueError, match=f"`batch_size` must be a positive integer. Received: batch_size={batch_size!r}"):
+        with pytest.raises(
+            ValueError,
+            match=f"`batch_size` must be a positive integer. Received: batch_size={batch_size!r}",
+        ):
             data.batches(LEVELS, "all", batch_size=batch_size)
 
 
 def test_names_in_an_archive_are_understood_or_told(tmp_path):
-    with pytest.raises(ValueError, match="has no split 'train'. Its splits are images, labels. Arrays are named <split> and <split>_label"):
+    with pytest.raises(
+        ValueError,
+        match="has no split 'train'. Its splits are images, labels. Arrays are named <split> "
+        "and <split>_label",
+    ):
         data.load(archive(tmp_path, images=LEVELS, labels=LABELS), "train")
     with pytest.raises(ValueError, match="an array that nothing reads. Received: 'train_labels'"):
         data.load(archive(tmp_path, train=LEVELS, train_labels=LABELS), "train")
     for name in ("labels", "label", "y", "targets"):
-        with pytest.raises(ValueError, match=f"an array that nothing reads. Received: '{name}'. Arrays are named"):
+        with pytest.raises(
+            ValueError, match=f"an array that nothing reads. Received: '{name}'. Arrays are named"
+        ):
             data.load(archive(tmp_path, images=LEVELS, **{name: LABELS}), "images")
-    with pytest.raises(ValueError, match="name an array in one way. Received: 'train' and 'x_train'"):
+    with pytest.raises(
+        ValueError, match="name an array in one way. Received: 'train' and 'x_train'"
+    ):
         data.load(archive(tmp_path, train=LEVELS, x_train=LEVELS), "train")
     own = archive(tmp_path, my_part=LEVELS, my_part_label=LABELS, my_part_2=LEVELS[:2])
-    assert len(data.load(own, "my_part[:4]")["label"]) == 4 and len(data.load(own, "my_part_2")["image"]) == 2
+    assert (
+        len(data.load(own, "my_part[:4]")["label"]) == 4
+        and len(data.load(own, "my_part_2")["image"]) == 2
+    )
 
 
 def test_archives_that_cannot_be_read_are_told(tmp_path):
-    with pytest.raises(ValueError, match="own.npz' is not an .npz file of plain arrays: Object arrays cannot be loaded"):
+    with pytest.raises(
+        ValueError,
+        match="own.npz' is not an .npz file of plain arrays: Object arrays cannot be loaded",
+    ):
         data.load(archive(tmp_path, train=np.array([None, 1], object)), "train")
     whole = archive(tmp_path, train=LEVELS, other=LEVELS).read_bytes()
     damaged = bytearray(whole)
     damaged[200] ^= 255  # a pixel
-    for content, reason in ((whole[: len(whole) // 2], "BadZipFile"), (bytes(damaged), "BadZipFile"), (b"", "EOFError")):
+    for content, reason in (
+        (whole[: len(whole) // 2], "BadZipFile"),
+        (bytes(damaged), "BadZipFile"),
+        (b"", "EOFError"),
+    ):
         (tmp_path / "damaged.npz").write_bytes(content)
-        with pytest.raises(ValueError, match=rf"damaged.npz' is not an .npz file of plain arrays: .*\({reason}\)"):
+        with pytest.raises(
+            ValueError, match=rf"damaged.npz' is not an .npz file of plain arrays: .*\({reason}\)"
+        ):
             data.load(tmp_path / "damaged.npz", "train")
     np.save(tmp_path / "single.npy", LEVELS)
-    with pytest.raises(ValueError, match=r"a folder of images or an .npz file. Received: the file '.*single.npy'"):
+    with pytest.raises(
+        ValueError, match=r"a folder of images or an .npz file. Received: the file '.*single.npy'"
+    ):
         data.load(tmp_path / "single.npy", "train")
     (tmp_path / "single.npy").rename(tmp_path / "single.npz")
     with pytest.raises(ValueError, match="single.npz' is no .npz file but a single array"):
@@ -202,34 +264,80 @@ def with_16_bits_in_colour(path):
     import zlib
 
     def chunk(kind, content):
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        return (
+            struct.pack(">I", len(content))
+            + kind
+            + content
+            + struct.pack(">I", zlib.crc32(kind + content))
+        )
 
     header = struct.pack(">IIBBBBB", 1, 1, 16, 2, 0, 0, 0)
     pixels = zlib.compress(b"\0" + struct.pack(">HHH", 1000, 2000, 65535))
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b""))
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    )
     return path
 
 
 @pytest.mark.parametrize(
     ("name", "image", "options", "message"),
     [
-        ("deep.png", Image.fromarray(LEVELS[0].astype(np.uint16) * 257), {}, r"more than 8 bits \(mode 'I;16'\)"),
-        ("deep.tif", Image.fromarray(LEVELS[0].astype(np.int32)), {}, r"more than 8 bits \(mode 'I'\)"),
-        ("float.tif", Image.fromarray(LEVELS[0].astype(np.float32)), {}, r"more than 8 bits \(mode 'F'\)"),
+        (
+            "deep.png",
+            Image.fromarray(LEVELS[0].astype(np.uint16) * 257),
+            {},
+            r"more than 8 bits \(mode 'I;16'\)",
+        ),
+        (
+            "deep.tif",
+            Image.fromarray(LEVELS[0].astype(np.int32)),
+            {},
+            r"more than 8 bits \(mode 'I'\)",
+        ),
+        (
+            "float.tif",
+            Image.fromarray(LEVELS[0].astype(np.float32)),
+            {},
+            r"more than 8 bits \(mode 'F'\)",
+        ),
         ("deep.sgi", COLOUR, {"bpc": 2}, r"more than 8 bits \(mode 'RGB'\)"),
-        ("glass.png", Image.merge("RGBA", (*COLOUR.split(), GREY)), {}, "with transparent pixels. Lay it over a background"),
+        (
+            "glass.png",
+            Image.merge("RGBA", (*COLOUR.split(), GREY)),
+            {},
+            "with transparent pixels. Lay it over a background",
+        ),
         ("glass_grey.png", Image.merge("LA", (GREY, GREY)), {}, "with transparent pixels"),
-        ("glass.gif", COLOUR.convert("P"), {"transparency": COLOUR.convert("P").getpixel((0, 0))}, "with transparent pixels"),
+        (
+            "glass.gif",
+            COLOUR.convert("P"),
+            {"transparency": COLOUR.convert("P").getpixel((0, 0))},
+            "with transparent pixels",
+        ),
         ("key.png", COLOUR, {"transparency": COLOUR.getpixel((0, 0))}, "with transparent pixels"),
         ("print.jpg", COLOUR.convert("CMYK"), {}, "in colours of mode 'CMYK'. Convert it to RGB"),
-        ("moves.gif", GREY, {"save_all": True, "append_images": [Image.fromarray(LEVELS[1])]}, "with 2 frames. Save each in a file"),
+        (
+            "moves.gif",
+            GREY,
+            {"save_all": True, "append_images": [Image.fromarray(LEVELS[1])]},
+            "with 2 frames. Save each in a file",
+        ),
         ("pages.tif", GREY, {"save_all": True, "append_images": [GREY, GREY]}, "with 3 frames"),
-        ("moves.webp", COLOUR, {"save_all": True, "append_images": [COLOUR.rotate(180)]}, "with 2 frames"),
+        (
+            "moves.webp",
+            COLOUR,
+            {"save_all": True, "append_images": [COLOUR.rotate(180)]},
+            "with 2 frames",
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) and "." in value[-5:] else "",
 )
 def test_pictures_of_another_kind_are_refused_by_name(name, image, options, message, tmp_path):
-    with pytest.raises(ValueError, match=f"grey or RGB, with 8 bits, opaque, and of one frame. Received: '.*{name}', .*{message}"):
+    with pytest.raises(
+        ValueError,
+        match=f"grey or RGB, with 8 bits, opaque, and of one frame. Received: '.*{name}', "
+        f".*{message}",
+    ):
         read_picture(picture(tmp_path, name, image, **options))
 
 
@@ -246,7 +354,10 @@ def test_colours_of_16_bits_and_damaged_pictures_are_refused_by_name(tmp_path):
     for name, kept in (("cut.png", 600), ("cut.jpg", 600), ("empty.png", 0)):
         whole = picture(tmp_path, name, noise).read_bytes()
         (tmp_path / name).write_bytes(whole[:kept])
-        with pytest.raises(ValueError, match=rf"The picture '.*{name}' cannot be read: .*\(\w+\). Restore or remove it."):
+        with pytest.raises(
+            ValueError,
+            match=rf"The picture '.*{name}' cannot be read: .*\(\w+\). Restore or remove it.",
+        ):
             read_picture(tmp_path / name)
 
 
@@ -265,7 +376,9 @@ def test_classes_named_by_numbers_are_in_their_order(tmp_path):
     for number in (10, 9, 1):
         picture(tmp_path, f"train/{number}/0.png", np.full((3, 3), 20 * number, np.uint8))
     loaded = data.load(tmp_path, "train")
-    assert dict(zip(loaded["image"][:, 0, 0, 0].tolist(), loaded["label"].tolist(), strict=True)) == {20: 0, 180: 1, 200: 2}
+    assert dict(
+        zip(loaded["image"][:, 0, 0, 0].tolist(), loaded["label"].tolist(), strict=True)
+    ) == {20: 0, 180: 1, 200: 2}
 
 
 def test_every_suffix_is_read_and_what_is_left_out_is_told(tmp_path, caplog):
@@ -280,21 +393,33 @@ def test_every_suffix_is_read_and_what_is_left_out_is_told(tmp_path, caplog):
 
 def test_folders_of_another_layout_are_refused(tmp_path):
     picture(tmp_path, "loose/0.png", GREY)
-    with pytest.raises(ValueError, match=r"loose' has no split 'train'. It has none. A folder of images holds <split>/\*.png"):
+    with pytest.raises(
+        ValueError,
+        match=r"loose' has no split 'train'. It has none. A folder of images holds <split>/\*.png",
+    ):
         data.load(tmp_path / "loose", "train")
     picture(tmp_path, "deep/train/a/b/0.png", GREY)
-    with pytest.raises(ValueError, match=r"Classes hold pictures and no folders. Received: '.*deep/train/a/b/0.png'"):
+    with pytest.raises(
+        ValueError,
+        match=r"Classes hold pictures and no folders. Received: '.*deep/train/a/b/0.png'",
+    ):
         data.load(tmp_path / "deep", "train")
     for name in ("mixed/train/0.png", "mixed/train/a/0.png"):
         picture(tmp_path, name, GREY)
-    with pytest.raises(ValueError, match=r"or none. Received: '.*train/0.png' and '.*train/a/0.png'"):
+    with pytest.raises(
+        ValueError, match=r"or none. Received: '.*train/0.png' and '.*train/a/0.png'"
+    ):
         data.load(tmp_path / "mixed", "train")
     picture(tmp_path, "kinds/train/0.png", GREY)
     picture(tmp_path, "kinds/train/1.png", COLOUR)
-    with pytest.raises(ValueError, match=r"grey, or all in colour. Received: grey \(0.png\) and colour \(1.png\)"):
+    with pytest.raises(
+        ValueError, match=r"grey, or all in colour. Received: grey \(0.png\) and colour \(1.png\)"
+    ):
         data.load(tmp_path / "kinds", "train")
     picture(tmp_path, "masks/train/0.png", LEVELS[0] // 128)
-    with pytest.raises(ValueError, match=r"The folder '.*masks/train': Images of the integers 0 and 1"):
+    with pytest.raises(
+        ValueError, match=r"The folder '.*masks/train': Images of the integers 0 and 1"
+    ):
         data.load(tmp_path / "masks", "train")
 
 
@@ -303,13 +428,27 @@ def test_folders_of_another_layout_are_refused(tmp_path):
 
 def test_names_of_tfds_hold_configurations_and_versions(tmp_path, monkeypatch):
     monkeypatch.setattr(sources, "_is_reachable", lambda host: False)
-    for name, where in (("emnist/letters", "emnist"), ("emnist/letters:3.1.0", "emnist"), ("mnist:3.0.1", "mnist")):
-        with pytest.raises(ValueError, match=f"Data set '{name}' is not in {tmp_path} and .* into {tmp_path}/downloads/manual/{where}"):
+    for name, where in (
+        ("emnist/letters", "emnist"),
+        ("emnist/letters:3.1.0", "emnist"),
+        ("mnist:3.0.1", "mnist"),
+    ):
+        with pytest.raises(
+            ValueError,
+            match=f"Data set '{name}' is not in {tmp_path} and .* into "
+            f"{tmp_path}/downloads/manual/{where}",
+        ):
             data.load(name, "train", data_dir=str(tmp_path))
     for name, message in (
         ("no/folder", "No data set is named 'no/folder': it is not 'digits', not a file or folder"),
-        ("emnist/runes", "TFDS knows 'emnist', but not 'emnist/runes': .*BuilderConfig runes not found"),
-        ("mnist:9.9.9", "TFDS knows 'mnist', but not 'mnist:9.9.9': .*cannot be loaded at version 9.9.9"),
+        (
+            "emnist/runes",
+            "TFDS knows 'emnist', but not 'emnist/runes': .*BuilderConfig runes not found",
+        ),
+        (
+            "mnist:9.9.9",
+            "TFDS knows 'mnist', but not 'mnist:9.9.9': .*cannot be loaded at version 9.9.9",
+        ),
     ):
         with pytest.raises(ValueError, match=message):
             data.load(name, "train", data_dir=str(tmp_path))
@@ -323,7 +462,8 @@ def test_a_folder_that_tfds_prepared_is_not_taken_for_pictures(tmp_path, monkeyp
     with pytest.raises(ValueError, match="mnist' was prepared by TFDS. Pass the data set's name"):
         data.load(tmp_path / "mnist", "train")
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ValueError, match=f"Data set 'mnist' is not in {tmp_path / 'other'}"):  # not the folder of that name
+    # Not the folder of that name.
+    with pytest.raises(ValueError, match=f"Data set 'mnist' is not in {tmp_path / 'other'}"):
         data.load("mnist", "train", data_dir=str(tmp_path / "other"))
 
 
@@ -338,9 +478,13 @@ def test_hiding_labels_takes_numbers_of_numpy_and_leaves_hidden_ones_alone():
     examples = {"image": np.zeros((6, 1)), "label": np.array([0, -1, 0, -1, 1, 1])}
     few = data.hide_labels(examples, np.int64(1))
     assert sorted(few["label"].tolist()) == [-1, -1, -1, -1, 0, 1]
-    with pytest.raises(ValueError, match="The examples: labels must be class numbers. Received: dtype <U1"):
+    with pytest.raises(
+        ValueError, match="The examples: labels must be class numbers. Received: dtype <U1"
+    ):
         data.hide_labels({**examples, "label": np.array(list("aabbcc"))}, 1)
     with pytest.raises(ValueError, match="all are -1. Received: 6 images"):
         data.hide_labels({**examples, "label": np.full(6, -1)}, 1)
-    with pytest.raises(ValueError, match="`per_class` must be a positive integer. Received: per_class=True"):
+    with pytest.raises(
+        ValueError, match="`per_class` must be a positive integer. Received: per_class=True"
+    ):
         data.hide_labels(examples, True)

@@ -1,4 +1,5 @@
-"""Gradient estimators: unbiased against exact gradients, and every one of their arguments at work."""
+"""Gradient estimators: unbiased against exact gradients, and every one of their arguments at
+work."""
 
 import inspect
 
@@ -16,10 +17,17 @@ NUM_ESTIMATES = 3000
 
 
 def linear_gaussian(objective):
-    """p(z) = N(0, 1), p(x|z) = N(w z + b, 0.5^2), and a Gaussian q that is not the true posterior; one latent dimension."""
+    """p(z) = N(0, 1), p(x|z) = N(w z + b, 0.5^2), and a Gaussian q that is not the true posterior;
+    one latent dimension."""
     keras.utils.set_random_seed(3)
     posterior = layers.DiagonalNormal(1)
-    return zoo.VAE(keras.layers.Dense(2), keras.layers.Dense(4), posterior, layers.Normal(4, scale=0.5), objective=objective)
+    return zoo.VAE(
+        keras.layers.Dense(2),
+        keras.layers.Dense(4),
+        posterior,
+        layers.Normal(4, scale=0.5),
+        objective=objective,
+    )
 
 
 def categorical(objective):
@@ -27,7 +35,12 @@ def categorical(objective):
     keras.utils.set_random_seed(3)
     posterior = layers.Categorical(3)
     return zoo.VAE(
-        keras.layers.Dense(3), keras.layers.Dense(4), posterior, layers.Normal(4, 0.5), layers.UniformCategorical(3), objective=objective
+        keras.layers.Dense(3),
+        keras.layers.Dense(4),
+        posterior,
+        layers.Normal(4, 0.5),
+        layers.UniformCategorical(3),
+        objective=objective,
     )
 
 
@@ -48,7 +61,12 @@ def estimates(model):
 
     def one(step):
         noise = RowNoise(0, step, tf.range(len(X)))
-        return flat_gradient(lambda: tf.reduce_mean(model.objective.loss(model, {model.key: tf.constant(X)}, noise)[0]), model)
+        return flat_gradient(
+            lambda: tf.reduce_mean(
+                model.objective.loss(model, {model.key: tf.constant(X)}, noise)[0]
+            ),
+            model,
+        )
 
     @tf.function(jit_compile=True)
     def run():
@@ -59,7 +77,8 @@ def estimates(model):
 
 
 def exact_gradient(model, num_samples):
-    """Of minus the bound of `num_samples` samples: by Gauss-Hermite quadrature over the noise, or by the sum over classes."""
+    """Of minus the bound of `num_samples` samples: by Gauss-Hermite quadrature over the noise, or
+    by the sum over classes."""
     x = tf.constant(X)
 
     def minus_bound():
@@ -69,15 +88,25 @@ def exact_gradient(model, num_samples):
             probabilities = tf.transpose(q.probs_parameter())  # [3, B]
         else:
             nodes, weights = np.polynomial.hermite_e.hermegauss(40)
-            outcomes = q.loc + q.stddev() * tf.constant(nodes, tf.float32)[:, None, None]  # [40, B, 1]
-            probabilities = tf.constant(weights / weights.sum(), tf.float32)[:, None] * tf.ones([1, len(X)])
-        log_weights = model.decode(outcomes).log_prob(x) + model.prior().log_prob(outcomes) - q.log_prob(outcomes)
+            outcomes = (
+                q.loc + q.stddev() * tf.constant(nodes, tf.float32)[:, None, None]
+            )  # [40, B, 1]
+            probabilities = tf.constant(weights / weights.sum(), tf.float32)[:, None] * tf.ones(
+                [1, len(X)]
+            )
+        log_weights = (
+            model.decode(outcomes).log_prob(x)
+            + model.prior().log_prob(outcomes)
+            - q.log_prob(outcomes)
+        )
         if num_samples == 1:
             bound = tf.reduce_sum(probabilities * log_weights, axis=0)
         else:
             high, low = log_weights[:, None], log_weights[None]
             pairs = low + tf.nn.softplus(high - low)  # log(w_i + w_j)
-            bound = tf.reduce_sum(probabilities[:, None] * probabilities[None] * (pairs - np.log(2.0)), axis=[0, 1])
+            bound = tf.reduce_sum(
+                probabilities[:, None] * probabilities[None] * (pairs - np.log(2.0)), axis=[0, 1]
+            )
         return -tf.reduce_mean(bound)
 
     return flat_gradient(minus_bound, model).numpy()
@@ -96,7 +125,9 @@ def exact_gradient(model, num_samples):
         (categorical, objectives.ScoreFunction(2, baseline=keras.layers.Dense(1)), 1),
         (categorical, objectives.VIMCO(2), 2),
     ],
-    ids=lambda value: type(value).__name__ if isinstance(value, objectives.Objective) else getattr(value, "__name__", str(value)),
+    ids=lambda value: type(value).__name__
+    if isinstance(value, objectives.Objective)
+    else getattr(value, "__name__", str(value)),
 )
 def test_estimates_are_unbiased(make, objective, num_samples):
     model = make(objective)
@@ -108,17 +139,31 @@ def test_estimates_are_unbiased(make, objective, num_samples):
 
 
 def test_path_derivative_has_no_variance_at_the_true_posterior():
-    """Roeder et al. 2017: with q = p(z|x) every estimate of the inference gradient is zero; the ELBO's own is not."""
-    path, elbo = (linear_gaussian(objective) for objective in (objectives.PathDerivative(), objectives.ELBO()))
-    w = path.decoder.get_weights()[0][0]  # decoder: w z + b; the posterior has precision 1 + w^2 / s^2
+    """Roeder et al. 2017: with q = p(z|x) every estimate of the inference gradient is zero; the
+    ELBO's own is not."""
+    path, elbo = (
+        linear_gaussian(objective) for objective in (objectives.PathDerivative(), objectives.ELBO())
+    )
+    # Decoder: w z + b; the posterior has precision 1 + w^2 / s^2.
+    w = path.decoder.get_weights()[0][0]
     variance = 1 / (1 + w @ w / 0.25)
     for model in (path, elbo):
         kernel = np.stack([variance * w / 0.25, np.zeros(4)], axis=1)
-        model.encoder.set_weights([kernel.astype(np.float32), np.array([0, np.arctanh(np.log(variance) / 2 / 8) * 8], np.float32)])
+        model.encoder.set_weights(
+            [
+                kernel.astype(np.float32),
+                np.array([0, np.arctanh(np.log(variance) / 2 / 8) * 8], np.float32),
+            ]
+        )
     spread = []
     for model in (path, elbo):
         noise = RowNoise(0, 0, tf.range(len(X)))
-        gradient = flat_gradient(lambda: tf.reduce_mean(model.objective.loss(model, {model.key: tf.constant(X)}, noise)[0]), model)  # noqa: B023
+        gradient = flat_gradient(
+            lambda: tf.reduce_mean(
+                model.objective.loss(model, {model.key: tf.constant(X)}, noise)[0]
+            ),
+            model,
+        )
         spread.append(np.abs(gradient[: model.encoder.count_params()]).max())
     assert spread[0] < 1e-4 < 1e-2 < spread[1]
 
@@ -133,7 +178,11 @@ ARGUMENTS = {
     objectives.ImportanceWeighted: SMALL,
     objectives.PathDerivative: SMALL,
     objectives.DoublyReparameterized: SMALL,
-    objectives.ScoreFunction: {"baseline": (None, keras.layers.Dense(1, bias_initializer="ones")), **SMALL, **REGULARIZED},
+    objectives.ScoreFunction: {
+        "baseline": (None, keras.layers.Dense(1, bias_initializer="ones")),
+        **SMALL,
+        **REGULARIZED,
+    },
     objectives.VIMCO: SMALL,
     objectives.Enumeration: REGULARIZED,
     objectives.Relaxation: {"temperature": (0.2, 2.0), **REGULARIZED},
@@ -144,23 +193,43 @@ def class_style(objective):
     keras.utils.set_random_seed(0)
     mlp = networks.MLP
     return ClassStyleVAE(
-        mlp((4,), 3), mlp((4,), 4), mlp((4,), 4), layers.DiagonalNormal(2), layers.Normal(4, 0.5), num_classes=3, objective=objective
+        mlp((4,), 3),
+        mlp((4,), 4),
+        mlp((4,), 4),
+        layers.DiagonalNormal(2),
+        layers.Normal(4, 0.5),
+        num_classes=3,
+        objective=objective,
     )
 
 
 def test_every_argument_of_every_objective_changes_the_gradient():
-    defined = [value for value in vars(objectives).values() if inspect.isclass(value) and issubclass(value, objectives.Objective)]
+    defined = [
+        value
+        for value in vars(objectives).values()
+        if inspect.isclass(value) and issubclass(value, objectives.Objective)
+    ]
     assert set(defined) == {*ARGUMENTS, objectives.Objective}
     batch, noise = {"vector": tf.constant(X)}, RowNoise(0, 0, tf.range(len(X)))
     for cls, arguments in ARGUMENTS.items():
         signature = inspect.signature(cls).parameters
         plain = {"regularizer"} if cls.needs_plain_kl else set()
-        assert set(arguments) == {name for name, parameter in signature.items() if parameter.kind is not parameter.VAR_KEYWORD} - plain, cls
+        assert (
+            set(arguments)
+            == {
+                name
+                for name, parameter in signature.items()
+                if parameter.kind is not parameter.VAR_KEYWORD
+            }
+            - plain
+        ), cls
         make = class_style if issubclass(cls, objectives.Enumeration) else linear_gaussian
         for name, values in arguments.items():
             models = [make(cls(**{name: value})) for value in values]
             gradients = [
-                flat_gradient(lambda: tf.reduce_mean(model.objective.loss(model, batch, noise)[0]), model)  # noqa: B023
+                flat_gradient(
+                    lambda: tf.reduce_mean(model.objective.loss(model, batch, noise)[0]), model
+                )
                 for model in models
             ]
             assert np.any(np.abs(gradients[0] - gradients[1]) > 1e-4), (cls, name)
@@ -173,45 +242,86 @@ def test_every_argument_of_every_objective_changes_the_gradient():
 def test_value_is_minus_the_bound_whatever_the_gradient():
     batch, noise = {"vector": tf.constant(X)}, RowNoise(0, 0, tf.range(len(X)))
     importance = [
-        linear_gaussian(objective(3)) for objective in (objectives.ImportanceWeighted, objectives.DoublyReparameterized, objectives.VIMCO)
+        linear_gaussian(objective(3))
+        for objective in (
+            objectives.ImportanceWeighted,
+            objectives.DoublyReparameterized,
+            objectives.VIMCO,
+        )
     ]
     losses = [model.objective.loss(model, batch, noise)[0] for model in importance]
     for loss in losses[1:]:
         np.testing.assert_allclose(loss, losses[0], rtol=1e-5)
-    elbo, score = (linear_gaussian(objective(3)) for objective in (objectives.ELBO, objectives.ScoreFunction))
-    np.testing.assert_allclose(score.objective.loss(score, batch, noise)[0], elbo.objective.loss(elbo, batch, noise)[0], rtol=1e-4)
+    elbo, score = (
+        linear_gaussian(objective(3)) for objective in (objectives.ELBO, objectives.ScoreFunction)
+    )
+    np.testing.assert_allclose(
+        score.objective.loss(score, batch, noise)[0],
+        elbo.objective.loss(elbo, batch, noise)[0],
+        rtol=1e-4,
+    )
     summed, relaxed = class_style(objectives.Enumeration()), class_style(objectives.Relaxation(0.3))
-    np.testing.assert_allclose(relaxed.objective.loss(relaxed, batch, noise)[0], summed.objective.loss(summed, batch, noise)[0], rtol=1e-5)
+    np.testing.assert_allclose(
+        relaxed.objective.loss(relaxed, batch, noise)[0],
+        summed.objective.loss(summed, batch, noise)[0],
+        rtol=1e-5,
+    )
 
 
 def test_free_bits_are_free_up_to_their_level(make_vae, images):
     """Below the level of every dimension the regularizer is constant; at zero it is the KL."""
-    batch, noise = {"image": tf.constant(images / 255.0, tf.float32)}, RowNoise(0, 0, tf.range(len(images)))
-    free, none = make_vae(objective=objectives.FreeBits(50.0)), make_vae(objective=objectives.FreeBits(0.0))
+    batch, noise = (
+        {"image": tf.constant(images / 255.0, tf.float32)},
+        RowNoise(0, 0, tf.range(len(images))),
+    )
+    free, none = (
+        make_vae(objective=objectives.FreeBits(50.0)),
+        make_vae(objective=objectives.FreeBits(0.0)),
+    )
     for model, expected in ((free, 3 * 50.0), (none, None)):
         loss, out = model.objective.loss(model, batch, noise)
         rate = tf.reduce_mean(loss + out.likelihood.log_prob(batch["image"])[0])
-        np.testing.assert_allclose(rate, tf.reduce_mean(model.kl(out)) if expected is None else expected, rtol=1e-5)
+        np.testing.assert_allclose(
+            rate, tf.reduce_mean(model.kl(out)) if expected is None else expected, rtol=1e-5
+        )
 
 
 def test_objectives_are_refused_where_they_are_not_defined(make_vae):
-    with pytest.raises(ValueError, match="ELBO differentiates through the draw of z, which OneHotCategorical does not allow"):
+    with pytest.raises(
+        ValueError,
+        match="ELBO differentiates through the draw of z, which OneHotCategorical does not allow",
+    ):
         categorical(objectives.ELBO())
-    with pytest.raises(ValueError, match="ImportanceWeighted bounds log p.x., and BetaVAE has a regularizer of its own"):
+    with pytest.raises(
+        ValueError,
+        match="ImportanceWeighted bounds log p.x., and BetaVAE has a regularizer of its own",
+    ):
         make_vae(model=BetaVAE, objective=objectives.ImportanceWeighted(2))
-    with pytest.raises(ValueError, match="FreeBits needs the KL of each latent dimension.*Received: .* z, MultivariateNormalTriL"):
+    with pytest.raises(
+        ValueError,
+        match="FreeBits needs the KL of each latent dimension.*Received: .* z, "
+        "MultivariateNormalTriL",
+    ):
         make_vae(posterior=layers.FullCovarianceNormal(2), objective=objectives.FreeBits())
-    with pytest.raises(ValueError, match="Enumeration needs a class to sum over, which VAE does not have"):
+    with pytest.raises(
+        ValueError, match="Enumeration needs a class to sum over, which VAE does not have"
+    ):
         make_vae(objective=objectives.Enumeration())
     with pytest.raises(ValueError, match="ELBO differentiates through the draw"):
         class_style(objectives.ELBO())
-    with pytest.raises(ValueError, match=r"`num_samples` must be an integer of at least 2. Received: num_samples=1"):
+    with pytest.raises(
+        ValueError, match=r"`num_samples` must be an integer of at least 2. Received: num_samples=1"
+    ):
         objectives.VIMCO(1)
-    with pytest.raises(ValueError, match="`num_samples` must be a positive integer. Received: num_samples=0"):
+    with pytest.raises(
+        ValueError, match="`num_samples` must be a positive integer. Received: num_samples=0"
+    ):
         objectives.ImportanceWeighted(0)
     with pytest.raises(ValueError, match="Received: nats=-1"):
         objectives.FreeBits(-1)
     with pytest.raises(ValueError, match="Received: temperature=0"):
         objectives.Relaxation(0)
-    with pytest.raises(ValueError, match=r"`baseline` must give one number.*Received: an output of shape \(1, 2\)"):
+    with pytest.raises(
+        ValueError, match=r"`baseline` must give one number.*Received: an output of shape \(1, 2\)"
+    ):
         make_vae(objective=objectives.ScoreFunction(baseline=networks.MLP((3,), 2)))

@@ -1,4 +1,5 @@
-"""What is left, and what is told, when something fails on the way: a picture, a disk, another process."""
+"""What is left, and what is told, when something fails on the way: a picture, a disk, another
+process."""
 
 import errno
 import os
@@ -19,7 +20,8 @@ TINY = {"epochs": 1, "hidden_units": (8,)}
 
 @pytest.fixture
 def eager(monkeypatch):
-    monkeypatch.setattr(execution, "execution_mode", lambda *arguments: "eager")  # compiling takes longer than these few steps
+    # Compiling takes longer than these few steps.
+    monkeypatch.setattr(execution, "execution_mode", lambda *arguments: "eager")
 
 
 def no_space(*arguments, **options):
@@ -30,22 +32,42 @@ def test_a_failing_picture_leaves_a_finished_run(eager, tmp_path, monkeypatch, c
     monkeypatch.setattr(plots, "pictures", no_space)
     with caplog.at_level("WARNING", logger="zoo"):
         run = Run.open(training.train("vae_digits", TINY, out=tmp_path / "run", verbose=0))
-    assert run.record["status"] == "finished" and "val_elbo" in run.record["numbers"] and run.weights_path.is_file()
-    assert "The run is finished; its pictures failed (OSError: [Errno 28] No space left on device: 'somewhere/samples.png')" in caplog.text
+    assert (
+        run.record["status"] == "finished"
+        and "val_elbo" in run.record["numbers"]
+        and run.weights_path.is_file()
+    )
+    assert (
+        "The run is finished; its pictures failed (OSError: [Errno 28] No space left on "
+        "device: 'somewhere/samples.png')" in caplog.text
+    )
 
 
 def test_a_run_is_trained_by_one_process_at_a_time(eager, tmp_path, monkeypatch):
     out = tmp_path / "run"
     out.mkdir()
-    with files.locked(out), pytest.raises(ValueError, match="Another process trains in '.*run'. Wait for its end, or pass another --out"):
+    with (
+        files.locked(out),
+        pytest.raises(
+            ValueError,
+            match="Another process trains in '.*run'. Wait for its end, or pass another --out",
+        ),
+    ):
         training.train("vae_digits", TINY, out=out, verbose=0)
     assert list(out.iterdir()) == []
     prepared = Run.prepare("vae_digits", TINY, out, resume=False)
     (out / "run.json").write_text("{}")  # since then
-    with pytest.raises(ValueError, match="Another process has trained in '.*run'. Pass --resume to go on"), prepared.alone(resume=False):
+    with (
+        pytest.raises(
+            ValueError, match="Another process has trained in '.*run'. Pass --resume to go on"
+        ),
+        prepared.alone(resume=False),
+    ):
         pass
     with pytest.raises(ValueError, match="no split 'nowhere'"):
-        monkeypatch.setattr("zoo.data.load", lambda *arguments, **options: _raise(ValueError("no split 'nowhere'")))
+        monkeypatch.setattr(
+            "zoo.data.load", lambda *arguments, **options: _raise(ValueError("no split 'nowhere'"))
+        )
         training.train("vae_digits", TINY, out=tmp_path / "other" / "run", verbose=0)
     assert not (tmp_path / "other").exists()
 
@@ -56,28 +78,46 @@ def _raise(error):
 
 def test_an_export_that_fails_is_told_in_one_line_and_leaves_nothing(tmp_path, capsys):
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))  # files that grow beyond fail to, as on a full disk
+    # Files that grow beyond fail to, as on a full disk.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
     try:
         status = cli.main(["export", "vae_digits", "--out", str(tmp_path)])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     error = capsys.readouterr().err
-    assert status == 2 and len(error.splitlines()) == 1 and error.startswith("zoo: ") and "File too large" in error
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [] and versions(tmp_path / "vae_digits") == []
+    assert (
+        status == 2
+        and len(error.splitlines()) == 1
+        and error.startswith("zoo: ")
+        and "File too large" in error
+    )
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [] and versions(
+        tmp_path / "vae_digits"
+    ) == []
 
 
 def test_a_push_that_fails_leaves_the_stored_model_as_it_was(store, models, monkeypatch):
     directory = models / "vae_digits"
 
     def state():
-        return {path.relative_to(directory): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+        return {
+            path.relative_to(directory): path.read_bytes()
+            for path in directory.rglob("*")
+            if path.is_file()
+        }
 
     before = state()
     monkeypatch.setattr(push, "evaluate", lambda *arguments, **options: store[2]["numbers"])
-    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left on device: 'somewhere/samples.png'"):
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(OSError, match="No space left on device: 'somewhere/samples.png'"),
+    ):
         patch.setattr(plots, "pictures", no_space)
         push.push(store[1], root=models, allow_dirty=True, verbose=0)
-    assert state() == before and [path for path in directory.iterdir() if path.name.startswith(".")] == []
+    assert (
+        state() == before
+        and [path for path in directory.iterdir() if path.name.startswith(".")] == []
+    )
 
 
 def test_a_model_is_stored_without_the_curves_that_its_run_lacks(tmp_path, monkeypatch):

@@ -1,4 +1,5 @@
-"""Files and directories that are whole or absent, whoever is killed and however full the disk is."""
+"""Files and directories that are whole or absent, whoever is killed and however full the disk
+is."""
 
 import errno
 import multiprocessing
@@ -31,7 +32,9 @@ def test_a_file_that_cannot_be_written_stays_as_it_was_and_is_named(full_disk, t
     files.write_atomically(path, b"old")
     with pytest.raises(OSError, match=r"File too large: '.*/numbers.json'"):
         files.write_atomically(path, bytes(10_000))
-    assert path.read_bytes() == b"old" and [child.name for child in tmp_path.iterdir()] == ["numbers.json"]
+    assert path.read_bytes() == b"old" and [child.name for child in tmp_path.iterdir()] == [
+        "numbers.json"
+    ]
 
 
 def test_a_full_disk_is_told_with_the_place(tmp_path, monkeypatch):
@@ -41,16 +44,27 @@ def test_a_full_disk_is_told_with_the_place(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "write_bytes", fail)
     with pytest.raises(OSError, match=r"No space left on device: '.*/a.json'"):
         files.write_atomically(tmp_path / "a.json", b"new")
-    with pytest.raises(OSError, match=r"No space left on device: '.*/model/1'"), files.scratch_directory(tmp_path / "model", "1") as beside:
+    with (
+        pytest.raises(OSError, match=r"No space left on device: '.*/model/1'"),
+        files.scratch_directory(tmp_path / "model", "1") as beside,
+    ):
         (beside / "graph").write_bytes(b"new")
     assert list((tmp_path / "model").iterdir()) == []
 
 
 def test_what_killed_writers_left_is_removed_and_what_living_ones_write_is_not(tmp_path):
-    for name in (f".run.json.{GONE}", f".run.json.0a1b2c3d.{GONE}", f".run.json.{os.getpid()}", ".hidden.txt", "run.json.5"):
+    for name in (
+        f".run.json.{GONE}",
+        f".run.json.0a1b2c3d.{GONE}",
+        f".run.json.{os.getpid()}",
+        ".hidden.txt",
+        "run.json.5",
+    ):
         (tmp_path / name).write_text("half")
     files.remove_half_written(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([".hidden.txt", "run.json.5", f".run.json.{os.getpid()}"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        [".hidden.txt", "run.json.5", f".run.json.{os.getpid()}"]
+    )
 
 
 def test_one_at_a_time_is_in_a_locked_directory(tmp_path):
@@ -78,7 +92,11 @@ def test_directories_are_entered_where_nothing_can_be_locked(tmp_path, monkeypat
     (tmp_path / ".1.aaaaaaaa").mkdir()
     with files.scratch_directory(tmp_path, "1") as beside:
         files.rename_into_place(beside, tmp_path / "1")
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".1.aaaaaaaa", "1"]  # nothing tells whether it is in use
+    # Nothing tells whether it is in use.
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        ".1.aaaaaaaa",
+        "1",
+    ]
 
 
 WRITER = """
@@ -95,14 +113,22 @@ with files.scratch_directory(Path(sys.argv[1]), "1") as beside:
 def test_directories_of_killed_processes_are_swept_away_and_those_of_others_kept(tmp_path):
     names, writers = [], []
     for _ in range(2):
-        writers.append(subprocess.Popen([sys.executable, "-c", WRITER, tmp_path], stdout=subprocess.PIPE, text=True))
+        writers.append(
+            subprocess.Popen(
+                [sys.executable, "-c", WRITER, tmp_path], stdout=subprocess.PIPE, text=True
+            )
+        )
         names.append(writers[-1].stdout.readline().strip())
     writers[0].send_signal(signal.SIGKILL)
     writers[0].communicate()
     (tmp_path / ".git.abcdefgh").mkdir()
     (tmp_path / ".3.abcdefgh").symlink_to(tmp_path)
-    with files.scratch_directory(tmp_path, "2") as beside:  # another number, as when the first went on to be written
-        assert sorted(p.name for p in tmp_path.iterdir()) == sorted([names[1], beside.name, ".git.abcdefgh", ".3.abcdefgh"])
+    with files.scratch_directory(
+        tmp_path, "2"
+    ) as beside:  # another number, as when the first went on to be written
+        assert sorted(p.name for p in tmp_path.iterdir()) == sorted(
+            [names[1], beside.name, ".git.abcdefgh", ".3.abcdefgh"]
+        )
     writers[1].kill()
     writers[1].communicate()
 
@@ -135,13 +161,33 @@ def test_processes_that_publish_at_once_take_turns(tmp_path):
 @pytest.mark.parametrize(
     ("check", "path", "message"),
     [
-        (files.check_file_target, "", "--out must be a file. Received: --out='.', which is a directory"),
-        (files.check_file_target, "directory", "Received: --out='directory', which is a directory. Name a file in it."),
-        (files.check_file_target, "absent/a.png", "There is no directory for --out 'absent/a.png'. Make 'absent'"),
+        (
+            files.check_file_target,
+            "",
+            "--out must be a file. Received: --out='.', which is a directory",
+        ),
+        (
+            files.check_file_target,
+            "directory",
+            "Received: --out='directory', which is a directory. Name a file in it.",
+        ),
+        (
+            files.check_file_target,
+            "absent/a.png",
+            "There is no directory for --out 'absent/a.png'. Make 'absent'",
+        ),
         (files.check_file_target, "file/a.png", "There is no directory for --out 'file/a.png'"),
         (files.check_file_target, "a\0b", r"Received: --out='a\\x00b', with a null character"),
-        (files.check_directory_target, "file", "--out must be a directory. Received: --out='file', where 'file' is a file"),
-        (files.check_directory_target, "file/a/b", "Received: --out='file/a/b', where 'file' is a file"),
+        (
+            files.check_directory_target,
+            "file",
+            "--out must be a directory. Received: --out='file', where 'file' is a file",
+        ),
+        (
+            files.check_directory_target,
+            "file/a/b",
+            "Received: --out='file/a/b', where 'file' is a file",
+        ),
     ],
 )
 def test_places_that_cannot_be_written_are_told(check, path, message, tmp_path, monkeypatch):
@@ -160,5 +206,7 @@ def test_places_that_can_be_written_are_not(tmp_path):
     files.check_directory_target("--out", tmp_path / "a" / "b")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "access", lambda *arguments: False)
-        with pytest.raises(ValueError, match="--out must be writable. Received: --out='.*new', and .* is not"):
+        with pytest.raises(
+            ValueError, match="--out must be writable. Received: --out='.*new', and .* is not"
+        ):
             files.check_directory_target("--out", tmp_path / "new")

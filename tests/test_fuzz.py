@@ -1,4 +1,5 @@
-"""Whatever a method is given, it answers, or says in one line what is wrong with it. Examples are the same each time."""
+"""Whatever a method is given, it answers, or says in one line what is wrong with it. Examples are
+the same each time."""
 
 import numpy as np
 import pytest
@@ -28,7 +29,8 @@ MODELS = {
     "stacked": small_models.stacked,
     "autoencoder": small_models.autoencoder,
 }
-# Method -> arguments that are fine; those of CONDITIONED go besides to models of images given their class.
+# Method -> arguments that are fine; those of CONDITIONED go besides to models of images given their
+# class.
 METHODS = {
     "fit": {
         "x": {"image": IMAGES, "label": LABELS},
@@ -45,7 +47,13 @@ METHODS = {
         "sample_weight": None,
         "class_weight": None,
     },
-    "evaluate": {"x": {"image": IMAGES, "label": LABELS}, "batch_size": 3, "steps": None, "y": None, "sample_weight": None},
+    "evaluate": {
+        "x": {"image": IMAGES, "label": LABELS},
+        "batch_size": 3,
+        "steps": None,
+        "y": None,
+        "sample_weight": None,
+    },
     "predict": {"x": {"image": IMAGES, "label": LABELS}, "batch_size": 3, "steps": None},
     "encode": {"x": IMAGES},
     "decode": {"z": np.zeros((6, 2), np.float32)},
@@ -57,7 +65,12 @@ METHODS = {
     "transfer": {"x": IMAGES, "from_label": LABELS, "to_label": LABELS},
     "start_at_mean": {"images": IMAGES},
     "train_on_batch": {"x": IMAGES},
-    "compile": {"optimizer": "adam", "jit_compile": False, "run_eagerly": True, "steps_per_execution": None},
+    "compile": {
+        "optimizer": "adam",
+        "jit_compile": False,
+        "run_eagerly": True,
+        "steps_per_execution": None,
+    },
 }
 CONDITIONED = ("encode", "decode", "reconstruct", "sample", "log_prob", "prior")
 QUIET = ("fit", "evaluate", "predict")
@@ -74,7 +87,9 @@ def models():
 def draw_call(data, models):
     """(model, method, arguments) of a call with one or two arguments of any kind."""
     name = data.draw(st.sampled_from(sorted(models)), "model")
-    method = data.draw(st.sampled_from([method for method in METHODS if hasattr(models[name], method)]), "method")
+    method = data.draw(
+        st.sampled_from([method for method in METHODS if hasattr(models[name], method)]), "method"
+    )
     arguments = dict(METHODS[method])
     if method in CONDITIONED and name != "autoencoder":
         arguments["condition"] = None
@@ -106,10 +121,21 @@ CONSTRUCTORS = [
     (layers.StandardNormal, {"latent_dim": 2}),
     (layers.UniformCategorical, {"num_classes": 2}),
     (layers.VampPrior, {"num_components": 2, "image_shape": IMAGE_SHAPE}),
-    (layers.Conditional, {"network": networks.MLP((2,), 4), "distribution": layers.DiagonalNormal(2)}),
+    (
+        layers.Conditional,
+        {"network": networks.MLP((2,), 4), "distribution": layers.DiagonalNormal(2)},
+    ),
     (layers.Dropout, {"rate": 0.5}),
     (layers.GaussianNoise, {"stddev": 0.5}),
-    (layers.Sample, {"posterior": layers.DiagonalNormal(2), "prior": layers.StandardNormal(2), "seed": 0, "weight": 1.0}),
+    (
+        layers.Sample,
+        {
+            "posterior": layers.DiagonalNormal(2),
+            "prior": layers.StandardNormal(2),
+            "seed": 0,
+            "weight": 1.0,
+        },
+    ),
     (objectives.ELBO, {"num_samples": 1}),
     (objectives.FreeBits, {"nats": 0.1, "num_samples": 1}),
     (objectives.ImportanceWeighted, {"num_samples": 2}),
@@ -125,28 +151,81 @@ CONSTRUCTORS = [
     (schedules.Exponential, {"start": 1.0, "end": 0.5, "rate": 0.1}),
     (losses.NegativeLogLikelihood, {}),
     (networks.MLP, {"hidden_units": (2,), "output_size": 2, "activation": "relu"}),
-    (networks.ConvEncoder, {"output_size": 2, "filters": (2,), "kernel_size": 2, "hidden_units": (2,), "activation": "relu"}),
+    (
+        networks.ConvEncoder,
+        {
+            "output_size": 2,
+            "filters": (2,),
+            "kernel_size": 2,
+            "hidden_units": (2,),
+            "activation": "relu",
+        },
+    ),
     (
         networks.ConvDecoder,
-        {"image_shape": IMAGE_SHAPE, "output_size": 16, "filters": (2,), "kernel_size": 2, "hidden_units": (2,), "activation": "relu"},
+        {
+            "image_shape": IMAGE_SHAPE,
+            "output_size": 16,
+            "filters": (2,),
+            "kernel_size": 2,
+            "hidden_units": (2,),
+            "activation": "relu",
+        },
     ),
     (quadrants, {"image_shape": IMAGE_SHAPE, "num_seen": 1}),
     (center_column, {"image_shape": IMAGE_SHAPE, "num_seen": 1}),
     (
         zoo.Recipe,
-        {"family": "VAE", "model": len, "optimizer": len, "dataset": None, "epochs": 1, "batch_size": 1, "seed": 0, "keep": "last"},
+        {
+            "family": "VAE",
+            "model": len,
+            "optimizer": len,
+            "dataset": None,
+            "epochs": 1,
+            "batch_size": 1,
+            "seed": 0,
+            "keep": "last",
+        },
     ),
-    (zoo.Dataset, {"name": "digits", "train": "train", "validation": "test", "test": "test", "binarization": "grey"}),
+    (
+        zoo.Dataset,
+        {
+            "name": "digits",
+            "train": "train",
+            "validation": "test",
+            "test": "test",
+            "binarization": "grey",
+        },
+    ),
 ]
-PARTS = dict(zip(("encoder", "decoder", "posterior", "likelihood"), small_models.parts(), strict=True))
-VAE_ARGUMENTS = {**PARTS, "prior": None, "objective": None, "pixels": None, "condition_shape": None, "seed": 0}
+PARTS = dict(
+    zip(("encoder", "decoder", "posterior", "likelihood"), small_models.parts(), strict=True)
+)
+VAE_ARGUMENTS = {
+    **PARTS,
+    "prior": None,
+    "objective": None,
+    "pixels": None,
+    "condition_shape": None,
+    "seed": 0,
+}
 CONSTRUCTORS += [
     (zoo.VAE, VAE_ARGUMENTS),
     (zoo.BetaVAE, {**VAE_ARGUMENTS, "beta": 2.0}),
     (zoo.CapacityVAE, {**VAE_ARGUMENTS, "capacity": 2.0, "gamma": 1.0}),
     (zoo.CVAE, {**PARTS, "num_classes": 3}),
-    (zoo.CompletionCVAE, {**PARTS, "prior": layers.StandardNormal(2), "visible": quadrants(IMAGE_SHAPE, 1)}),
-    (zoo.Autoencoder, {"encoder": networks.MLP((2,), 2), "decoder": networks.MLP((2,), 16), "likelihood": layers.Bernoulli(IMAGE_SHAPE)}),
+    (
+        zoo.CompletionCVAE,
+        {**PARTS, "prior": layers.StandardNormal(2), "visible": quadrants(IMAGE_SHAPE, 1)},
+    ),
+    (
+        zoo.Autoencoder,
+        {
+            "encoder": networks.MLP((2,), 2),
+            "decoder": networks.MLP((2,), 16),
+            "likelihood": layers.Bernoulli(IMAGE_SHAPE),
+        },
+    ),
     (zoo.ClassStyleVAE, {"classifier": networks.MLP((2,), 3), **PARTS, "num_classes": 3}),
 ]
 
@@ -155,7 +234,9 @@ def with_odd(data, fine, kept=()):
     """The arguments, with one or two of any kind in their places."""
     arguments, candidates = dict(fine), sorted(set(fine) - set(kept))
     if candidates:
-        for odd in data.draw(st.lists(st.sampled_from(candidates), min_size=1, max_size=2, unique=True), "odd"):
+        for odd in data.draw(
+            st.lists(st.sampled_from(candidates), min_size=1, max_size=2, unique=True), "odd"
+        ):
             arguments[odd] = data.draw(ANYTHING, odd)
     return arguments
 
@@ -169,16 +250,44 @@ def check_constructors(data):
 def check_functions(model, directory, data, left_out=()):
     functions = {
         "load": (zoo.load, {"source": "vae_digits", "version": None}),
-        "data": (zoo.data.load, {"name": "digits", "split": "test", "data_dir": None, "binarization": "grey", "seed": 0}),
+        "data": (
+            zoo.data.load,
+            {
+                "name": "digits",
+                "split": "test",
+                "data_dir": None,
+                "binarization": "grey",
+                "seed": 0,
+            },
+        ),
         "batches": (
             zoo.data.batches,
-            {"name": "digits", "split": "test", "batch_size": 3, "shuffle": False, "seed": 0, "data_dir": None, "binarization": "grey"},
+            {
+                "name": "digits",
+                "split": "test",
+                "batch_size": 3,
+                "shuffle": False,
+                "seed": 0,
+                "data_dir": None,
+                "binarization": "grey",
+            },
         ),
         "evaluate": (
             zoo.evaluate,
-            {"model": model, "examples": IMAGES, "num_samples": 2, "seed": 0, "split": "test", "metrics": (), "verbose": 0},
+            {
+                "model": model,
+                "examples": IMAGES,
+                "num_samples": 2,
+                "seed": 0,
+                "split": "test",
+                "metrics": (),
+                "verbose": 0,
+            },
         ),
-        "export": (zoo.export, {"model": model, "directory": str(directory / "export"), "version": None, "card": None}),
+        "export": (
+            zoo.export,
+            {"model": model, "directory": str(directory / "export"), "version": None, "card": None},
+        ),
     }
     name = data.draw(st.sampled_from(sorted(set(functions) - set(left_out))), "function")
     function, fine = functions[name]

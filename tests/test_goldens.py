@@ -8,14 +8,31 @@ from zoo import registry
 
 STORED = goldens.stored()
 IDS = [f"{name}/{version}" for name, version in STORED]
-# For `make test` one recipe of each family, step by step, and one recipe in the compiled modes; `make test-all` takes all.
-FAMILIES = {registry.find(name).build({}).family: name for name in reversed(registry.list_recipes())}
-ANSWERED = ("CVAE", "HierarchicalVampVAE", "StackedVAE", "VAE")  # a condition, several layers, a class, none of these
-QUICK = {(name, "eager") for name in FAMILIES.values()} | {("vae_digits", "xla-block"), ("vae_digits", "tf-loop")}
+# For `make test` one recipe of each family, step by step, and one recipe in the compiled modes;
+# `make test-all` takes all.
+FAMILIES = {
+    registry.find(name).build({}).family: name for name in reversed(registry.list_recipes())
+}
+# A condition, several layers, a class, none of these.
+ANSWERED = (
+    "CVAE",
+    "HierarchicalVampVAE",
+    "StackedVAE",
+    "VAE",
+)
+QUICK = {(name, "eager") for name in FAMILIES.values()} | {
+    ("vae_digits", "xla-block"),
+    ("vae_digits", "tf-loop"),
+}
 
 
 def test_every_stored_model_and_every_recipe_has_goldens():
-    assert set(goldens.read("numbers")) == set(goldens.read("draws")) == set(goldens.read("answers")) == set(IDS)
+    assert (
+        set(goldens.read("numbers"))
+        == set(goldens.read("draws"))
+        == set(goldens.read("answers"))
+        == set(IDS)
+    )
     assert set(goldens.read("fits")) == set(registry.list_recipes())
 
 
@@ -43,15 +60,24 @@ def test_five_steps_of_every_recipe_stay(name, mode):
     assert received.keys() == expected.keys()
     for metric, value in expected.items():
         # A KL near 0 is a sum of terms that are not: it is as exact as the loss that it is part of.
-        allowed = 1e-5 * max(abs(value), abs(expected["loss"]) if metric.removeprefix("val_") != "accuracy" else 0.0)
-        assert abs(received[metric] - value) <= allowed, f"{metric}: {received[metric]}, not {value}"
+        allowed = 1e-5 * max(
+            abs(value), abs(expected["loss"]) if metric.removeprefix("val_") != "accuracy" else 0.0
+        )
+        assert abs(received[metric] - value) <= allowed, (
+            f"{metric}: {received[metric]}, not {value}"
+        )
 
 
 @pytest.mark.parametrize(
     ("name", "version", "ask"),
     [
         pytest.param(
-            name, version, ask, marks=[] if (name, ask) in [(FAMILIES[f], goldens.in_python) for f in ANSWERED] else pytest.mark.slow
+            name,
+            version,
+            ask,
+            marks=[]
+            if (name, ask) in [(FAMILIES[f], goldens.in_python) for f in ANSWERED]
+            else pytest.mark.slow,
         )
         for name, version in STORED
         for ask in (goldens.in_python, goldens.served)

@@ -1,4 +1,5 @@
-"""Several stochastic layers, and priors that are mixtures of posteriors: each against its formula in NumPy."""
+"""Several stochastic layers, and priors that are mixtures of posteriors: each against its formula
+in NumPy."""
 
 import numpy as np
 import pytest
@@ -6,7 +7,16 @@ from scipy import special, stats
 
 import zoo
 from tests.conftest import IMAGE_SHAPE
-from tests.small_models import NOISE, X, bernoulli_log_prob, hierarchical, hierarchical_vamp, normal_log_prob, parts, vamp
+from tests.small_models import (
+    NOISE,
+    X,
+    bernoulli_log_prob,
+    hierarchical,
+    hierarchical_vamp,
+    normal_log_prob,
+    parts,
+    vamp,
+)
 
 
 def test_log_weights_of_two_layers_are_those_of_the_formula():
@@ -14,7 +24,8 @@ def test_log_weights_of_two_layers_are_those_of_the_formula():
     out = model(X, noise=NOISE, num_samples=4)
     z1, z2 = out.z["z1"].numpy(), out.z["z2"].numpy()
     assert z1.shape == (4, 7, 3) and z2.shape == (4, 7, 2)
-    assert abs(np.corrcoef(z1[..., 0].ravel(), z2[..., 0].ravel())[0, 1]) < 0.9  # the latents have draws of their own
+    # The latents have draws of their own.
+    assert abs(np.corrcoef(z1[..., 0].ravel(), z2[..., 0].ravel())[0, 1]) < 0.9
     received = out.log_weights
     for s in range(4):
         expected = (
@@ -31,10 +42,18 @@ def test_log_weights_of_two_layers_are_those_of_the_formula():
 
 def test_one_layer_is_the_vae():
     encoder, decoder, posterior, likelihood = parts()
-    one, vae = zoo.HierarchicalVAE([encoder], [decoder], [posterior], likelihood, []), zoo.VAE(encoder, decoder, posterior, likelihood)
-    assert not one.has_analytic_kl  # what it reports as the KL is an average; the weights of samples are the same
-    np.testing.assert_allclose(one(X, noise=NOISE).log_weights, vae(X, noise=NOISE).log_weights, rtol=1e-5)
-    with pytest.raises(ValueError, match="Received: 1 encoders, 1 decoders, 1 posteriors, 1 priors"):
+    one, vae = (
+        zoo.HierarchicalVAE([encoder], [decoder], [posterior], likelihood, []),
+        zoo.VAE(encoder, decoder, posterior, likelihood),
+    )
+    # What it reports as the KL is an average; the weights of samples are the same.
+    assert not one.has_analytic_kl
+    np.testing.assert_allclose(
+        one(X, noise=NOISE).log_weights, vae(X, noise=NOISE).log_weights, rtol=1e-5
+    )
+    with pytest.raises(
+        ValueError, match="Received: 1 encoders, 1 decoders, 1 posteriors, 1 priors"
+    ):
         zoo.HierarchicalVAE([encoder], [decoder], [posterior], likelihood, [posterior])
     with pytest.raises(TypeError, match="unexpected keyword argument 'condition_shape'"):
         zoo.HierarchicalVAE([encoder], [decoder], [posterior], likelihood, [], condition_shape=(3,))
@@ -45,7 +64,9 @@ def test_one_layer_is_the_vae():
 
 def mixture_log_prob(model, encoder, z):
     """log 1/K sum_k q(z|u_k), in NumPy."""
-    pixels = special.expit(model.prior_layer.pixel_logits.numpy().astype(np.float64)).astype(np.float32)
+    pixels = special.expit(model.prior_layer.pixel_logits.numpy().astype(np.float64)).astype(
+        np.float32
+    )
     by_component = [normal_log_prob(encoder(pixels[[k]]), z) for k in range(len(pixels))]
     return special.logsumexp(by_component, axis=0) - np.log(len(pixels))
 
@@ -55,8 +76,15 @@ def test_vamp_prior_is_the_mixture_of_the_posteriors_of_its_pseudo_inputs():
     out = model(X, noise=NOISE, num_samples=4)
     z = out.z.numpy()
     for s in range(4):
-        np.testing.assert_allclose(out.prior.log_prob(out.z)[s], mixture_log_prob(model, model.encoder, z[s]), rtol=1e-4)
-    np.testing.assert_allclose(model.kl(out), np.mean(out.posterior.log_prob(z) - out.prior.log_prob(z), axis=0), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(
+            out.prior.log_prob(out.z)[s], mixture_log_prob(model, model.encoder, z[s]), rtol=1e-4
+        )
+    np.testing.assert_allclose(
+        model.kl(out),
+        np.mean(out.posterior.log_prob(z) - out.prior.log_prob(z), axis=0),
+        rtol=1e-4,
+        atol=1e-5,
+    )
     images = (255 * np.random.default_rng(1).random((9, *IMAGE_SHAPE))).astype(np.uint8)
     model.start_at_images(images)
     pixels = special.expit(model.prior_layer.pixel_logits.numpy())
@@ -87,5 +115,7 @@ def test_log_weights_of_two_layers_under_a_vamp_prior_are_those_of_the_formula()
     assert set(model.generate(NOISE)) == {"z1", "z2", "reconstruction", "sample"}
     assert {"z1_loc", "z1_scale", "z2_loc", "z2_scale"} == set(model.latent_parameters(X))
     encoder, decoder, posterior, likelihood = parts()
-    with pytest.raises(ValueError, match="HierarchicalVampVAE has two stochastic layers. Received: 1 encoders"):
+    with pytest.raises(
+        ValueError, match="HierarchicalVampVAE has two stochastic layers. Received: 1 encoders"
+    ):
         zoo.HierarchicalVampVAE([encoder], [decoder], [posterior], likelihood, [])

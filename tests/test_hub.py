@@ -16,7 +16,8 @@ from zoo.versions import check_files, file_hashes
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
-    """A static server with ranges, which can be told to hang up in the middle of a file or to know no ranges."""
+    """A static server with ranges, which can be told to hang up in the middle of a file or to know
+    no ranges."""
 
     def do_GET(self):
         server = self.server
@@ -48,10 +49,19 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 def write_model(root, name="vae_digits", version=1):
     """Files with the layout of a stored model, and the card that fits them."""
     directory = root / name / str(version)
-    for path, content in (("saved_model.pb", b"graph" * 1000), ("variables/variables.data-00000-of-00001", bytes(range(256)) * 400)):
+    for path, content in (
+        ("saved_model.pb", b"graph" * 1000),
+        ("variables/variables.data-00000-of-00001", bytes(range(256)) * 400),
+    ):
         (directory / path).parent.mkdir(parents=True, exist_ok=True)
         (directory / path).write_bytes(content + bytes([version]))
-    card = {"recipe": name, "version": version, "arguments": {}, "numbers": {}, "files": file_hashes(directory)}
+    card = {
+        "recipe": name,
+        "version": version,
+        "arguments": {},
+        "numbers": {},
+        "files": file_hashes(directory),
+    }
     (directory / "assets.extra").mkdir()
     for path in (directory / "assets.extra" / "card.json", root / name / "card.json"):
         path.write_text(json.dumps(card))
@@ -69,7 +79,13 @@ def server(tmp_path, monkeypatch):
     monkeypatch.setattr(cards, "roots", lambda: [tmp_path / "here"])
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler)) as server:
-        server.root, server.asked, server.knows_ranges, server.hang_up_after, server.drips = root, [], True, None, 0
+        server.root, server.asked, server.knows_ranges, server.hang_up_after, server.drips = (
+            root,
+            [],
+            True,
+            None,
+            0,
+        )
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         monkeypatch.setenv("ZOO_HUB", f"http://127.0.0.1:{server.server_address[1]}/")
         yield server
@@ -78,7 +94,9 @@ def server(tmp_path, monkeypatch):
 
 def test_what_is_here_is_not_fetched(server, tmp_path):
     directory = write_model(tmp_path / "here")
-    assert hub.version_directory("vae_digits") == directory == hub.version_directory("vae_digits", 1)
+    assert (
+        hub.version_directory("vae_digits") == directory == hub.version_directory("vae_digits", 1)
+    )
     assert server.asked == []
 
 
@@ -87,12 +105,17 @@ def test_what_is_not_here_is_fetched_once(server, tmp_path, monkeypatch):
     assert directory == tmp_path / "cache" / "vae_digits" / "2"
     for path in (server.root / "vae_digits" / "2").rglob("*"):
         if path.is_file():
-            assert (directory / path.relative_to(server.root / "vae_digits" / "2")).read_bytes() == path.read_bytes()
+            assert (
+                directory / path.relative_to(server.root / "vae_digits" / "2")
+            ).read_bytes() == path.read_bytes()
     asked = len(server.asked)
     assert asked == 3
     monkeypatch.delenv("ZOO_HUB")  # offline from here on
     assert hub.version_directory("vae_digits") == directory and len(server.asked) == asked
-    with pytest.raises(ValueError, match=r"'vae_digits', version 1, are neither in .*here nor in the cache .* Set ZOO_HUB"):
+    with pytest.raises(
+        ValueError,
+        match=r"'vae_digits', version 1, are neither in .*here nor in the cache .* Set ZOO_HUB",
+    ):
         hub.version_directory("vae_digits", 1)
 
 
@@ -113,7 +136,10 @@ def test_other_files_than_the_index_tells_are_not_kept(server, tmp_path):
     content = path.read_bytes()
     for other in (content[:-1] + b"x", content[:-1], content + b"more"):
         path.write_bytes(other)
-        with pytest.raises(ValueError, match="saved_model.pb is not the file of the index: its size or its sha256 differs"):
+        with pytest.raises(
+            ValueError,
+            match="saved_model.pb is not the file of the index: its size or its sha256 differs",
+        ):
             hub.version_directory("vae_digits")
         assert not (tmp_path / "cache" / "vae_digits" / "2").exists()
     path.write_bytes(content)
@@ -122,9 +148,15 @@ def test_other_files_than_the_index_tells_are_not_kept(server, tmp_path):
 
 def test_files_that_changed_in_the_cache_are_told(server):
     directory = hub.version_directory("vae_digits")
-    for path, change in (("saved_model.pb", lambda p: p.write_bytes(b"other")), ("assets.extra/card.json", lambda p: p.unlink())):
+    for path, change in (
+        ("saved_model.pb", lambda p: p.write_bytes(b"other")),
+        ("assets.extra/card.json", lambda p: p.unlink()),
+    ):
         change(directory / path)
-        with pytest.raises(ValueError, match=rf"{path}' is not the file of the index. Remove .* and it is fetched again"):
+        with pytest.raises(
+            ValueError,
+            match=rf"{path}' is not the file of the index. Remove .* and it is fetched again",
+        ):
             hub.version_directory("vae_digits")
 
 
@@ -134,7 +166,9 @@ def test_versions_and_models_that_do_not_exist_are_told(server, tmp_path):
     with pytest.raises(ValueError, match="'vae_mnist' has no stored weights"):
         hub.version_directory("vae_mnist")
     write_model(tmp_path / "here")
-    with pytest.raises(ValueError, match="'vae_digits' has no version 'one'. Its versions are 1, 2."):
+    with pytest.raises(
+        ValueError, match="'vae_digits' has no version 'one'. Its versions are 1, 2."
+    ):
         hub.version_directory("vae_digits", "one")
 
 
@@ -161,7 +195,9 @@ def test_a_card_of_another_recipe_is_told(tmp_path, monkeypatch):
 def test_processes_fetch_one_at_a_time(server):
     found, threads = [], []
     for _ in range(4):
-        threads.append(threading.Thread(target=lambda: found.append(hub.version_directory("vae_digits"))))
+        threads.append(
+            threading.Thread(target=lambda: found.append(hub.version_directory("vae_digits")))
+        )
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -172,21 +208,28 @@ def test_processes_fetch_one_at_a_time(server):
 def test_the_index_is_that_of_the_stored_models(tmp_path, monkeypatch):
     packaged = hub.read_index()
     monkeypatch.setattr(hub, "INDEX", tmp_path / "index.json")
-    assert hub.write_index(cards.roots()[0]) == packaged, "write it anew: zoo.store.hub.write_index(zoo.store.cards.roots()[0])"
+    assert hub.write_index(cards.roots()[0]) == packaged, (
+        "write it anew: zoo.store.hub.write_index(zoo.store.cards.roots()[0])"
+    )
 
 
 def test_the_index_holds_sizes_and_hashes(tmp_path, monkeypatch):
     monkeypatch.setattr(hub, "INDEX", tmp_path / "index.json")
     directory = write_model(tmp_path / "models")
     content = (directory / "saved_model.pb").read_bytes()
-    assert hub.write_index(tmp_path / "models")["vae_digits"]["1"]["saved_model.pb"] == [hashlib.sha256(content).hexdigest(), len(content)]
+    assert hub.write_index(tmp_path / "models")["vae_digits"]["1"]["saved_model.pb"] == [
+        hashlib.sha256(content).hexdigest(),
+        len(content),
+    ]
     assert hub.read_index()["vae_digits"].keys() == {"1"}
 
 
 def test_a_server_that_drips_is_given_up(server, monkeypatch):
     monkeypatch.setattr(hub, "TIMEOUT", 0.2)
     server.drips = 100
-    with pytest.raises(OSError, match="cannot be fetched: it sends less than 10 kB a second. What came is kept"):
+    with pytest.raises(
+        OSError, match="cannot be fetched: it sends less than 10 kB a second. What came is kept"
+    ):
         monkeypatch.setattr(hub, "SLOWEST", 10_000)
         hub.version_directory("vae_digits")
     server.drips = 0
@@ -204,7 +247,10 @@ def test_a_hub_may_be_a_directory(server, tmp_path, monkeypatch):
         hub.version_directory("vae_digits", 1)
     for base in (str(served), "ftp://host/models"):
         monkeypatch.setenv("ZOO_HUB", base)
-        with pytest.raises(ValueError, match=f"ZOO_HUB must be a URL that begins with https://.* Received: ZOO_HUB='{base}'"):
+        with pytest.raises(
+            ValueError,
+            match=f"ZOO_HUB must be a URL that begins with https://.* Received: ZOO_HUB='{base}'",
+        ):
             hub.version_directory("vae_digits", 1)
 
 
@@ -218,9 +264,9 @@ def test_what_others_put_into_the_cache_is_neither_kept_nor_written_through(serv
     (partial / "saved_model.pb").symlink_to(mine)
     (partial.parent / ".lock").symlink_to(mine)
     directory = hub.version_directory("vae_digits")
-    assert {path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file()} == set(
-        hub.read_index()["vae_digits"]["2"]
-    )
+    assert {
+        path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file()
+    } == set(hub.read_index()["vae_digits"]["2"])
     assert mine.read_text() == "mine" and not partial.exists()
     (partial.parent / ".1.partial").symlink_to(tmp_path / "elsewhere")
     assert hub.version_directory("vae_digits", 1).is_dir() and not (tmp_path / "elsewhere").exists()
@@ -240,7 +286,11 @@ def test_paths_that_leave_their_directory_are_refused(server, tmp_path, path):
     index = hub.read_index()
     index["vae_digits"]["2"][path] = ["0" * 64, 1]
     hub.INDEX.write_text(json.dumps(index))
-    with pytest.raises(ValueError, match=f"Paths of the index must lie within a model's directory. Received: {re.escape(repr(path))} in"):
+    with pytest.raises(
+        ValueError,
+        match="Paths of the index must lie within a model's directory. Received: "
+        f"{re.escape(repr(path))} in",
+    ):
         hub.version_directory("vae_digits")
     assert server.asked == [] and not (tmp_path / "cache").exists()
 
@@ -252,7 +302,10 @@ def test_names_and_versions_are_no_paths(server, tmp_path):
         with pytest.raises(ValueError, match=f"Recipe {name!r} has no stored weights"):
             hub.version_directory(name)
     for version in ("../../outside/1", True, 1.5, -1):
-        with pytest.raises(ValueError, match=re.escape(f"'vae_digits' has no version {version!r}. Its versions are 1, 2.")):
+        with pytest.raises(
+            ValueError,
+            match=re.escape(f"'vae_digits' has no version {version!r}. Its versions are 1, 2."),
+        ):
             hub.version_directory("vae_digits", version)
 
 
@@ -262,7 +315,10 @@ def test_cards_that_do_not_fit_their_files_are_told(tmp_path, monkeypatch):
     card = json.loads(path.read_text())
     for change, message in (
         ({"files": {}}, "`files` names none, so that nothing can be checked"),
-        ({"files": {"1/saved_model.pb": card["files"]["1/saved_model.pb"]}}, "data-00000-of-00001' is not among the files of its card"),
+        (
+            {"files": {"1/saved_model.pb": card["files"]["1/saved_model.pb"]}},
+            "data-00000-of-00001' is not among the files of its card",
+        ),
         ({"version": 2}, "must be of version 1. Received: version=2"),
         ({"version": "../1"}, r'`version` must be of type int. Received: "../1"'),
     ):

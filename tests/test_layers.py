@@ -27,7 +27,9 @@ LAYERS = {
 QUICK = ("diagonal", "bernoulli", "normal, per pixel", "discretized logistic, shared")
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in LAYERS])
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in LAYERS]
+)
 def test_contract(name, tmp_path):
     layer = type(LAYERS[name]).from_config(LAYERS[name].get_config())
     params = np.random.default_rng(0).normal(size=(6, layer.num_params)).astype(np.float32)
@@ -37,7 +39,11 @@ def test_contract(name, tmp_path):
 def test_parameter_counts():
     assert layers.DiagonalNormal.params_size(5) == 10
     assert layers.FullCovarianceNormal.params_size(5) == 5 + 15
-    assert layers.Bernoulli.params_size((8, 8, 3)) == layers.ContinuousBernoulli.params_size((8, 8, 3)) == 192
+    assert (
+        layers.Bernoulli.params_size((8, 8, 3))
+        == layers.ContinuousBernoulli.params_size((8, 8, 3))
+        == 192
+    )
     assert layers.Normal.params_size((8, 8, 3)) == 192
     assert layers.StandardNormal.params_size(5) == 0
     assert layers.Normal.params_size((8, 8, 3), "per_pixel") == 384
@@ -68,18 +74,27 @@ def test_full_covariance_is_a_multivariate_normal_of_its_triangle():
     tril = distribution.scale_tril.numpy()
     assert np.all(np.triu(tril, 1) == 0)
     bound = np.exp(8.0)
-    np.testing.assert_allclose(tril[0][np.tril_indices(3, -1)], bound * np.tanh(params[0, 6:] / bound), rtol=1e-5)
+    np.testing.assert_allclose(
+        tril[0][np.tril_indices(3, -1)], bound * np.tanh(params[0, 6:] / bound), rtol=1e-5
+    )
     for row in range(3):
-        expected = stats.multivariate_normal(params[row, :3], tril[row] @ tril[row].T).logpdf(np.ones(3))
-        np.testing.assert_allclose(distribution.log_prob(np.ones(3, np.float32))[row], expected, rtol=1e-4)
+        expected = stats.multivariate_normal(params[row, :3], tril[row] @ tril[row].T).logpdf(
+            np.ones(3)
+        )
+        np.testing.assert_allclose(
+            distribution.log_prob(np.ones(3, np.float32))[row], expected, rtol=1e-4
+        )
 
 
 def test_bernoulli_is_the_one_of_tfp_for_grey_outcomes_and_large_logits():
     logits = tf.constant([[-80.0, -5.0, 0.0, 0.3, 5.0, 80.0]])
     x = tf.constant([[0.0, 0.2, 0.5, 1.0, 0.7, 1.0]])
-    # The cross-entropy x log p + (1 - x) log(1 - p) of grey levels: TFP's own density, summed over the two outcomes.
+    # The cross-entropy x log p + (1 - x) log(1 - p) of grey levels: TFP's own density, summed over
+    # the two outcomes.
     reference = tfd.Bernoulli(logits)
-    expected = tf.reduce_sum(x * reference.log_prob(1.0) + (1 - x) * reference.log_prob(0.0), axis=-1)
+    expected = tf.reduce_sum(
+        x * reference.log_prob(1.0) + (1 - x) * reference.log_prob(0.0), axis=-1
+    )
     np.testing.assert_allclose(layers.Bernoulli(6)(logits).log_prob(x), expected, rtol=1e-5)
 
 
@@ -90,7 +105,9 @@ def test_continuous_bernoulli_is_a_density_with_its_mean(logit):
     distribution = layer(tf.fill([1, 1], logit))
     density = np.exp(distribution.log_prob(x).numpy().astype(np.float64))
     np.testing.assert_allclose(np.trapezoid(density, x[:, 0]), 1.0, rtol=1e-4)
-    np.testing.assert_allclose(np.trapezoid(density * x[:, 0], x[:, 0]), distribution.mean()[0, 0], rtol=1e-3)
+    np.testing.assert_allclose(
+        np.trapezoid(density * x[:, 0], x[:, 0]), distribution.mean()[0, 0], rtol=1e-3
+    )
     u = np.linspace(0.01, 0.99, 9, dtype=np.float32)
     quantiles = distribution.distribution.quantile(u[:, None, None]).numpy()[:, 0, 0]
     closed = u if logit == 0 else np.log1p(u * np.expm1(np.float64(logit))) / logit
@@ -115,7 +132,9 @@ def test_scales_never_leave_their_bounds():
     shared(tf.zeros([1, 2]))
     for value in EXTREMES:
         shared.raw_scale.assign(value)
-        assert np.all(np.isfinite(shared(tf.zeros([1, 2])).stddev())) and np.all(shared(tf.zeros([1, 2])).stddev() > 0)
+        assert np.all(np.isfinite(shared(tf.zeros([1, 2])).stddev())) and np.all(
+            shared(tf.zeros([1, 2])).stddev() > 0
+        )
 
 
 def test_bounded_scale_is_the_exponential_near_zero():
@@ -127,13 +146,17 @@ def test_bounded_scale_is_the_exponential_near_zero():
 def test_wrong_number_of_parameters_is_told(name):
     layer = type(LAYERS[name]).from_config(LAYERS[name].get_config())
     with pytest.raises(
-        ValueError, match=rf"needs {layer.num_params} parameters in the last dimension.*shape \(2, {layer.num_params + 1}\)"
+        ValueError,
+        match=rf"needs {layer.num_params} parameters in the last dimension.*shape \(2, "
+        rf"{layer.num_params + 1}\)",
     ):
         layer(tf.zeros([2, layer.num_params + 1]))
 
 
 def test_wrong_arguments_are_told():
-    with pytest.raises(ValueError, match=r"positive number, 'shared' or 'per_pixel'. Received: scale=-1.0"):
+    with pytest.raises(
+        ValueError, match=r"positive number, 'shared' or 'per_pixel'. Received: scale=-1.0"
+    ):
         layers.Normal(2, scale=-1.0)
     with pytest.raises(ValueError, match="Received: scale='both'"):
         layers.Normal(2, scale="both")
@@ -150,7 +173,9 @@ def test_parameters_of_a_mean_image_give_that_mean():
         np.testing.assert_allclose(layer(params[None]).mean()[0], mean, rtol=2e-5)
     for scale in ("shared", "per_pixel"):
         layer = layers.DiscretizedLogistic(mean.shape, scale)
-        np.testing.assert_array_equal(layer(layer.params_of_mean(mean)[None]).distribution.loc[0], mean)
+        np.testing.assert_array_equal(
+            layer(layer.params_of_mean(mean)[None]).distribution.loc[0], mean
+        )
 
 
 def test_parameters_of_black_and_white_pixels_are_finite():
@@ -163,7 +188,10 @@ def test_a_likelihood_without_parameters_of_a_mean_says_what_to_define():
     class Mine(layers.likelihoods.Likelihood):
         pass
 
-    with pytest.raises(TypeError, match="Mine must say which parameters belong to a mean image.*Define `params_of_mean"):
+    with pytest.raises(
+        TypeError,
+        match="Mine must say which parameters belong to a mean image.*Define `params_of_mean",
+    ):
         Mine(2).params_of_mean(np.zeros(2))
 
 
@@ -171,7 +199,9 @@ def functional_vae(latent_dim=2, image_shape=(4, 4, 1)):
     inputs = keras.Input(image_shape)
     h = keras.layers.Dense(16, "relu")(keras.layers.Flatten()(inputs))
     posterior = layers.DiagonalNormal(latent_dim)
-    z = layers.Sample(posterior, layers.StandardNormal(latent_dim))(keras.layers.Dense(posterior.num_params)(h))
+    z = layers.Sample(posterior, layers.StandardNormal(latent_dim))(
+        keras.layers.Dense(posterior.num_params)(h)
+    )
     h = keras.layers.Dense(16, "relu")(z)
     likelihood = layers.Bernoulli(image_shape)
     return keras.Model(inputs, likelihood(keras.layers.Dense(likelihood.num_params)(h)))
@@ -182,17 +212,22 @@ def test_functional_vae_trains_saves_and_adds_the_kl_once(jit_compile, images, t
     keras.utils.set_random_seed(0)
     model = functional_vae()
     x = (images > 60).astype(np.float32)
-    model.compile(keras.optimizers.Adam(0.01), loss=NegativeLogLikelihood(), jit_compile=jit_compile)
+    model.compile(
+        keras.optimizers.Adam(0.01), loss=NegativeLogLikelihood(), jit_compile=jit_compile
+    )
     history = model.fit(x, x, epochs=5, batch_size=16, validation_data=(x, x), verbose=0).history
     assert history["loss"][-1] < history["loss"][0]
     assert history["val_loss"][-1] < history["val_loss"][0]
 
     likelihood = model(x)
-    posterior_layer = next(layer for layer in model.layers if isinstance(layer, layers.Sample)).posterior
+    posterior_layer = next(
+        layer for layer in model.layers if isinstance(layer, layers.Sample)
+    ).posterior
     to_params = keras.Model(model.input, model.layers[3].output)
     posterior = posterior_layer(to_params(x))
     variance, loc = posterior.stddev().numpy() ** 2, posterior.loc.numpy()
-    kl = 0.5 * (variance + loc**2 - 1 - np.log(variance)).sum(-1)  # by hand, appendix B of Kingma & Welling
+    # By hand, appendix B of Kingma & Welling.
+    kl = 0.5 * (variance + loc**2 - 1 - np.log(variance)).sum(-1)
     expected = np.mean(kl - likelihood.log_prob(x).numpy())
     np.testing.assert_allclose(model.evaluate(x, x, batch_size=40, verbose=0), expected, rtol=1e-5)
 
@@ -210,7 +245,8 @@ def test_regression_with_uncertainty_finds_both_mean_and_spread():
     model.fit(x, y, epochs=40, batch_size=64, verbose=0)
     predictive = model(np.float32([[0.5]]))
     np.testing.assert_allclose(predictive.mean(), [[1.0]], atol=0.1)
-    # The spread's standard error is 0.3 / sqrt(2 * 512) = 0.009; five of them and some optimization noise.
+    # The spread's standard error is 0.3 / sqrt(2 * 512) = 0.009; five of them and some optimization
+    # noise.
     np.testing.assert_allclose(predictive.stddev(), [[0.3]], atol=0.06)
 
 
@@ -219,7 +255,13 @@ def test_loss_weighs_examples():
     model.compile("sgd", loss=NegativeLogLikelihood())
     x = y = np.ones((4, 1), np.float32)
     weights = np.float32([0, 0, 2, 2])
-    np.testing.assert_allclose(model.evaluate(x, y, sample_weight=weights, verbose=0), model.evaluate(x, y, verbose=0), rtol=1e-6)
     np.testing.assert_allclose(
-        model.evaluate(x, y, sample_weight=0.5 * weights, verbose=0), 0.5 * model.evaluate(x, y, verbose=0), rtol=1e-6
+        model.evaluate(x, y, sample_weight=weights, verbose=0),
+        model.evaluate(x, y, verbose=0),
+        rtol=1e-6,
+    )
+    np.testing.assert_allclose(
+        model.evaluate(x, y, sample_weight=0.5 * weights, verbose=0),
+        0.5 * model.evaluate(x, y, verbose=0),
+        rtol=1e-6,
     )

@@ -32,7 +32,10 @@ def is_alive(process):
 def test_a_worker_ends_with_a_parent_that_is_killed(tmp_path):
     (tmp_path / "pool.py").write_text(POOL)
     parent = subprocess.Popen(
-        [sys.executable, tmp_path / "pool.py"], stdout=subprocess.PIPE, text=True, env={"PYTHONPATH": str(Path.cwd())}
+        [sys.executable, tmp_path / "pool.py"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={"PYTHONPATH": str(Path.cwd())},
     )
     worker = int(parent.stdout.readline())
     assert is_alive(worker)
@@ -66,14 +69,18 @@ def test_memory_is_that_of_the_container(cgroups):
     assert machine.memory() == host
     cgroups("0::/\n", {"memory.max": "1048576"})
     assert machine.memory() == 2**20
-    cgroups("0::/user/me\n", {"memory.max": "max", "user/memory.max": "4096", "user/me/memory.max": "max"})
+    cgroups(
+        "0::/user/me\n",
+        {"memory.max": "max", "user/memory.max": "4096", "user/me/memory.max": "max"},
+    )
     assert machine.memory() == 4096  # of the group around
 
 
 def test_memory_is_that_of_the_older_control_groups(cgroups):
     cgroups("5:cpu:/x\n4:memory:/docker/a\n", {"memory/docker/a/memory.limit_in_bytes": "8192"})
     assert machine.memory() == 8192
-    cgroups("4:memory:/docker/a\n", {"memory/docker/a/memory.limit_in_bytes": str(2**63 - 4096)})  # none
+    # None.
+    cgroups("4:memory:/docker/a\n", {"memory/docker/a/memory.limit_in_bytes": str(2**63 - 4096)})
     assert machine.memory() == machine._host_memory()
 
 

@@ -1,4 +1,5 @@
-"""What every model beside the VAE keeps to; and those that are given something, each against its formula in NumPy."""
+"""What every model beside the VAE keeps to; and those that are given something, each against its
+formula in NumPy."""
 
 import keras
 import numpy as np
@@ -41,7 +42,9 @@ MODELS = {
     "semi-supervised": lambda: class_style(zoo.SemiSupervisedVAE),
     "stacked": stacked,
     "completion": completion,
-    "completion network": lambda: zoo.CompletionNetwork(mlp(16), layers.Bernoulli(IMAGE_SHAPE), visible=quadrants(IMAGE_SHAPE, 1)),
+    "completion network": lambda: zoo.CompletionNetwork(
+        mlp(16), layers.Bernoulli(IMAGE_SHAPE), visible=quadrants(IMAGE_SHAPE, 1)
+    ),
 }
 
 
@@ -61,20 +64,32 @@ def test_every_weight_gets_a_gradient_and_configuration_rebuilds_the_model(make)
     assert set(terms) == set(model.term_names)
     for name, term in terms.items():
         assert tuple(term[0].shape if isinstance(term, tuple) else term.shape) == (len(X),), name
-    for weight, gradient in zip(model.trainable_weights, tape.gradient(loss, [w.value for w in model.trainable_weights]), strict=True):
-        assert gradient is not None and np.all(np.isfinite(gradient)) and np.any(gradient != 0), weight.path
+    for weight, gradient in zip(
+        model.trainable_weights,
+        tape.gradient(loss, [w.value for w in model.trainable_weights]),
+        strict=True,
+    ):
+        assert gradient is not None and np.all(np.isfinite(gradient)) and np.any(gradient != 0), (
+            weight.path
+        )
     config = keras.saving.serialize_keras_object(model)
     again = keras.saving.deserialize_keras_object(config)
     assert keras.saving.serialize_keras_object(again) == config
     again.set_weights(model.get_weights())
-    np.testing.assert_allclose(again.loss_terms(batch, NOISE, training=False)["loss"], terms["loss"], rtol=1e-5)
+    np.testing.assert_allclose(
+        again.loss_terms(batch, NOISE, training=False)["loss"], terms["loss"], rtol=1e-5
+    )
 
 
 QUICK = ("semi-supervised",)
 
 
 @pytest.mark.parametrize(
-    "make", [pytest.param(make, id=name, marks=[] if name in QUICK else pytest.mark.slow) for name, make in MODELS.items()]
+    "make",
+    [
+        pytest.param(make, id=name, marks=[] if name in QUICK else pytest.mark.slow)
+        for name, make in MODELS.items()
+    ],
 )
 def test_every_model_trains_the_same_in_all_modes(make):
     """One XLA program, the same loop over TensorFlow's kernels, and plain steps in Python."""
@@ -87,13 +102,33 @@ def test_every_model_trains_the_same_in_all_modes(make):
         history = model.fit(data, batch_size=8, epochs=2, verbose=0).history
         return model, history
 
-    (model, history), *others = [trained(jit_compile=True), trained(jit_compile=False), trained(run_eagerly=True)]
-    assert [model.execution] + [other.execution for other, _ in others] == ["xla-block", "tf-loop", "eager"]
+    (model, history), *others = [
+        trained(jit_compile=True),
+        trained(jit_compile=False),
+        trained(run_eagerly=True),
+    ]
+    assert [model.execution] + [other.execution for other, _ in others] == [
+        "xla-block",
+        "tf-loop",
+        "eager",
+    ]
     for other, other_history in others:
         for name, values in history.items():
-            np.testing.assert_allclose(other_history[name], values, rtol=1e-4, atol=1e-6, err_msg=f"{other.execution}: {name}")
+            np.testing.assert_allclose(
+                other_history[name],
+                values,
+                rtol=1e-4,
+                atol=1e-6,
+                err_msg=f"{other.execution}: {name}",
+            )
         for weight, other_weight in zip(model.weights, other.weights, strict=True):
-            np.testing.assert_allclose(other_weight, weight, rtol=1e-4, atol=1e-5, err_msg=f"{other.execution}: {weight.path}")
+            np.testing.assert_allclose(
+                other_weight,
+                weight,
+                rtol=1e-4,
+                atol=1e-5,
+                err_msg=f"{other.execution}: {weight.path}",
+            )
 
 
 # -- Conditional on a label
@@ -103,18 +138,26 @@ def test_cvae_takes_labels_and_vectors_and_transfers():
     model = zoo.CVAE(*parts(), num_classes=K)
     one_hot = np.eye(K, dtype=np.float32)[LABELS]
     np.testing.assert_array_equal(model.encode(X, LABELS).loc, model.encode(X, one_hot).loc)
-    np.testing.assert_array_equal(model.standardize({"image": X, "label": LABELS})["condition"], one_hot)
-    np.testing.assert_array_equal(model.sample(4, seed=1, condition=2), model.sample(4, seed=1, condition=[2, 2, 2, 2]))
+    np.testing.assert_array_equal(
+        model.standardize({"image": X, "label": LABELS})["condition"], one_hot
+    )
+    np.testing.assert_array_equal(
+        model.sample(4, seed=1, condition=2), model.sample(4, seed=1, condition=[2, 2, 2, 2])
+    )
     to = np.roll(LABELS, 1)
     expected = model.decode(model.encode(X, LABELS).mean(), to).mean()
     np.testing.assert_allclose(model.transfer(X, LABELS, to), expected, rtol=1e-5)
     assert np.any(np.abs(model.transfer(X, LABELS, LABELS) - expected) > 1e-4)
-    with pytest.raises(ValueError, match=r"Labels must lie in 0 ... 2. Received: labels in 0 ... 3"):
+    with pytest.raises(
+        ValueError, match=r"Labels must lie in 0 ... 2. Received: labels in 0 ... 3"
+    ):
         model.encode(X, LABELS + (LABELS == 2))
     for ask in (lambda: model.standardize(X), lambda: model.sample(3)):
         with pytest.raises(ValueError, match=r"needs a label for each image.*Received: none"):
             ask()
-    with pytest.raises(ValueError, match=r"`condition` must have the shape \[7, 3\]. Received: shape \(7, 2\)"):
+    with pytest.raises(
+        ValueError, match=r"`condition` must have the shape \[7, 3\]. Received: shape \(7, 2\)"
+    ):
         model.standardize({"image": X, "condition": one_hot[:, :2]})
 
 
@@ -130,11 +173,17 @@ def test_completion_scores_hidden_pixels_alone_and_keeps_the_visible_ones():
     flat = X.reshape(7, -1)
     expected = np.where(hidden, flat * logits - np.logaddexp(0, logits), 0.0).sum(-1)
     np.testing.assert_allclose(out.likelihood.log_prob(X)[0], expected, rtol=1e-5)
-    np.testing.assert_allclose(out.prior.loc, np.asarray(model.prior_layer.network(seen.reshape(X.shape)))[:, :2], rtol=1e-5)
+    np.testing.assert_allclose(
+        out.prior.loc,
+        np.asarray(model.prior_layer.network(seen.reshape(X.shape)))[:, :2],
+        rtol=1e-5,
+    )
 
     completed = model.generate(NOISE, X)
     for name in ("reconstruction", "sample"):
-        np.testing.assert_allclose(completed[name].numpy().reshape(7, -1)[:, ~hidden], flat[:, ~hidden], atol=1e-6)
+        np.testing.assert_allclose(
+            completed[name].numpy().reshape(7, -1)[:, ~hidden], flat[:, ~hidden], atol=1e-6
+        )
     # What is hidden plays no part in the completion, and a great part in the score.
     other = np.where(hidden.reshape(IMAGE_SHAPE), 1 - X, X)
     np.testing.assert_array_equal(model.generate(NOISE, other)["sample"], completed["sample"])
@@ -153,12 +202,16 @@ def test_completion_sees_of_images_what_is_visible_when_no_condition_is_given():
 def test_completion_network_is_the_cross_entropy_of_hidden_pixels():
     visible = quadrants(IMAGE_SHAPE, 3)
     model = zoo.CompletionNetwork(mlp(16), layers.Bernoulli(IMAGE_SHAPE), visible=visible)
-    logits = np.asarray(model.network(np.where(visible[..., None], X, -1).astype(np.float32)), np.float64)
+    logits = np.asarray(
+        model.network(np.where(visible[..., None], X, -1).astype(np.float32)), np.float64
+    )
     flat = X.reshape(7, -1)
     expected = np.where(visible.reshape(-1), 0.0, flat * logits - np.logaddexp(0, logits)).sum(-1)
     np.testing.assert_allclose(model.log_prob(X), expected, rtol=1e-5)
     model.compile()
-    numbers = zoo.evaluate(model, {"image": X, "label": LABELS}, nll_name="conditional_nll_q3", verbose=0)
+    numbers = zoo.evaluate(
+        model, {"image": X, "label": LABELS}, nll_name="conditional_nll_q3", verbose=0
+    )
     assert numbers["conditional_nll_q3"]["value"] == pytest.approx(-expected.mean(), rel=1e-5)
     assert set(numbers) == {"conditional_nll_q3", "log_likelihood"}
 
@@ -174,10 +227,14 @@ def test_masks_show_what_they_say():
         quadrants((4, 4), 4)
     with pytest.raises(ValueError, match="1 to 3 columns can be seen. Received: 4"):
         center_column((4, 4), 4)
-    with pytest.raises(ValueError, match=r"`visible` must be a mask of shape \(4, 4\).*Received: shape \(3, 4\)"):
+    with pytest.raises(
+        ValueError, match=r"`visible` must be a mask of shape \(4, 4\).*Received: shape \(3, 4\)"
+    ):
         completion(visible=np.zeros((3, 4)))
     with pytest.raises(ValueError, match="completes binary images. Received: likelihood=Normal"):
-        zoo.CompletionNetwork(mlp(16), layers.Normal(IMAGE_SHAPE), visible=quadrants(IMAGE_SHAPE, 1))
+        zoo.CompletionNetwork(
+            mlp(16), layers.Normal(IMAGE_SHAPE), visible=quadrants(IMAGE_SHAPE, 1)
+        )
 
 
 # -- Autoencoder
@@ -189,7 +246,9 @@ def test_autoencoder_offers_no_more_than_it_has():
     expected = bernoulli_log_prob(logits, X)
     terms = model.loss_terms({"image": tf.constant(X)}, NOISE, training=True)
     np.testing.assert_allclose(terms["loss"], -expected, rtol=1e-5)
-    np.testing.assert_allclose(model.reconstruct(X).numpy().reshape(7, -1), special.expit(logits), rtol=1e-5)
+    np.testing.assert_allclose(
+        model.reconstruct(X).numpy().reshape(7, -1), special.expit(logits), rtol=1e-5
+    )
     for absent in ("sample", "generate", "score", "log_prob", "prior", "kl"):
         assert not hasattr(model, absent)
     with pytest.raises(TypeError, match="unexpected keyword argument 'condition_shape'"):

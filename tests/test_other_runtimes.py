@@ -33,7 +33,10 @@ def convolutional(make_vae):
 
 
 def two_layers(make_vae):
-    posteriors, likelihood = [layers.DiagonalNormal(4), layers.DiagonalNormal(2)], layers.Bernoulli(IMAGE_SHAPE)
+    posteriors, likelihood = (
+        [layers.DiagonalNormal(4), layers.DiagonalNormal(2)],
+        layers.Bernoulli(IMAGE_SHAPE),
+    )
     prior = layers.DiagonalNormal(4)
     return zoo.HierarchicalVAE(
         [networks.MLP((8,), each.num_params) for each in posteriors],
@@ -52,10 +55,14 @@ def class_and_style(make_vae):
 
 MODELS = {
     "bernoulli": lambda make_vae: make_vae(),
-    "continuous-bernoulli": lambda make_vae: make_vae(likelihood=layers.ContinuousBernoulli(IMAGE_SHAPE)),
+    "continuous-bernoulli": lambda make_vae: make_vae(
+        likelihood=layers.ContinuousBernoulli(IMAGE_SHAPE)
+    ),
     "normal": lambda make_vae: make_vae(likelihood=layers.Normal(IMAGE_SHAPE)),
     "logistic": lambda make_vae: make_vae(likelihood=layers.DiscretizedLogistic(IMAGE_SHAPE)),
-    "full-covariance": lambda make_vae: make_vae(posterior=layers.FullCovarianceNormal(3), condition_shape=(2,)),
+    "full-covariance": lambda make_vae: make_vae(
+        posterior=layers.FullCovarianceNormal(3), condition_shape=(2,)
+    ),
     "convolutional": convolutional,
     "two-layers": two_layers,
     "class-and-style": class_and_style,
@@ -65,12 +72,16 @@ MODELS = {
 @pytest.mark.parametrize("kind", MODELS)
 def test_both_files_answer_as_the_model_does(kind, write, make_vae, tmp_path):
     encoder, decoder = write(MODELS[kind](make_vae), tmp_path / "model")
-    assert sorted(path.name for path in (tmp_path / "model").iterdir()) == sorted([encoder.name, decoder.name])
+    assert sorted(path.name for path in (tmp_path / "model").iterdir()) == sorted(
+        [encoder.name, decoder.name]
+    )
     assert encoder.stem == "encoder" and decoder.stem == "decoder"
 
 
 def test_litert_file_is_asked_by_names(make_vae, tmp_path):
-    interpreter = pytest.importorskip("ai_edge_litert.interpreter", reason="needs the extra 'litert'")
+    interpreter = pytest.importorskip(
+        "ai_edge_litert.interpreter", reason="needs the extra 'litert'"
+    )
     model = make_vae()
     encoder, decoder = export_litert(model, tmp_path)
     x = np.random.default_rng(0).random((7, *IMAGE_SHAPE)).astype(np.float32)
@@ -84,11 +95,15 @@ def test_onnx_file_is_asked_by_names(make_vae, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra 'onnx'")
     pytest.importorskip("tf2onnx", reason="needs the extra 'onnx'")
     model = make_vae()
-    encoder, decoder = (onnxruntime.InferenceSession(str(path)) for path in export_onnx(model, tmp_path))
+    encoder, decoder = (
+        onnxruntime.InferenceSession(str(path)) for path in export_onnx(model, tmp_path)
+    )
     x = np.random.default_rng(0).random((7, *IMAGE_SHAPE)).astype(np.float32)
     loc, scale = encoder.run(["loc", "scale"], {"image": x})
     np.testing.assert_allclose(scale, model.encode(x).stddev(), rtol=1e-4, atol=1e-4)
-    np.testing.assert_allclose(decoder.run(["reconstruction"], {"z": loc})[0], model.reconstruct(x), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        decoder.run(["reconstruction"], {"z": loc})[0], model.reconstruct(x), rtol=1e-4, atol=1e-4
+    )
 
 
 def test_a_file_that_answers_otherwise_is_not_written(write, make_vae, tmp_path, monkeypatch):
@@ -103,7 +118,9 @@ def test_a_file_that_answers_otherwise_is_not_written(write, make_vae, tmp_path,
 
     monkeypatch.setattr(other_runtimes, "made_up_rows", changing)
     with pytest.raises(
-        RuntimeError, match=r"decoder\.(tflite|onnx) does not answer as the model does: 'reconstruction' differs for 1 rows"
+        RuntimeError,
+        match=r"decoder\.(tflite|onnx) does not answer as the model does: 'reconstruction' "
+        r"differs for 1 rows",
     ):
         write(model, tmp_path)
     assert [path.read_bytes() for path in first] == before and len(list(tmp_path.iterdir())) == 2
@@ -119,8 +136,15 @@ def test_a_file_that_does_not_load_is_not_written(make_vae, tmp_path, monkeypatc
 
 
 def test_models_without_latents_are_refused(write, tmp_path):
-    model = zoo.CompletionNetwork(networks.MLP((8,), 16), layers.Bernoulli(IMAGE_SHAPE), visible=zoo.images.quadrants(IMAGE_SHAPE, 1))
-    with pytest.raises(ValueError, match="CompletionNetwork has no encoder and decoder to export: it answers reconstruct"):
+    model = zoo.CompletionNetwork(
+        networks.MLP((8,), 16),
+        layers.Bernoulli(IMAGE_SHAPE),
+        visible=zoo.images.quadrants(IMAGE_SHAPE, 1),
+    )
+    with pytest.raises(
+        ValueError,
+        match="CompletionNetwork has no encoder and decoder to export: it answers reconstruct",
+    ):
         write(model, tmp_path)
 
 
@@ -130,7 +154,9 @@ def test_missing_extras_are_named(make_vae, tmp_path, monkeypatch):
 
     monkeypatch.setattr(importlib, "import_module", absent)
     with pytest.raises(
-        ImportError, match=r"No module named 'ai_edge_litert.interpreter'. Install it with: pip install 'vae-zoo\[litert\]'"
+        ImportError,
+        match=r"No module named 'ai_edge_litert.interpreter'. Install it with: pip install "
+        r"'vae-zoo\[litert\]'",
     ):
         other_runtimes.export_litert(make_vae(), tmp_path)
     with pytest.raises(ImportError, match=r"pip install 'vae-zoo\[onnx\]'"):
@@ -141,4 +167,7 @@ def test_command_writes_both_files(write, tmp_path, capsys):
     name = {export_litert: "litert", export_onnx: "onnx"}[write]
     assert cli.main(["export", "vae_digits", "--format", name, "--out", str(tmp_path)]) == 0
     suffix = {"litert": "tflite", "onnx": "onnx"}[name]
-    assert f"Exported: {tmp_path}/vae_digits/encoder.{suffix} and {tmp_path}/vae_digits/decoder.{suffix}" in capsys.readouterr().out
+    assert (
+        f"Exported: {tmp_path}/vae_digits/encoder.{suffix} and "
+        f"{tmp_path}/vae_digits/decoder.{suffix}" in capsys.readouterr().out
+    )

@@ -1,4 +1,5 @@
-"""A user's own recipe, layers and data, from `zoo copy` to a model that is stored, loaded elsewhere and trained further."""
+"""A user's own recipe, layers and data, from `zoo copy` to a model that is stored, loaded elsewhere
+and trained further."""
 
 import json
 import os
@@ -25,7 +26,8 @@ class Encoder(keras.layers.Layer):
         super().__init__(**kwargs)
         self.hidden, self.output_size = hidden, output_size
         self.first = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(hidden, "relu")])
-        self.normalization, self.dropout = keras.layers.BatchNormalization(momentum=0.9), keras.layers.Dropout(0.2)
+        self.normalization = keras.layers.BatchNormalization(momentum=0.9)
+        self.dropout = keras.layers.Dropout(0.2)
         self.last = keras.layers.Dense(output_size)
 
     def build(self, shape):
@@ -42,7 +44,8 @@ class Encoder(keras.layers.Layer):
 """
 # What is changed in the copy of vae_digits.
 CHANGES = {
-    "encoder=zoo.networks.MLP(hidden_units, posterior.num_params)": "encoder=Encoder(8, posterior.num_params)",
+    "encoder=zoo.networks.MLP(hidden_units, posterior.num_params)": "encoder=Encoder(8, "
+    "posterior.num_params)",
     'name="digits", train="train[:1200]", validation="train[1200:]", test="test"': (
         'name=data, train="train[:80%]", validation="train[80%:]"'
     ),
@@ -60,12 +63,18 @@ def command(*words):
 
 def process(*words):
     """`zoo WORDS` as a process of its own."""
-    return subprocess.Popen([sys.executable, "-m", "zoo.cli", *map(str, words)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    return subprocess.Popen(
+        [sys.executable, "-m", "zoo.cli", *map(str, words)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
 
 
 def forget_layers():
     """As in a process that has imported none of them."""
-    for name in [name for name in keras.saving.get_custom_objects() if name.rpartition(">")[2] == "Encoder"]:
+    for name in [
+        name for name in keras.saving.get_custom_objects() if name.rpartition(">")[2] == "Encoder"
+    ]:
         del keras.saving.get_custom_objects()[name]
     sys.modules.pop("my_layers", None)
 
@@ -81,7 +90,11 @@ class Own:
         np.savez(self.data, train=images, test=zoo.data.load("digits", "test[:40]")["image"])
         if self.layers:
             self.layers.write_text(LAYERS)
-        self.run, self.whole, self.models = directory / "run", directory / "whole", directory / "models"
+        self.run, self.whole, self.models = (
+            directory / "run",
+            directory / "whole",
+            directory / "models",
+        )
 
     def write_recipe(self, name="my_vae"):
         """A copy of vae_digits that was changed, renamed and moved."""
@@ -90,8 +103,14 @@ class Own:
         text = first.read_text()
         for before, after in CHANGES.items():
             assert before in text
-            text = text.replace(before, after.format(data=str(self.data)) if "{" in after else after)
-        head = "import zoo\n\n" + (f"from {self.layers.stem} import Encoder\n" if self.layers else LAYERS.replace("import keras\n", "", 1))
+            text = text.replace(
+                before, after.format(data=str(self.data)) if "{" in after else after
+            )
+        head = "import zoo\n\n" + (
+            f"from {self.layers.stem} import Encoder\n"
+            if self.layers
+            else LAYERS.replace("import keras\n", "", 1)
+        )
         text = text.replace("import zoo\n", head if self.layers else "import keras\n\n" + head, 1)
         first.write_text(text)
         (self.directory / "moved").mkdir(exist_ok=True)
@@ -107,13 +126,20 @@ class Own:
         return ("--import", self.layers or self.run / "recipe.py")
 
 
-@pytest.fixture(scope="module", params=["layers in the recipe", pytest.param("layers in a file", marks=pytest.mark.slow)])
+@pytest.fixture(
+    scope="module",
+    params=["layers in the recipe", pytest.param("layers in a file", marks=pytest.mark.slow)],
+)
 def own(request, tmp_path_factory):
-    """A run that was killed in its second epoch and went on without its recipe's file, and one that was not, of another name."""
+    """A run that was killed in its second epoch and went on without its recipe's file, and one that
+    was not, of another name."""
     forget_layers()
     own = Own(tmp_path_factory.mktemp("own"), request.param == "layers in the recipe")
     recipe = own.write_recipe()
-    kill_within_an_epoch(process("train", recipe, "--out", own.run, "--checkpoint-minutes", 0, *own.trains_with), own.run)
+    kill_within_an_epoch(
+        process("train", recipe, "--out", own.run, "--checkpoint-minutes", 0, *own.trains_with),
+        own.run,
+    )
     own.state_when_killed = state_of(own.run)
     assert command("train", recipe, "--out", own.whole, *own.trains_with) == 0
     shutil.rmtree(recipe.parent)
@@ -133,7 +159,11 @@ def state_of(run):
 
 def kill_within_an_epoch(trains, run):
     state, deadline = state_of(run), time.monotonic() + 120
-    while not (state["history"] and state["step"]) and time.monotonic() < deadline and trains.poll() is None:
+    while (
+        not (state["history"] and state["step"])
+        and time.monotonic() < deadline
+        and trains.poll() is None
+    ):
         time.sleep(0.002)
         state = state_of(run)
     trains.send_signal(signal.SIGKILL)
@@ -149,7 +179,11 @@ def arrays_of(run):
 def test_a_killed_run_goes_on_without_its_recipe_to_the_same_bits(own):
     assert own.state_when_killed["step"] > 0 and 1 <= len(own.state_when_killed["history"]) < 3
     record = json.loads((own.run / "run.json").read_text())
-    assert record["status"] == "finished" and record["recipe"] == "my_vae" and len(state_of(own.run)["history"]) == 3
+    assert (
+        record["status"] == "finished"
+        and record["recipe"] == "my_vae"
+        and len(state_of(own.run)["history"]) == 3
+    )
     resumed, whole = arrays_of(own.run), arrays_of(own.whole)
     assert len(resumed) == len(whole)
     for a, b in zip(resumed, whole, strict=True):
@@ -167,7 +201,11 @@ def test_what_lacks_the_layers_says_how_to_name_them(own, capsys):
     for words in (("evaluate", own.run), ("export", own.run, "--out", own.directory / "none")):
         assert command(*words) == 2
         error = capsys.readouterr().err
-        assert "'Encoder' of my_" in error and "--import FILE.py" in error and len(error.splitlines()) == 1
+        assert (
+            "'Encoder' of my_" in error
+            and "--import FILE.py" in error
+            and len(error.splitlines()) == 1
+        )
     assert not (own.directory / "none").exists()
 
 
@@ -177,7 +215,11 @@ def test_every_command_takes_the_run(own, capsys, tmp_path):
     assert command("evaluate", own.run, *own.reads_with, "--num-samples", 5, "--json", numbers) == 0
     assert f"my_vae on 40 images, {own.data} test:" in capsys.readouterr().out
     assert np.isfinite(json.loads(numbers.read_text())["numbers"]["nll"]["value"])
-    for name, file in (("sample", "samples.png"), ("reconstruct", "reconstructions.png"), ("report", "report.html")):
+    for name, file in (
+        ("sample", "samples.png"),
+        ("reconstruct", "reconstructions.png"),
+        ("report", "report.html"),
+    ):
         forget_layers()
         assert command(name, own.run, *own.reads_with, "--out", tmp_path / file) == 0
         assert (tmp_path / file).stat().st_size > 1000
@@ -201,7 +243,8 @@ model = zoo.load(source)
 np.save(sys.argv[4], model.reconstruct(images))
 before = [weight.numpy() for weight in model.trainable_weights]
 history = model.fit(images, batch_size=20, epochs=2, verbose=0).history
-assert np.isfinite(history["loss"]).all() and any(np.any(a != b) for a, b in zip(before, model.trainable_weights))
+assert np.isfinite(history["loss"]).all()
+assert any(np.any(a != b) for a, b in zip(before, model.trainable_weights))
 zoo.export(model, sys.argv[5])
 """
 
@@ -212,12 +255,26 @@ def test_a_stored_model_is_loaded_and_trained_further_in_a_new_process(own, tmp_
     card = json.loads((own.models / "my_vae" / "card.json").read_text())
     assert card["version"] == 1 and card["data"]["name"] == str(own.data)
     layers = own.reads_with[1]
-    words = [own.models / "my_vae", layers, own.data, tmp_path / "reconstructed.npy", tmp_path / "tuned"]
-    ended = subprocess.run([sys.executable, "-W", "ignore", "-c", PROGRAM, *map(str, words)], capture_output=True, text=True)
+    words = [
+        own.models / "my_vae",
+        layers,
+        own.data,
+        tmp_path / "reconstructed.npy",
+        tmp_path / "tuned",
+    ]
+    ended = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", PROGRAM, *map(str, words)],
+        capture_output=True,
+        text=True,
+    )
     assert ended.returncode == 0, ended.stderr
     zoo.serving.import_layers(layers)
     images = zoo.data.load(str(own.data), "test")["image"]
-    np.testing.assert_allclose(np.load(tmp_path / "reconstructed.npy"), zoo.load(own.models / "my_vae").reconstruct(images), atol=1e-5)
+    np.testing.assert_allclose(
+        np.load(tmp_path / "reconstructed.npy"),
+        zoo.load(own.models / "my_vae").reconstruct(images),
+        atol=1e-5,
+    )
     tuned = zoo.load(tmp_path / "tuned")
     assert not np.allclose(tuned.reconstruct(images), np.load(tmp_path / "reconstructed.npy"))
 
@@ -235,9 +292,16 @@ def test_a_stored_model_is_measured_and_stored_again(own):
 def test_a_recipe_that_begins_at_the_run_is_trained_and_stored_beside_it(own, capsys):
     forget_layers()
     recipe = own.write_recipe("tuned")
-    begin = f"initialize=lambda model, examples: model.set_weights(zoo.load({str(own.run)!r}).get_weights())"
+    begin = (
+        "initialize=lambda model, examples: "
+        f"model.set_weights(zoo.load({str(own.run)!r}).get_weights())"
+    )
     text = recipe.read_text()
-    recipe.write_text(text.replace('initialize=lambda model, examples: model.start_at_mean(examples["image"])', begin))
+    recipe.write_text(
+        text.replace(
+            'initialize=lambda model, examples: model.start_at_mean(examples["image"])', begin
+        )
+    )
     out = own.directory / "tuned_run"
     assert recipe.read_text() != text
     assert command("train", recipe, "epochs=1", "--out", out, *own.trains_with) == 0
@@ -258,7 +322,18 @@ def test_a_folder_of_pictures_is_data(own, monkeypatch):
             Image.fromarray(image[..., 0]).save(folder / split / f"{i:02d}.png")
     recipe = own.write_recipe()
     monkeypatch.chdir(own.directory)
-    assert command("train", "moved/my_vae.py", "data=pictures", "epochs=1", "--out", "of_pictures", *own.trains_with) == 0
+    assert (
+        command(
+            "train",
+            "moved/my_vae.py",
+            "data=pictures",
+            "epochs=1",
+            "--out",
+            "of_pictures",
+            *own.trains_with,
+        )
+        == 0
+    )
     recipe.unlink()
     monkeypatch.chdir(own.directory / "moved")
     assert command("evaluate", "../of_pictures", *own.reads_with, "--num-samples", 2) == 0
@@ -268,7 +343,20 @@ def test_a_folder_of_pictures_is_data(own, monkeypatch):
 def test_points_of_a_sweep_train_in_processes_that_know_the_layers(own):
     recipe = own.write_recipe("swept")
     out = own.directory / "sweep"
-    assert command("sweep", recipe, "latent_dim=2,3", "epochs=1", "--jobs", 2, "--out", out, *own.trains_with) == 0
+    assert (
+        command(
+            "sweep",
+            recipe,
+            "latent_dim=2,3",
+            "epochs=1",
+            "--jobs",
+            2,
+            "--out",
+            out,
+            *own.trains_with,
+        )
+        == 0
+    )
     assert len(json.loads((out / "sweep.json").read_text())["points"]) == 2
 
 
@@ -276,7 +364,10 @@ def test_a_recipe_whose_layers_are_not_named_says_so(tmp_path, capsys):
     own = Own(tmp_path, layers_in_recipe=False, name_of_layers="unnamed_layers")
     assert command("train", own.write_recipe(), "--out", tmp_path / "run") == 2
     error = capsys.readouterr().err.splitlines()[-1]
-    assert "imports a module that Python does not find. Received: 'unnamed_layers'." in error and "`--import unnamed_layers.py`" in error
+    assert (
+        "imports a module that Python does not find. Received: 'unnamed_layers'." in error
+        and "`--import unnamed_layers.py`" in error
+    )
     assert not (tmp_path / "run").exists()
 
 
@@ -287,7 +378,11 @@ def test_arrays_are_data_in_python(own):
     images = zoo.data.load("digits", "train[:60]")["image"]
     recipe = own.write_recipe("of_arrays")
     text = recipe.read_text()
-    recipe.write_text(text.replace("name=data, train=", "name=zoo.data.load('digits', 'train[:60]'), test='all', train="))
+    recipe.write_text(
+        text.replace(
+            "name=data, train=", "name=zoo.data.load('digits', 'train[:60]'), test='all', train="
+        )
+    )
     recipe.write_text(recipe.read_text().replace('"train[', '"all['))
     out = zoo.train(recipe, {"epochs": 1}, out=own.directory / "of_arrays", verbose=0)
     numbers = zoo.evaluate(zoo.load(out), images, num_samples=2, verbose=0)
@@ -297,5 +392,7 @@ def test_arrays_are_data_in_python(own):
 def test_the_environment_of_processes_is_this_checkout():
     """A process that these tests start imports the package that they import."""
     code = "import os, zoo; print(os.path.dirname(zoo.__file__))"
-    where = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip()
+    where = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True
+    ).stdout.strip()
     assert where == os.path.dirname(zoo.__file__)

@@ -31,7 +31,9 @@ def exported(model, tmp_path_factory):
 @settings(max_examples=50, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 40), st.integers(1, 40), st.floats(1e-12, 1e12))
 def test_rounding_is_to_a_hundredth_of_the_spread_and_happens_once(seed, rows, columns, scale):
-    array = (scale * np.random.default_rng(seed).standard_t(3, size=(rows, columns))).astype(np.float32)
+    array = (scale * np.random.default_rng(seed).standard_t(3, size=(rows, columns))).astype(
+        np.float32
+    )
     once = packed.unpack(packed.pack(array), array.shape, array.dtype)
     assert np.abs(once - array).max() <= array.std() / packed.RESOLUTION / 2 * (1 + 1e-5)
     np.testing.assert_array_equal(packed.unpack(packed.pack(once), once.shape, once.dtype), once)
@@ -44,7 +46,9 @@ def test_rounding_is_to_a_hundredth_of_the_spread_and_happens_once(seed, rows, c
         np.zeros((3, 4), np.float32),
         np.arange(6, dtype=np.int32).reshape(2, 3),
         np.float32(2.5),
-        np.where(np.arange(250_000) == 7, 1e9, np.random.default_rng(0).normal(size=250_000)).astype(np.float32).reshape(500, 500),
+        np.where(np.arange(250_000) == 7, 1e9, np.random.default_rng(0).normal(size=250_000))
+        .astype(np.float32)
+        .reshape(500, 500),
         np.array([[np.nan, 1.0]], np.float32),
     ],
     ids=["vector", "zeros", "integers", "scalar", "outlier", "nan"],
@@ -59,7 +63,8 @@ def test_what_cannot_be_rounded_is_kept(array):
 def test_a_matrix_takes_little_more_than_its_entropy():
     array = np.random.default_rng(0).normal(size=(500, 300)).astype(np.float32)
     step, _ = packed._multiples(array)
-    entropy = np.log2(np.sqrt(2 * np.pi * np.e) / step)  # bits of a standard normal in small steps: Cover & Thomas, theorem 8.3.1
+    # Bits of a standard normal in small steps: Cover & Thomas, theorem 8.3.1.
+    entropy = np.log2(np.sqrt(2 * np.pi * np.e) / step)
     assert entropy < len(packed.pack(array)) * 8 / array.size < entropy + 0.15
 
 
@@ -77,15 +82,22 @@ def test_runtimes_unpack_what_python_reads(model, exported):
     with Session(exported) as session:
         for name, signature in signatures(model).items():
             rows = made_up_rows(signature.inputs, 3)
-            expected = signature.traced()(**{key: tf.constant(value) for key, value in rows.items()})
-            answers = loaded.signatures[name](**{key: tf.constant(value) for key, value in rows.items()}), session.run(name, rows)
+            expected = signature.traced()(
+                **{key: tf.constant(value) for key, value in rows.items()}
+            )
+            answers = (
+                loaded.signatures[name](**{key: tf.constant(value) for key, value in rows.items()}),
+                session.run(name, rows),
+            )
             for answer in answers:
                 for output, value in expected.items():
                     np.testing.assert_allclose(answer[output], value, rtol=1e-5, atol=1e-5)
 
 
 def test_weights_are_read_back_to_the_bit(model, exported):
-    for received, expected in zip(saved_model.read_model(exported).weights, model.weights, strict=True):
+    for received, expected in zip(
+        saved_model.read_model(exported).weights, model.weights, strict=True
+    ):
         np.testing.assert_array_equal(received, expected)
 
 
@@ -96,7 +108,9 @@ def test_two_models_in_one_process_keep_their_weights(model, exported, make_vae,
     second = tf.saved_model.load(str(saved_model.export(other, tmp_path / "other", packed=True)))
     z = tf.constant([[0.5, -1.0, 2.0]])
     for loaded, expected in ((first, model), (second, other)):
-        np.testing.assert_allclose(loaded.signatures["decode"](z=z)["reconstruction"], expected.decode(z).mean(), rtol=1e-5)
+        np.testing.assert_allclose(
+            loaded.signatures["decode"](z=z)["reconstruction"], expected.decode(z).mean(), rtol=1e-5
+        )
 
 
 def test_weights_that_are_not_rounded_are_refused(make_vae, tmp_path):
@@ -112,7 +126,10 @@ def test_damaged_packed_weights_are_told(exported, make_vae):
 
 def test_packed_exports_are_smaller(model, exported, tmp_path):
     whole = saved_model.export(model, tmp_path / "model")
-    sizes = [(directory / "variables" / "variables.data-00000-of-00001").stat().st_size for directory in (whole, exported)]
+    sizes = [
+        (directory / "variables" / "variables.data-00000-of-00001").stat().st_size
+        for directory in (whole, exported)
+    ]
     assert sizes[1] < sizes[0]
 
 
@@ -121,7 +138,11 @@ def test_graphs_hold_no_shapes_no_twins_and_no_long_names(model, tmp_path):
     functions = graph.read(directory).graph_def.library.function
     assert functions
     for function in functions:
-        constants = [(node.attr["value"].SerializeToString(), node.attr["dtype"].type) for node in function.node_def if node.op == "Const"]
+        constants = [
+            (node.attr["value"].SerializeToString(), node.attr["dtype"].type)
+            for node in function.node_def
+            if node.op == "Const"
+        ]
         assert len(set(constants)) == len(constants)
         for node in function.node_def:
             assert "_output_shapes" not in node.attr and node.name.rpartition("_")[0] == node.op
@@ -141,8 +162,14 @@ def test_packed_bytes_are_deflated_quotients_and_remainders():
     content = zlib.decompress(packed.pack(array))
     step = np.frombuffer(content[:4], np.float32)[0]
     assert step == 8.0
-    low, high, pairs = np.frombuffer(content[4:13], np.uint8), np.frombuffer(content[13:22], np.int8), np.frombuffer(content[22:], np.uint8)
+    low, high, pairs = (
+        np.frombuffer(content[4:13], np.uint8),
+        np.frombuffer(content[13:22], np.int8),
+        np.frombuffer(content[22:], np.uint8),
+    )
     multiples = np.round(array.ravel() / 8).astype(int)  # 0, 0, 38, 0, -5, 1, 0, 0, 375
     np.testing.assert_array_equal(256 * high.astype(int) + low, multiples // 16 + 128)
     np.testing.assert_array_equal(pairs, [0, 38 % 16, 11 + 16 * 1, 0, 375 % 16])
-    np.testing.assert_array_equal(packed.unpack(packed.pack(array), array.shape, array.dtype).ravel(), 8 * multiples)
+    np.testing.assert_array_equal(
+        packed.unpack(packed.pack(array), array.shape, array.dtype).ravel(), 8 * multiples
+    )

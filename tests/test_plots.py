@@ -26,7 +26,11 @@ def test_sample_sheet_shows_the_models_samples(make_vae):
     assert sheet.shape == (2 * 5 + 1, 3 * 5 + 1)
     for number in range(6):
         row, column = divmod(number, 3)
-        np.testing.assert_allclose(sheet[1 + 5 * row : 5 + 5 * row, 1 + 5 * column : 5 + 5 * column], expected[number], rtol=1e-6)
+        np.testing.assert_allclose(
+            sheet[1 + 5 * row : 5 + 5 * row, 1 + 5 * column : 5 + 5 * column],
+            expected[number],
+            rtol=1e-6,
+        )
 
 
 def test_reconstructions_stand_below_their_images(make_vae, images):
@@ -42,11 +46,23 @@ def test_few_images_fill_what_they_can(make_vae, images):
 
 
 def test_curves_are_labelled_with_units_and_signs():
-    history = [{"epoch": e, "elbo": -90.0 + e, "log_likelihood": -70.0 + e, "kl": 20.0, "val_elbo": -91.0 + e} for e in range(1, 6)]
+    history = [
+        {
+            "epoch": e,
+            "elbo": -90.0 + e,
+            "log_likelihood": -70.0 + e,
+            "kl": 20.0,
+            "val_elbo": -91.0 + e,
+        }
+        for e in range(1, 6)
+    ]
     figure = plots.curves(history)
     titles = [axis.get_title() for axis in figure.axes]
     assert titles == ["-ELBO", "distortion: -log p(x|z)", "rate: KL(q || p)"]
-    assert all(axis.get_xlabel() == "epoch" and axis.get_ylabel() == "nats per image" for axis in figure.axes)
+    assert all(
+        axis.get_xlabel() == "epoch" and axis.get_ylabel() == "nats per image"
+        for axis in figure.axes
+    )
     training, validation = figure.axes[0].lines
     np.testing.assert_array_equal(training.get_ydata(), [89, 88, 87, 86, 85])
     np.testing.assert_array_equal(validation.get_ydata(), [90, 89, 88, 87, 86])
@@ -55,7 +71,9 @@ def test_curves_are_labelled_with_units_and_signs():
 def test_pictures_are_written(make_vae, tmp_path):
     plots.samples(make_vae(), path=tmp_path / "samples.png")
     assert matplotlib.image.imread(tmp_path / "samples.png").shape[2] == 4
-    with pytest.raises(ValueError, match=r"must end in .png or another of .*svg.* Received: 'samples.txt'"):
+    with pytest.raises(
+        ValueError, match=r"must end in .png or another of .*svg.* Received: 'samples.txt'"
+    ):
         plots.samples(make_vae(), path="samples.txt")
 
 
@@ -66,7 +84,9 @@ def test_pictures_are_whole_or_absent(tmp_path, monkeypatch):
     monkeypatch.setattr("os.replace", lambda *paths: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         plots.curves(history, path=tmp_path / "curves.png")
-    assert [path.name for path in tmp_path.iterdir()] == ["curves.png"] and (tmp_path / "curves.png").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["curves.png"] and (
+        tmp_path / "curves.png"
+    ).read_bytes() == before
 
 
 def test_drawing_leaves_the_users_backend_and_pyplot_alone(monkeypatch):
@@ -74,7 +94,9 @@ def test_drawing_leaves_the_users_backend_and_pyplot_alone(monkeypatch):
     for name in [name for name in sys.modules if name.startswith("zoo.plots")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)  # importing it fails
-    monkeypatch.setattr(matplotlib, "use", lambda *arguments: pytest.fail("the backend is the user's"))
+    monkeypatch.setattr(
+        matplotlib, "use", lambda *arguments: pytest.fail("the backend is the user's")
+    )
     figure = importlib.import_module("zoo.plots").curves([{"epoch": 1, "elbo": -90.0}])
     with Image.open(io.BytesIO(figure._repr_png_())) as picture:  # what a notebook shows
         assert picture.format == "PNG"
@@ -104,11 +126,19 @@ def test_a_label_for_a_model_without_labels_is_told(make_vae):
 def test_pictures_suit_the_model(cvae, make_vae, images, tmp_path):
     examples = {"image": images, "label": (np.arange(len(images)) % 3).astype(np.int32)}
     likelihood = layers.Bernoulli((4, 4, 1))
-    network = zoo.CompletionNetwork(networks.MLP((4,), 16), likelihood, visible=zoo.images.quadrants((4, 4), 1))
+    network = zoo.CompletionNetwork(
+        networks.MLP((4,), 16), likelihood, visible=zoo.images.quadrants((4, 4), 1)
+    )
     expected = {
         "cvae": (cvae, {"samples.png", "reconstructions.png", "transfers.png", "traversals.png"}),
-        "two": (make_vae(latent_dim=2), {"samples.png", "reconstructions.png", "latent_map.png", "traversals.png"}),
-        "autoencoder": (zoo.Autoencoder(networks.MLP((4,), 3), networks.MLP((4,), 16), likelihood), {"reconstructions.png"}),
+        "two": (
+            make_vae(latent_dim=2),
+            {"samples.png", "reconstructions.png", "latent_map.png", "traversals.png"},
+        ),
+        "autoencoder": (
+            zoo.Autoencoder(networks.MLP((4,), 3), networks.MLP((4,), 16), likelihood),
+            {"reconstructions.png"},
+        ),
         "network": (network, {"completions.png"}),
     }
     for name, (model, files) in expected.items():
@@ -117,9 +147,13 @@ def test_pictures_suit_the_model(cvae, make_vae, images, tmp_path):
         assert {path.name for path in (tmp_path / name).iterdir()} == files
     sheet = pixels(plots.transfers(cvae, examples, num_rows=2))
     np.testing.assert_allclose(sheet[1:5, 1:5], images[0, ..., 0] / 255, rtol=1e-6)
-    np.testing.assert_allclose(sheet[1:5, 11:15], cvae.transfer(images[:1], [0], [0])[0, ..., 0], rtol=1e-5)
+    np.testing.assert_allclose(
+        sheet[1:5, 11:15], cvae.transfer(images[:1], [0], [0])[0, ..., 0], rtol=1e-5
+    )
     sheet = pixels(plots.completions(network, examples, num_rows=2))
-    assert sheet[1, 1] == pytest.approx(0.4) and sheet[3, 1] == pytest.approx(images[0, 2, 0, 0] / 255)
+    assert sheet[1, 1] == pytest.approx(0.4) and sheet[3, 1] == pytest.approx(
+        images[0, 2, 0, 0] / 255
+    )
     plots.decoded_draws({"a": make_vae(), "b": make_vae()}, path=tmp_path / "draws.png")
 
 
@@ -152,15 +186,24 @@ def test_traversals_move_one_dimension_a_row_by_kl(active, images, tmp_path):
     np.testing.assert_allclose(sheet[6:10, 21:25], expected, rtol=1e-4, atol=1e-5)
     plots.traversals(active, {"image": images}, path=tmp_path / "traversals.gif")
     with Image.open(tmp_path / "traversals.gif") as gif:
-        assert gif.n_frames == 2 * 11 - 2 and gif.size == (2 * (4 * 4 + 5), 2 * (5 + 1))  # four latents
+        # Four latents.
+        assert gif.n_frames == 2 * 11 - 2 and gif.size == (
+            2 * (4 * 4 + 5),
+            2 * (5 + 1),
+        )
 
 
 def test_interpolations_go_from_code_to_code(active, images):
     sheet = pixels(plots.interpolations(active, {"image": images}, num_rows=2, num_steps=4))
     assert sheet.shape == (2 * 5 + 1, 6 * 5 + 1)
-    np.testing.assert_allclose(sheet[6:10, 1:5], images[2, ..., 0] / 255, rtol=1e-6)  # the second pair's first image
-    np.testing.assert_allclose(sheet[6:10, 6:10], active.reconstruct(images[2:3])[0, ..., 0], rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(sheet[6:10, 21:25], active.reconstruct(images[3:4])[0, ..., 0], rtol=1e-4, atol=1e-5)
+    # The second pair's first image.
+    np.testing.assert_allclose(sheet[6:10, 1:5], images[2, ..., 0] / 255, rtol=1e-6)
+    np.testing.assert_allclose(
+        sheet[6:10, 6:10], active.reconstruct(images[2:3])[0, ..., 0], rtol=1e-4, atol=1e-5
+    )
+    np.testing.assert_allclose(
+        sheet[6:10, 21:25], active.reconstruct(images[3:4])[0, ..., 0], rtol=1e-4, atol=1e-5
+    )
 
 
 def test_slerp_keeps_to_the_circle():
@@ -175,9 +218,12 @@ def test_slerp_keeps_to_the_circle():
 def test_manifold_is_a_grid_of_equal_shares(make_vae):
     model = make_vae(latent_dim=2)
     sheet = pixels(plots.manifold(model, num_steps=4))
-    corner = model.decode(np.float32([[-1.1503494, 1.1503494]])).mean()[0, ..., 0]  # the normal's quantile 1/8, upper left
+    # The normal's quantile 1/8, upper left.
+    corner = model.decode(np.float32([[-1.1503494, 1.1503494]])).mean()[0, ..., 0]
     np.testing.assert_allclose(sheet[1:5, 1:5], corner, rtol=1e-5)
-    with pytest.raises(ValueError, match="A manifold is drawn of two dimensions and no condition. Received: {'z': "):
+    with pytest.raises(
+        ValueError, match="A manifold is drawn of two dimensions and no condition. Received: {'z': "
+    ):
         plots.manifold(make_vae(latent_dim=3))
 
 
@@ -198,7 +244,9 @@ def test_factor_maps_show_the_dimensions_that_tell_most(make_vae, monkeypatch):
     examples = {"image": np.zeros((60, 5, 5, 1), np.uint8), "factors": factors}
     figure = plots.factor_maps(make_vae(), examples, names=("shape", "scale"))
     first = next(axis for axis in figure.axes if axis.get_title() == "shape")
-    assert first.get_xlabel() == "$z_{3}$: 100 % explained" and first.get_ylabel().startswith("$z_{1}$")
+    assert first.get_xlabel() == "$z_{3}$: 100 % explained" and first.get_ylabel().startswith(
+        "$z_{1}$"
+    )
     with pytest.raises(ValueError, match="There are 2 factors"):
         plots.factor_maps(make_vae(), examples, names=("shape",))
     with pytest.raises(ValueError, match="needs 'factors' beside the images"):
@@ -208,5 +256,8 @@ def test_factor_maps_show_the_dimensions_that_tell_most(make_vae, monkeypatch):
 def test_models_without_one_diagonal_latent_are_refused(make_vae, images):
     model = make_vae(posterior=layers.FullCovarianceNormal(3))
     for plot in (plots.traversals, plots.aggregate_posterior):
-        with pytest.raises(ValueError, match="A model with one latent vector of diagonal normals is needed. Received: VAE"):
+        with pytest.raises(
+            ValueError,
+            match="A model with one latent vector of diagonal normals is needed. Received: VAE",
+        ):
             plot(model, {"image": images})

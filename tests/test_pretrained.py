@@ -32,10 +32,15 @@ def test_card_says_what_was_run_on_what_with_which_result(store):
         "deterministic": False,
     }
     assert set(card["numbers"]) == {"nll", "elbo", "log_likelihood", "kl", "active_units"}
-    assert card["numbers"]["nll"]["split"] == "test" and card["numbers"]["nll"]["num_examples"] == 297
+    assert (
+        card["numbers"]["nll"]["split"] == "test" and card["numbers"]["nll"]["num_examples"] == 297
+    )
     import hashlib
 
-    assert card["data"]["sha256"]["test"] == hashlib.sha256(data.load("digits", "test")["image"].tobytes()).hexdigest()
+    assert (
+        card["data"]["sha256"]["test"]
+        == hashlib.sha256(data.load("digits", "test")["image"].tobytes()).hexdigest()
+    )
     for name in ("samples.png", "reconstructions.png"):
         assert (directory / "models" / "vae_digits" / name).stat().st_size > 1000
 
@@ -45,7 +50,9 @@ def test_loaded_model_is_the_trained_one_and_ready(store, models):
     round_weights(trained)
     images = data.load("digits", "test")["image"]
     np.testing.assert_array_equal(loaded.reconstruct(images), trained.reconstruct(images))
-    assert loaded.evaluate(images, batch_size=99, verbose=0) == trained.evaluate(images, batch_size=99, verbose=0)
+    assert loaded.evaluate(images, batch_size=99, verbose=0) == trained.evaluate(
+        images, batch_size=99, verbose=0
+    )
     numbers = zoo.evaluate(loaded, images, num_samples=20, verbose=0)
     for name, number in store[2]["numbers"].items():
         assert numbers[name]["value"] == pytest.approx(number["value"], rel=1e-6)
@@ -65,7 +72,10 @@ def test_versions_add_up_and_the_card_names_the_newest(store, models):
     for source in ("vae_digits", models / "vae_digits", models / "vae_digits" / "1"):
         assert isinstance(zoo.load(source, np.int64(1)), zoo.VAE)
         for version in (True, 1.0, "../1", 0):
-            with pytest.raises(ValueError, match=f"`version` must be a positive integer. Received: version={version!r}"):
+            with pytest.raises(
+                ValueError,
+                match=f"`version` must be a positive integer. Received: version={version!r}",
+            ):
                 zoo.load(source, version)
 
 
@@ -78,7 +88,11 @@ def test_a_stored_model_is_measured_and_written_again(store, models, monkeypatch
     arguments = ["push", "vae_digits", "--num-samples", "5", "--root", str(models), "--replace"]
     assert cli.main(arguments) == 0 and "Stored: version 2 of vae_digits" in capsys.readouterr().out
     card = cards.find_card("vae_digits")
-    assert versions(models / "vae_digits") == [2] and card["version"] == 2 and card["evaluation"]["num_samples"] == 5
+    assert (
+        versions(models / "vae_digits") == [2]
+        and card["version"] == 2
+        and card["evaluation"]["num_samples"] == 5
+    )
     for key in push.ORIGIN:
         assert card[key] == store[2][key]
     assert card["numbers"]["kl"] == pytest.approx(store[2]["numbers"]["kl"])
@@ -89,11 +103,24 @@ def test_a_stored_model_is_measured_and_written_again(store, models, monkeypatch
 
 
 def test_a_mean_over_runs_stays_one_when_its_first_is_measured_again(models):
-    before = {"nll": {"value": 2.0, "unit": "nats", "values": [1.0, 3.0], "stderr_runs": 1.0, "runs": [{"seed": 0}, {"seed": 1}]}}
+    before = {
+        "nll": {
+            "value": 2.0,
+            "unit": "nats",
+            "values": [1.0, 3.0],
+            "stderr_runs": 1.0,
+            "runs": [{"seed": 0}, {"seed": 1}],
+        }
+    }
     numbers = {"nll": {"value": 1.5, "unit": "nats"}, "kl": {"value": 4.0, "unit": "nats"}}
     received = push._measured_again(before, numbers)
     assert received["kl"] == numbers["kl"]
-    assert received["nll"] == {**before["nll"], "value": 2.25, "values": [1.5, 3.0], "stderr_runs": pytest.approx(0.75)}
+    assert received["nll"] == {
+        **before["nll"],
+        "value": 2.25,
+        "values": [1.5, 3.0],
+        "stderr_runs": pytest.approx(0.75),
+    }
 
 
 def test_a_readme_tells_what_the_card_knows(store, models):
@@ -103,7 +130,8 @@ def test_a_readme_tells_what_the_card_knows(store, models):
         registry.find("vae_digits").docstring().splitlines()[0],
         "![samples](samples.png)",
         "![curves](curves.png)",
-        f"| `nll` | {card['numbers']['nll']['value']:.4f} | nats | test | 297 images; 20 samples each, effective",
+        f"| `nll` | {card['numbers']['nll']['value']:.4f} | nats | test | 297 images; 20 "
+        "samples each, effective",
         "`hidden_units=[16]`",
         f"test `{card['data']['sha256']['test']}`",
         "3 of 200; the weights are those after epoch 3",
@@ -123,14 +151,25 @@ def test_storing_into_the_checkout_renews_the_index(store, models, tmp_path, mon
 
 @pytest.mark.slow
 def test_several_runs_are_averaged_and_the_first_is_stored(store, models, tmp_path):
-    other = training.train("vae_digits", {"epochs": 3, "hidden_units": (16,), "seed": 1}, out=tmp_path / "other", verbose=0)
+    other = training.train(
+        "vae_digits",
+        {"epochs": 3, "hidden_units": (16,), "seed": 1},
+        out=tmp_path / "other",
+        verbose=0,
+    )
     card = push.push(store[1], other, num_samples=20, root=models, allow_dirty=True, verbose=0)
     nll = card["numbers"]["nll"]
     first, second = nll["values"]
-    assert first == pytest.approx(store[2]["numbers"]["nll"]["value"]) and abs(first - second) > 1e-3
-    assert nll["value"] == pytest.approx((first + second) / 2) and nll["stderr_runs"] == pytest.approx(abs(first - second) / 2)
+    assert (
+        first == pytest.approx(store[2]["numbers"]["nll"]["value"]) and abs(first - second) > 1e-3
+    )
+    assert nll["value"] == pytest.approx((first + second) / 2) and nll[
+        "stderr_runs"
+    ] == pytest.approx(abs(first - second) / 2)
     assert nll["runs"] == [{"seed": 0}, {"seed": 1}] and card["seed"] == 0
-    assert "2 runs" in cards.headline(card, "nll") and "3 of 200 epochs" in cards.headline(card, "nll")
+    assert "2 runs" in cards.headline(card, "nll") and "3 of 200 epochs" in cards.headline(
+        card, "nll"
+    )
     trained = Run.open(store[1]).load_model()
     round_weights(trained)
     np.testing.assert_array_equal(zoo.load("vae_digits").get_weights()[0], trained.get_weights()[0])
@@ -140,25 +179,51 @@ def test_a_number_that_few_samples_carry_is_shown_as_a_bound():
     assert cards.TRUSTED_SAMPLE_SIZE == likelihood.TRUSTED_SAMPLE_SIZE
     training = {"epochs": 1, "of": 1}
     for effective, sign in ((9.9, "≤ "), (10.0, "")):
-        nll = {"value": 80.0, "unit": "nats", "stderr_images": 0.1, "effective_sample_size": effective}
-        card = {"numbers": {"nll": nll, "bits_per_dim": {"value": 1.5, "unit": "bits/dim"}}, "training": training}
+        nll = {
+            "value": 80.0,
+            "unit": "nats",
+            "stderr_images": 0.1,
+            "effective_sample_size": effective,
+        }
+        card = {
+            "numbers": {"nll": nll, "bits_per_dim": {"value": 1.5, "unit": "bits/dim"}},
+            "training": training,
+        }
         assert cards.headline(card, "nll") == f"-log p(x) {sign}80.00 nats ± 0.10 (images)"
         assert cards.headline(card, "bits_per_dim") == f"-log p(x) {sign}1.500 bits/dim"
 
 
 @pytest.mark.slow
 def test_numbers_given_other_parts_of_an_image_stay_on_the_card(store, models):
-    """One recipe measures 1, 2 or 3 quadrants: the newest version's card tells all of them, and which version each is of."""
+    """One recipe measures 1, 2 or 3 quadrants: the newest version's card tells all of them, and
+    which version each is of."""
     path = models / "vae_digits" / "card.json"
     card = json.loads(path.read_text())
-    number = {"value": 50.0, "unit": "nats", "stderr_images": 0.1, "num_examples": 297, "split": "test"}
+    number = {
+        "value": 50.0,
+        "unit": "nats",
+        "stderr_images": 0.1,
+        "num_examples": 297,
+        "split": "test",
+    }
     path.write_text(
-        json.dumps({**card, "arguments": {**card["arguments"], "seed": 5}, "numbers": {"conditional_nll_q2": number, "kl": number}})
+        json.dumps(
+            {
+                **card,
+                "arguments": {**card["arguments"], "seed": 5},
+                "numbers": {"conditional_nll_q2": number, "kl": number},
+            }
+        )
     )
     card = push.push(store[1], num_samples=5, root=models, allow_dirty=True, verbose=0)
-    assert card["version"] == 2 and card["numbers"]["conditional_nll_q2"] == {"version": 1, **number}
+    assert card["version"] == 2 and card["numbers"]["conditional_nll_q2"] == {
+        "version": 1,
+        **number,
+    }
     assert card["numbers"]["kl"]["value"] != 50.0
-    assert "given 2 of 4 quadrants) 50.00 nats ± 0.10 (images)" in cards.headline(card, "conditional_nll_q1")
+    assert "given 2 of 4 quadrants) 50.00 nats ± 0.10 (images)" in cards.headline(
+        card, "conditional_nll_q1"
+    )
 
 
 def test_targets_are_runs_or_recipes(store, models):
@@ -174,19 +239,28 @@ def test_targets_are_runs_or_recipes(store, models):
 def test_absent_weights_are_told(monkeypatch, tmp_path):
     monkeypatch.setattr(cards, "roots", lambda: [tmp_path])
     monkeypatch.setattr(hub, "read_index", dict)
-    with pytest.raises(ValueError, match="Recipe 'vae_digits' has no stored weights. Train it with `zoo train vae_digits`"):
+    with pytest.raises(
+        ValueError,
+        match="Recipe 'vae_digits' has no stored weights. Train it with `zoo train vae_digits`",
+    ):
         zoo.load("vae_digits")
     with pytest.raises(ValueError, match="Did you mean 'vae_digits'"):
         zoo.load("vae_digit")
 
 
-@pytest.mark.parametrize("file", ["variables/variables.data-00000-of-00001", "variables/variables.index", "saved_model.pb"])
+@pytest.mark.parametrize(
+    "file",
+    ["variables/variables.data-00000-of-00001", "variables/variables.index", "saved_model.pb"],
+)
 def test_damaged_files_are_told(models, file):
     path = models / "vae_digits" / "1" / file
     content = path.read_bytes()
     for damaged in (content[: len(content) // 2], content[:-1] + bytes([content[-1] ^ 1])):
         path.write_bytes(damaged)
-        with pytest.raises(ValueError, match=rf"{path.name}' is not the file that the card describes \(its sha256 differs\)"):
+        with pytest.raises(
+            ValueError,
+            match=rf"{path.name}' is not the file that the card describes \(its sha256 differs\)",
+        ):
             zoo.load("vae_digits")
     path.unlink()
     with pytest.raises(ValueError, match=rf"{path.name}' is missing"):
@@ -202,7 +276,10 @@ def test_damaged_cards_are_told(models):
     for content, message in (
         ("{", "card.json' is damaged"),
         (json.dumps({"recipe": "vae_digits"}), "card.json' is damaged .KeyError: 'version'"),
-        (json.dumps({**card, "recipe": "vae_mnist"}), "belongs to another recipe. Received: 'vae_mnist'"),
+        (
+            json.dumps({**card, "recipe": "vae_mnist"}),
+            "belongs to another recipe. Received: 'vae_mnist'",
+        ),
     ):
         path.write_text(content)
         with pytest.raises(ValueError, match=message):

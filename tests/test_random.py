@@ -41,7 +41,10 @@ def test_threefry_gives_the_published_answers():
 
 
 def test_bits_are_equal_eager_in_graphs_and_under_xla():
-    key, counter = as_uint32(7, 2**31 + 5), (tf.cast(tf.range(1000), tf.uint32), tf.constant(9, tf.uint32))
+    key, counter = (
+        as_uint32(7, 2**31 + 5),
+        (tf.cast(tf.range(1000), tf.uint32), tf.constant(9, tf.uint32)),
+    )
     eager = threefry(key, counter)
     for jit_compile in (False, True):
         compiled = tf.function(lambda: threefry(key, counter), jit_compile=jit_compile)()
@@ -53,8 +56,12 @@ def test_layout_of_the_counters_is_the_documented_one():
     seed, step, row, sample, size = 5, 11, 3, 2, 5
     key = numpy_threefry((seed, Stream.PIXEL), (step, row))
     blocks = [numpy_threefry(key, (element, sample)) for element in range(3)]
-    expected = [(bits >> 8) * 2.0**-24 for bits in [b[0] for b in blocks] + [b[1] for b in blocks]][:size]
-    received = RowNoise(seed, step, tf.constant([row])).uniform(Stream.PIXEL, (size,), num_samples=4)
+    expected = [(bits >> 8) * 2.0**-24 for bits in [b[0] for b in blocks] + [b[1] for b in blocks]][
+        :size
+    ]
+    received = RowNoise(seed, step, tf.constant([row])).uniform(
+        Stream.PIXEL, (size,), num_samples=4
+    )
     np.testing.assert_array_equal(received[sample, 0], np.float32(expected))
 
 
@@ -71,9 +78,14 @@ def test_a_row_does_not_depend_on_the_batch_around_it(kind):
 def test_samples_are_the_same_in_chunks(kind):
     noise = RowNoise(1, 2, tf.range(3))
     whole = getattr(noise, kind)(Stream.LATENT, (5,), num_samples=6)
-    chunks = [getattr(noise, kind)(Stream.LATENT, (5,), num_samples=2, first_sample=tf.constant(first)) for first in (0, 2, 4)]
+    chunks = [
+        getattr(noise, kind)(Stream.LATENT, (5,), num_samples=2, first_sample=tf.constant(first))
+        for first in (0, 2, 4)
+    ]
     np.testing.assert_allclose(tf.concat(chunks, axis=0), whole, rtol=1e-6, atol=1e-6)
-    np.testing.assert_allclose(getattr(noise, kind)(Stream.LATENT, (5,)), whole[0], rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(
+        getattr(noise, kind)(Stream.LATENT, (5,)), whole[0], rtol=1e-6, atol=1e-6
+    )
 
 
 def test_seed_step_stream_and_row_all_change_the_numbers():
@@ -94,14 +106,19 @@ def test_seeds_by_row_equal_seeds_by_number():
 
 def test_draws_have_their_distributions():
     noise = RowNoise(0, 0, tf.range(500))
-    # Kolmogorov and Smirnov's test on 50,000 draws: a p-value under 1e-4 would be a broken generator, and the seed is fixed.
+    # Kolmogorov and Smirnov's test on 50,000 draws: a p-value under 1e-4 would be a broken
+    # generator, and the seed is fixed.
     uniform = noise.uniform(Stream.LATENT, (100,)).numpy()
     assert uniform.min() >= 0 and uniform.max() < 1
     assert stats.kstest(uniform.ravel(), "uniform").pvalue > 1e-4
     normal = noise.normal(Stream.LATENT, (100,)).numpy()
     assert stats.kstest(normal.ravel(), "norm").pvalue > 1e-4
     # Neighbouring elements, rows and samples are uncorrelated: |r| < 4 / sqrt(50,000).
-    for a, b in ((normal[:, :-1], normal[:, 1:]), (normal[:-1], normal[1:]), (normal[:, :50], normal[:, 50:])):
+    for a, b in (
+        (normal[:, :-1], normal[:, 1:]),
+        (normal[:-1], normal[1:]),
+        (normal[:, :50], normal[:, 50:]),
+    ):
         assert abs(np.corrcoef(a.ravel(), b.ravel())[0, 1]) < 4 / np.sqrt(a.size)
 
 
@@ -130,25 +147,43 @@ def test_draw_samples_the_distribution(distribution, reference):
 
 def test_draw_of_a_full_covariance_has_that_covariance():
     tril = np.array([[1.0, 0.0], [1.5, 0.5]], np.float32)
-    x = draw(tfd.MultivariateNormalTriL(tf.zeros([1, 2]), tril[None]), RowNoise(0, 0, tf.range(1)), num_samples=20000)[:, 0]
-    # Standard error of a covariance of n draws: about sqrt(2) s^2 / sqrt(n) = 0.025 here; four of them.
+    x = draw(
+        tfd.MultivariateNormalTriL(tf.zeros([1, 2]), tril[None]),
+        RowNoise(0, 0, tf.range(1)),
+        num_samples=20000,
+    )[:, 0]
+    # Standard error of a covariance of n draws: about sqrt(2) s^2 / sqrt(n) = 0.025 here; four of
+    # them.
     np.testing.assert_allclose(np.cov(x.numpy().T), tril @ tril.T, atol=0.1)
 
 
 def test_draw_of_a_mixture_has_its_distribution():
-    """Weights 1/4, 3/4; components N(-2, 0.5^2), N(1, 1): Kolmogorov and Smirnov's test against the mixture's distribution function."""
+    """Weights 1/4, 3/4; components N(-2, 0.5^2), N(1, 1): Kolmogorov and Smirnov's test against the
+    mixture's distribution function."""
     components = tfd.MultivariateNormalDiag([[-2.0], [1.0]], [[0.5], [1.0]])
     mixture = tfd.MixtureSameFamily(tfd.Categorical(probs=[0.25, 0.75]), components)
     x = draw(mixture, RowNoise(0, 0, tf.range(50)), num_samples=400).numpy()
     assert x.shape == (400, 50, 1)
-    assert stats.kstest(x.ravel(), lambda t: 0.25 * stats.norm.cdf(t, -2, 0.5) + 0.75 * stats.norm.cdf(t, 1, 1)).pvalue > 1e-4
-    full = tfd.MixtureSameFamily(tfd.Categorical(probs=[0.5, 0.5]), tfd.MultivariateNormalTriL(tf.zeros([2, 1]), tf.ones([2, 1, 1])))
+    assert (
+        stats.kstest(
+            x.ravel(), lambda t: 0.25 * stats.norm.cdf(t, -2, 0.5) + 0.75 * stats.norm.cdf(t, 1, 1)
+        ).pvalue
+        > 1e-4
+    )
+    full = tfd.MixtureSameFamily(
+        tfd.Categorical(probs=[0.5, 0.5]),
+        tfd.MultivariateNormalTriL(tf.zeros([2, 1]), tf.ones([2, 1, 1])),
+    )
     with pytest.raises(TypeError, match="No rule to draw from a mixture of MultivariateNormalTriL"):
         draw(full, RowNoise.of_seed(0, 1))
 
 
 def test_draw_of_bernoulli_meets_its_probability():
-    x = draw(tfd.Independent(tfd.Bernoulli(probs=[[0.0, 0.3, 1.0]]), 1), RowNoise(0, 0, tf.range(1)), num_samples=10000).numpy()
+    x = draw(
+        tfd.Independent(tfd.Bernoulli(probs=[[0.0, 0.3, 1.0]]), 1),
+        RowNoise(0, 0, tf.range(1)),
+        num_samples=10000,
+    ).numpy()
     assert set(np.unique(x)) <= {0.0, 1.0}
     mean = x.mean(axis=(0, 1))
     assert mean[0] == 0 and mean[2] == 1  # exactly: a uniform reaches neither
@@ -223,7 +258,8 @@ class Uniforms:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_draws_at_both_ends_of_the_unit_interval_are_finite_and_in_order(family):
-    """0 stands for its cell [0, 2^-24) of the grid that uniforms lie on; 1 - 2^-24 is the largest of them."""
+    """0 stands for its cell [0, 2^-24) of the grid that uniforms lie on; 1 - 2^-24 is the largest
+    of them."""
     distribution = getattr(tfd, family)(*FAMILIES[family])
     noise = Uniforms(0.0, 2.0**-24, 0.5, 1 - 2.0**-24)
     x = draw_elementwise(distribution, [4], noise, Stream.LATENT, None, 0).numpy()[0]
@@ -233,17 +269,34 @@ def test_draws_at_both_ends_of_the_unit_interval_are_finite_and_in_order(family)
 
 def test_draws_off_zero_are_the_quantiles():
     u = np.float32([2.0**-24, 0.25, 0.5, 1 - 2.0**-24])
-    for distribution in (tfd.Laplace(0.3, 2.0), tfd.Logistic(0.3, 2.0), tfd.StudentT(4.0, 0.3, 2.0)):
+    for distribution in (
+        tfd.Laplace(0.3, 2.0),
+        tfd.Logistic(0.3, 2.0),
+        tfd.StudentT(4.0, 0.3, 2.0),
+    ):
         received = draw_elementwise(distribution, [4], Uniforms(*u), Stream.LATENT, None, 0)[0]
         np.testing.assert_array_equal(received, distribution.quantile(u))
     received = draw_elementwise(tfd.HalfNormal(2.0), [4], Uniforms(*u), Stream.LATENT, None, 0)[0]
-    np.testing.assert_allclose(received, stats.halfnorm(scale=2.0).ppf(u.astype(np.float64)), rtol=5e-6, atol=5e-8)
+    np.testing.assert_allclose(
+        received, stats.halfnorm(scale=2.0).ppf(u.astype(np.float64)), rtol=5e-6, atol=5e-8
+    )
 
 
-@pytest.mark.parametrize("distribution", [tfd.Poisson([[2.0]]), tfd.Triangular([[0.0]], 1.0, 0.5), tfd.Categorical(logits=[[[0.1, 0.2]]])])
+@pytest.mark.parametrize(
+    "distribution",
+    [
+        tfd.Poisson([[2.0]]),
+        tfd.Triangular([[0.0]], 1.0, 0.5),
+        tfd.Categorical(logits=[[[0.1, 0.2]]]),
+    ],
+)
 def test_elements_without_a_quantile_function_are_named_with_the_cure(distribution):
     family = type(distribution).__name__
-    with pytest.raises(TypeError, match=rf"No rule to draw from {family} by row.*`zoo.random.draw_elementwise.register\({family}\)`"):
+    with pytest.raises(
+        TypeError,
+        match=rf"No rule to draw from {family} by "
+        rf"row.*`zoo.random.draw_elementwise.register\({family}\)`",
+    ):
         draw(tfd.Independent(distribution, 1), RowNoise.of_seed(0, 1))
 
 

@@ -18,16 +18,24 @@ COMMANDS = re.findall(r"^\$ zoo (.*?)(?:\s+#.*)?$", README, re.MULTILINE)
 
 def test_recipe_table_is_the_one_of_the_cards(capsys):
     cli.main(["list", "--markdown"])
-    table = re.search(r"<!-- zoo list --markdown -->\n(.*?)<!-- end -->", README, re.DOTALL).group(1)
-    assert table == capsys.readouterr().out, "the table has drifted: put the output of `zoo list --markdown` between the marks"
+    table = re.search(r"<!-- zoo list --markdown -->\n(.*?)<!-- end -->", README, re.DOTALL).group(
+        1
+    )
+    assert table == capsys.readouterr().out, (
+        "the table has drifted: put the output of `zoo list --markdown` between the marks"
+    )
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.glob("saved_models/*/README.md")), ids=lambda path: path.parent.name)
+@pytest.mark.parametrize(
+    "path", sorted(ROOT.glob("saved_models/*/README.md")), ids=lambda path: path.parent.name
+)
 def test_readmes_of_stored_models_are_those_of_their_cards(path):
     from zoo.store import push
 
     expected = push.readme(path.parent, cards.read_card(path.parent))
-    assert path.read_text(encoding="utf-8") == expected, "it has drifted: run `python -m zoo.store.push`"
+    assert path.read_text(encoding="utf-8") == expected, (
+        "it has drifted: run `python -m zoo.store.push`"
+    )
 
 
 @pytest.mark.parametrize("code", PYTHON, ids=lambda code: code.strip().splitlines()[-1][:40])
@@ -42,10 +50,16 @@ def test_commands_parse(command):
 
 
 def test_latencies_are_those_that_were_measured():
-    points = json.loads((ROOT / "benchmarks" / "results" / "serving_latency.json").read_text())["points"]
+    points = json.loads((ROOT / "benchmarks" / "results" / "serving_latency.json").read_text())[
+        "points"
+    ]
     for point in points:
-        cells = f"{point['p50_ms']:.2f}{' ms' if point['rows'] == 1 else ''} | {point['p99_ms']:.2f} |"
-        lines = [line for line in README.splitlines() if line.startswith(f"| `{point['signature']}` |")]
+        cells = (
+            f"{point['p50_ms']:.2f}{' ms' if point['rows'] == 1 else ''} | {point['p99_ms']:.2f} |"
+        )
+        lines = [
+            line for line in README.splitlines() if line.startswith(f"| `{point['signature']}` |")
+        ]
         assert point["signature"] == "serving_default" or any(cells in line for line in lines)
 
 
@@ -62,7 +76,9 @@ def test_docstrings_state_the_number_of_the_card(name):
         assert "Not yet measured." in docstring
     else:
         numbers = cards.headline_numbers(card, registry.find(name).build({}).headline)
-        assert numbers and all(cards.value_shown(number) in docstring for number in numbers.values())
+        assert numbers and all(
+            cards.value_shown(number) in docstring for number in numbers.values()
+        )
         assert "Not yet measured." not in docstring
 
 

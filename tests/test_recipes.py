@@ -42,7 +42,11 @@ def examples(num_rows=40):
 def unnamed(value):
     """A configuration without the names that Keras numbers."""
     if isinstance(value, dict):
-        return {key: unnamed(each) for key, each in value.items() if key not in ("name", "shared_object_id", "build_config")}
+        return {
+            key: unnamed(each)
+            for key, each in value.items()
+            if key not in ("name", "shared_object_id", "build_config")
+        }
     return [unnamed(each) for each in value] if isinstance(value, list | tuple) else value
 
 
@@ -53,7 +57,9 @@ def outside(spec):
     seen = None
     if spec.training_examples is not None:
         seen = [array.tolist() for array in spec.training_examples(examples(600)).values()]
-    return json.dumps([plain, unnamed(keras.saving.serialize_keras_object(optimizer)), seen], default=str)
+    return json.dumps(
+        [plain, unnamed(keras.saving.serialize_keras_object(optimizer)), seen], default=str
+    )
 
 
 def architecture(spec):
@@ -100,12 +106,19 @@ def test_every_argument_changes_something(name):
 
 def choices(file):
     """Every combination of the choices that a recipe names."""
-    named = {name: [None, *other_values(hint, object())] for name, hint in file.hints().items() if "Literal" in str(hint)}
+    named = {
+        name: [None, *other_values(hint, object())]
+        for name, hint in file.hints().items()
+        if "Literal" in str(hint)
+    }
     for values in itertools.product(*named.values()):
         yield {name: value for name, value in zip(named, values, strict=True) if value is not None}
 
 
-@pytest.mark.parametrize("name", [name for name in registry.list_recipes() if "Literal" in str(registry.find(name).hints())])
+@pytest.mark.parametrize(
+    "name",
+    [name for name in registry.list_recipes() if "Literal" in str(registry.find(name).hints())],
+)
 def test_every_choice_can_be_built(name):
     file = registry.find(name)
     small = arguments_of(file)
@@ -116,7 +129,11 @@ def test_every_choice_can_be_built(name):
 def others(file):
     """Every argument at another value than its own, but for choices."""
     base = arguments_of(file)
-    plain = {name: hint for name, hint in file.hints().items() if name != "return" and "Literal" not in str(hint)}
+    plain = {
+        name: hint
+        for name, hint in file.hints().items()
+        if name != "return" and "Literal" not in str(hint)
+    }
     return {name: other_values(hint, base[name])[0] for name, hint in plain.items()}
 
 
@@ -129,7 +146,11 @@ def test_every_choice_takes_a_step_and_has_a_graph_to_export(name):
         spec = file.build({**small, **chosen})
         model = spec.model()
         model.compile(spec.optimizer(NUM_STEPS), run_eagerly=True)
-        images = np.random.default_rng(0).integers(0, 256, (20, *model.observation.shape)).astype(np.uint8)
+        images = (
+            np.random.default_rng(0)
+            .integers(0, 256, (20, *model.observation.shape))
+            .astype(np.uint8)
+        )
         data = {"image": images, "label": np.arange(20, dtype=np.int32) % 10}
         assert np.isfinite(model.fit(data, batch_size=20, verbose=0).history["loss"][0]), chosen
         for signature in signatures(model).values():
@@ -143,7 +164,11 @@ def test_no_argument_is_a_string_of_any_kind():
 
 
 def test_a_misspelt_choice_is_refused_with_the_choices():
-    with pytest.raises(ValueError, match=r"Literal\['enumeration', 'relaxation', 'score_function'\]. Received: estimator='enumerate'"):
+    with pytest.raises(
+        ValueError,
+        match=r"Literal\['enumeration', 'relaxation', 'score_function'\]. Received: "
+        r"estimator='enumerate'",
+    ):
         registry.find("joint_vae_mnist").build({"estimator": "enumerate"})
     with pytest.raises(ValueError, match="Received: scale='shred'"):
         registry.find("vae_mnist_gaussian").build({"scale": "shred"})
@@ -151,7 +176,9 @@ def test_a_misspelt_choice_is_refused_with_the_choices():
 
 def test_the_score_function_of_joint_vae_takes_a_step():
     file = registry.find("joint_vae_mnist")
-    model = file.build({"estimator": "score_function", "hidden_units": (4,), "latent_dim": 2}).model()
+    model = file.build(
+        {"estimator": "score_function", "hidden_units": (4,), "latent_dim": 2}
+    ).model()
     model.compile("adam", run_eagerly=True)
     images = np.random.default_rng(0).integers(0, 256, (20, 28, 28, 1)).astype(np.uint8)
     assert np.isfinite(model.fit(images, batch_size=20, verbose=0).history["loss"][0])

@@ -14,7 +14,12 @@ import zoo
 
 
 def recipe(
-    *, beta: float = 4.0, hidden: tuple[int, ...] = (8, 8), name: str = "a", flag: bool = False, limit: int | None = None
+    *,
+    beta: float = 4.0,
+    hidden: tuple[int, ...] = (8, 8),
+    name: str = "a",
+    flag: bool = False,
+    limit: int | None = None,
 ) -> zoo.Recipe:
     return dict(beta=beta, hidden=hidden, name=name, flag=flag, limit=limit)
 '''
@@ -59,8 +64,14 @@ def test_arguments_take_their_annotated_type(file, typed, bound):
 @pytest.mark.parametrize(
     ("typed", "message"),
     [
-        ({"bata": "8"}, r"has no argument 'bata'. Did you mean 'beta'\? It takes: beta=4.0, hidden=\(8, 8\)"),
-        ({"beta": "much"}, "'beta' of recipe 'my_recipe' must be of type float. Received: beta='much'"),
+        (
+            {"bata": "8"},
+            r"has no argument 'bata'. Did you mean 'beta'\? It takes: beta=4.0, hidden=\(8, 8\)",
+        ),
+        (
+            {"beta": "much"},
+            "'beta' of recipe 'my_recipe' must be of type float. Received: beta='much'",
+        ),
         ({"hidden": "4,x"}, "Received: hidden='4,x'"),
         ({"limit": "2.5"}, "Received: limit='2.5'"),
         ({"flag": "maybe"}, "must be of type bool. Received: flag='maybe'"),
@@ -73,12 +84,17 @@ def test_wrong_arguments_are_told(file, typed, message):
 
 
 def test_unknown_recipes_are_told(tmp_path):
-    with pytest.raises(ValueError, match=r"No recipe is named 'vae_mnits'. Did you mean 'vae_mnist'\? `zoo list` shows all"):
+    with pytest.raises(
+        ValueError,
+        match=r"No recipe is named 'vae_mnits'. Did you mean 'vae_mnist'\? `zoo list` shows all",
+    ):
         registry.find("vae_mnits")
     with pytest.raises(ValueError, match=r"There is no recipe file 'absent.py'"):
         registry.find("absent.py")
     (tmp_path / "empty.py").write_text("")
-    with pytest.raises(ValueError, match=r"empty.py is not a recipe: it defines no function `recipe"):
+    with pytest.raises(
+        ValueError, match=r"empty.py is not a recipe: it defines no function `recipe"
+    ):
         registry.find(tmp_path / "empty.py").load()
 
 
@@ -109,7 +125,9 @@ def test_a_file_that_is_no_python_is_told(tmp_path):
 def test_two_recipes_of_one_name_are_told(tmp_path, monkeypatch):
     make_plugin(tmp_path, "zoo_plugin_b", ["vae_mnist"])
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(ValueError, match=r"Two recipes are named 'vae_mnist': .* Rename one of the files"):
+    with pytest.raises(
+        ValueError, match=r"Two recipes are named 'vae_mnist': .* Rename one of the files"
+    ):
         registry.list_recipes()
 
 
@@ -120,7 +138,10 @@ def test_another_package_called_recipes_is_told(tmp_path, monkeypatch):
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.syspath_prepend(tmp_path)
     importlib.invalidate_caches()
-    with pytest.raises(ImportError, match=f"`recipes` that Python finds is not the zoo's: {tmp_path / 'recipes'}.*rename it"):
+    with pytest.raises(
+        ImportError,
+        match=f"`recipes` that Python finds is not the zoo's: {tmp_path / 'recipes'}.*rename it",
+    ):
         registry.list_recipes()
     monkeypatch.delitem(sys.modules, "recipes")
 
@@ -131,7 +152,9 @@ def test_numbers_of_a_recipe_are_checked():
     assert (type(changed.epochs), changed.epochs, type(changed.seed)) == (int, 3, int)
     for name in ("epochs", "batch_size", "evaluation_samples"):
         for value in (0, True, 2.0):
-            with pytest.raises(ValueError, match=f"`{name}` must be a positive integer. Received: {name}={value!r}"):
+            with pytest.raises(
+                ValueError, match=f"`{name}` must be a positive integer. Received: {name}={value!r}"
+            ):
                 dataclasses.replace(known, **{name: value})
     with pytest.raises(ValueError, match="`seed` must be an integer in .* Received: seed=True"):
         dataclasses.replace(known, seed=True)

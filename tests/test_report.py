@@ -1,4 +1,5 @@
-"""The report: one page that needs nothing else, with a decoder that computes in it what Python computes."""
+"""The report: one page that needs nothing else, with a decoder that computes in it what Python
+computes."""
 
 import importlib.util
 import json
@@ -23,13 +24,17 @@ def mlp(*sizes, **options):
 
 def class_and_style(make_vae):
     posterior = layers.DiagonalNormal(3)
-    return zoo.ClassStyleVAE(mlp(8, 10), mlp(8, 6), mlp(8, 16), posterior, layers.Bernoulli(IMAGE_SHAPE))
+    return zoo.ClassStyleVAE(
+        mlp(8, 10), mlp(8, 6), mlp(8, 16), posterior, layers.Bernoulli(IMAGE_SHAPE)
+    )
 
 
 def convolutional(make_vae):
     posterior, likelihood = layers.DiagonalNormal(3), layers.Normal((13, 10, 2), scale="per_pixel")
     encoder = networks.ConvEncoder(posterior.num_params, filters=(4, 5), hidden_units=7)
-    decoder = networks.ConvDecoder((13, 10, 2), likelihood.num_params, filters=(6, 5), hidden_units=(7, 8))
+    decoder = networks.ConvDecoder(
+        (13, 10, 2), likelihood.num_params, filters=(6, 5), hidden_units=(7, 8)
+    )
     return zoo.VAE(encoder, decoder, posterior, likelihood)
 
 
@@ -38,7 +43,12 @@ def with_label(make_vae):
     return zoo.CVAE(mlp(8, 6), mlp(8, 16, activation="tanh"), posterior, likelihood, num_classes=4)
 
 
-MODELS = {"dense": lambda make_vae: make_vae(), "classes": class_and_style, "convolutional": convolutional, "label": with_label}
+MODELS = {
+    "dense": lambda make_vae: make_vae(),
+    "classes": class_and_style,
+    "convolutional": convolutional,
+    "label": with_label,
+}
 
 
 @pytest.mark.parametrize("kind", MODELS)
@@ -50,7 +60,10 @@ def test_program_decodes_as_the_model_does(kind, make_vae):
     if kind == "label":
         expected, label = model.decode(z, np.full(5, 2, np.int32)).mean(), 2
     elif kind == "classes":
-        expected, label = model.decode({"z": z, "y": np.tile(np.eye(10, dtype=np.float32)[7], (5, 1))}).mean(), 7
+        expected, label = (
+            model.decode({"z": z, "y": np.tile(np.eye(10, dtype=np.float32)[7], (5, 1))}).mean(),
+            7,
+        )
     else:
         expected, label = model.decode(z).mean(), 0
     np.testing.assert_allclose(explorer.decode(program, z, label), expected, atol=1e-5)
@@ -61,13 +74,25 @@ def test_program_decodes_as_the_model_does(kind, make_vae):
 def test_what_the_page_cannot_decode_is_named(make_vae, monkeypatch):
     posteriors = [layers.DiagonalNormal(4), layers.DiagonalNormal(2)]
     two_layers = zoo.HierarchicalVAE(
-        [mlp(8, 8), mlp(8, 4)], [mlp(8, 16), mlp(8, 8)], posteriors, layers.Bernoulli(IMAGE_SHAPE), [layers.DiagonalNormal(4)]
+        [mlp(8, 8), mlp(8, 4)],
+        [mlp(8, 16), mlp(8, 8)],
+        posteriors,
+        layers.Bernoulli(IMAGE_SHAPE),
+        [layers.DiagonalNormal(4)],
     )
-    gelu = zoo.VAE(mlp(8, 6), mlp(8, 16, activation="gelu"), layers.DiagonalNormal(3), layers.Bernoulli(IMAGE_SHAPE))
+    gelu = zoo.VAE(
+        mlp(8, 6),
+        mlp(8, 16, activation="gelu"),
+        layers.DiagonalNormal(3),
+        layers.Bernoulli(IMAGE_SHAPE),
+    )
     for model, message in (
         (two_layers, "HierarchicalVAE decodes from the latents z1, which sliders cannot say"),
         (make_vae(condition_shape=(2,)), "VAE decodes from what it is given"),
-        (make_vae(likelihood=layers.DiscretizedLogistic(IMAGE_SHAPE, scale="shared")), "not of DiscretizedLogistic"),
+        (
+            make_vae(likelihood=layers.DiscretizedLogistic(IMAGE_SHAPE, scale="shared")),
+            "not of DiscretizedLogistic",
+        ),
         (gelu, "The page knows the activations linear, relu, .*, not gelu"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -79,7 +104,12 @@ def test_what_the_page_cannot_decode_is_named(make_vae, monkeypatch):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    return training.train("vae_digits", {"epochs": "2", "hidden_units": "16"}, out=tmp_path_factory.mktemp("runs") / "run", verbose=0)
+    return training.train(
+        "vae_digits",
+        {"epochs": "2", "hidden_units": "16"},
+        out=tmp_path_factory.mktemp("runs") / "run",
+        verbose=0,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +119,11 @@ def page(run, tmp_path_factory):
 
 def test_page_needs_nothing_beside_it(page):
     text = page.read_text(encoding="utf-8")
-    assert not re.findall(r"(?:src|href)=\"(?!data:)", text) and "@import" not in text and "fetch(" not in text
+    assert (
+        not re.findall(r"(?:src|href)=\"(?!data:)", text)
+        and "@import" not in text
+        and "fetch(" not in text
+    )
     assert text.count('class="explorer"') == 2 and text.count("data:image/png;base64,") >= 9
     for words in (
         "not yet measured on the test split",
@@ -103,9 +137,19 @@ def test_page_needs_nothing_beside_it(page):
 
 @pytest.mark.slow
 def test_training_curves_are_those_of_the_run_or_lie_beside_the_stored_model(run, models, tmp_path):
-    assert report(run, "vae_digits", path=tmp_path / "page.html").read_text(encoding="utf-8").count('alt="Training curves') == 2
+    assert (
+        report(run, "vae_digits", path=tmp_path / "page.html")
+        .read_text(encoding="utf-8")
+        .count('alt="Training curves')
+        == 2
+    )
     (models / "vae_digits" / "curves.png").unlink()
-    assert report("vae_digits", path=tmp_path / "page.html").read_text(encoding="utf-8").count('alt="Training curves') == 0
+    assert (
+        report("vae_digits", path=tmp_path / "page.html")
+        .read_text(encoding="utf-8")
+        .count('alt="Training curves')
+        == 0
+    )
 
 
 def test_absent_data_are_told(tmp_path, monkeypatch):
@@ -122,7 +166,9 @@ def test_command_and_its_mistakes(run, tmp_path, capsys):
     assert cli.main(["report", str(run), "--out", str(tmp_path / "page.html")]) == 0
     assert f"Report: {tmp_path}/page.html" in capsys.readouterr().out
     assert cli.main(["report", "a", "b", "c"]) == 2
-    assert "A report is about one model, or two side by side. Received: 3." in capsys.readouterr().err
+    assert (
+        "A report is about one model, or two side by side. Received: 3." in capsys.readouterr().err
+    )
 
 
 def test_every_target_and_the_file_are_looked_at_before_a_model_is_read(tmp_path, monkeypatch):
@@ -143,18 +189,32 @@ def browser(tmp_path_factory):
     """Headless Chromium."""
     for program in ("chromium", "chromedriver"):
         if shutil.which(program) is None:
-            pytest.skip(f"needs {program} on the path (Debian's packages chromium and chromium-driver)")
+            pytest.skip(
+                f"needs {program} on the path (Debian's packages chromium and chromium-driver)"
+            )
     if importlib.util.find_spec("selenium") is None:
         pytest.skip("needs selenium")
     from selenium import webdriver
 
     options = webdriver.ChromeOptions()
     options.binary_location = shutil.which("chromium")
-    quiet = "--disable-background-networking --disable-component-update --disable-sync --disable-quic --no-first-run"
+    quiet = (
+        "--disable-background-networking --disable-component-update --disable-sync "
+        "--disable-quic --no-first-run"
+    )
     profile = f"--user-data-dir={tmp_path_factory.mktemp('profile')}"
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", profile, *quiet.split()):
+    for argument in (
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        profile,
+        *quiet.split(),
+    ):
         options.add_argument(argument)
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
+    driver = webdriver.Chrome(
+        options=options, service=webdriver.ChromeService(shutil.which("chromedriver"))
+    )
     yield driver
     driver.quit()
 
@@ -175,7 +235,9 @@ def test_a_slider_changes_the_picture_as_python_decodes(page, browser):
     for dim, value in ((2, 1.5), (5, -2.0), (2, 0.0)):
         z[0, dim] = value
         decoded, canvas = browser.execute_script(MOVE, 1, dim, value)
-        np.testing.assert_allclose(np.reshape(decoded, (8, 8, 1)), model.decode(z).mean()[0], atol=1e-3)
+        np.testing.assert_allclose(
+            np.reshape(decoded, (8, 8, 1)), model.decode(z).mean()[0], atol=1e-3
+        )
         seen.add(canvas)
     assert len(seen) == 3
     assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
@@ -187,12 +249,24 @@ def test_convolutions_and_classes_run_in_the_page(make_vae, browser, tmp_path):
         model = build(make_vae)
         program = json.dumps(explorer.program(model))
         script = Path(explorer.__file__).with_name("explorer.js").read_text(encoding="utf-8")
-        body = '<div class="explorer"><canvas></canvas><p class="note"></p><div class="sliders"></div><select></select>'
-        body += f'<button class="random"></button><button class="reset"></button><script type="application/json">{program}</script></div>'
+        body = (
+            '<div class="explorer"><canvas></canvas><p class="note"></p><div '
+            'class="sliders"></div><select></select>'
+        )
+        body += (
+            '<button class="random"></button><button class="reset"></button><script '
+            f'type="application/json">{program}</script></div>'
+        )
         (tmp_path / "page.html").write_text(f"{body}<script>{script}</script>")
         browser.get((tmp_path / "page.html").as_uri())
         z = np.float32([[0.5, -1.0, 2.0]])
         label = model.num_classes - 1 if build is with_label else 0
-        decoded = browser.execute_script("return Array.from(window.explorers[0].decode(arguments[0], arguments[1]))", z[0].tolist(), label)
+        decoded = browser.execute_script(
+            "return Array.from(window.explorers[0].decode(arguments[0], arguments[1]))",
+            z[0].tolist(),
+            label,
+        )
         expected = model.decode(z, *([np.int32([label])] if build is with_label else [])).mean()[0]
-        np.testing.assert_allclose(np.reshape(decoded, model.observation.shape), expected, atol=1e-3)
+        np.testing.assert_allclose(
+            np.reshape(decoded, model.observation.shape), expected, atol=1e-3
+        )

@@ -1,4 +1,5 @@
-"""A run directory is enough: to open it, to measure it, to go on with it; and nothing that lies in it is executed unasked."""
+"""A run directory is enough: to open it, to measure it, to go on with it; and nothing that lies in
+it is executed unasked."""
 
 import json
 import logging
@@ -25,8 +26,9 @@ RECIPE = '''"""A recipe of somebody's own.
 
 Three seconds. With seed 0 expect 22.33 nats: -log p(x) on the 297 test images. It is for tests.
 
-A model to look at and to test with, not a published one: a dense network of the kind of Kingma & Welling, "Auto-Encoding
-Variational Bayes", ICLR 2014 (https://arxiv.org/abs/1312.6114), on 1,200 training images.
+A model to look at and to test with, not a published one: a dense network of the kind of Kingma &
+Welling, "Auto-Encoding Variational Bayes", ICLR 2014 (https://arxiv.org/abs/1312.6114), on 1,200
+training images.
 """
 
 from pathlib import Path
@@ -36,12 +38,15 @@ import zoo
 Path(__file__).with_name("executed").touch()
 
 
-def recipe(*, latent_dim: int = 3, epochs: int = 2, data: str = "digits", seed: int = 0) -> zoo.Recipe:
+def recipe(
+    *, latent_dim: int = 3, epochs: int = 2, data: str = "digits", seed: int = 0
+) -> zoo.Recipe:
     def model():
-        posterior, likelihood = zoo.layers.DiagonalNormal(latent_dim), zoo.layers.Bernoulli((8, 8, 1))
-        return zoo.VAE(
-            zoo.networks.MLP((8,), posterior.num_params), zoo.networks.MLP((8,), likelihood.num_params), posterior, likelihood, seed=seed
-        )
+        posterior = zoo.layers.DiagonalNormal(latent_dim)
+        likelihood = zoo.layers.Bernoulli((8, 8, 1))
+        encoder = zoo.networks.MLP((8,), posterior.num_params)
+        decoder = zoo.networks.MLP((8,), likelihood.num_params)
+        return zoo.VAE(encoder, decoder, posterior, likelihood, seed=seed)
 
     def optimizer(num_steps):
         import keras
@@ -52,7 +57,9 @@ def recipe(*, latent_dim: int = 3, epochs: int = 2, data: str = "digits", seed: 
         family="VAE",
         model=model,
         optimizer=optimizer,
-        dataset=zoo.Dataset(name=data, train="train[:100]", validation="train[100:150]", test="test"),
+        dataset=zoo.Dataset(
+            name=data, train="train[:100]", validation="train[100:150]", test="test"
+        ),
         epochs=epochs,
         batch_size=50,
         seed=seed,
@@ -107,32 +114,50 @@ def test_a_run_keeps_what_it_was_made_from(trained):
     assert (trained / "recipe.py").read_text() == RECIPE.format(name="mine")
     assert set(record["files"]) == {"recipe.py", "model.json", "checkpoint.npz", "model.weights.h5"}
     assert record["recipe"] == "mine" and record["epochs_in_full"] == 2 and not record["registered"]
-    assert record["task"]["dataset"]["name"] == "digits" and record["task"]["evaluation_samples"] == 3
+    assert (
+        record["task"]["dataset"]["name"] == "digits" and record["task"]["evaluation_samples"] == 3
+    )
     assert not list(trained.glob("__pycache__"))
 
 
 def test_nothing_of_a_run_is_executed_when_it_is_measured_and_exported(run, tmp_path):
     model, name, task = pretrained.open_model(run)
-    assert name == "mine" and task.epochs == 2 and task.nll_name == "nll" and task.dataset.test == "test"
+    assert (
+        name == "mine"
+        and task.epochs == 2
+        and task.nll_name == "nll"
+        and task.dataset.test == "test"
+    )
     images = zoo.data.load("digits", "train[100:150]")["image"]
     numbers = model.evaluate(images, batch_size=500, verbose=0, return_dict=True)
     assert numbers["elbo"] == pytest.approx(Run.open(run).record["numbers"]["val_elbo"], rel=1e-5)
     directory = pretrained.export_model(run, tmp_path / "served")
     assert directory == tmp_path / "served" / "mine" / "1"
     for source in (run, str(directory), directory.parent):
-        np.testing.assert_array_equal(zoo.load(source).reconstruct(images), model.reconstruct(images))
+        np.testing.assert_array_equal(
+            zoo.load(source).reconstruct(images), model.reconstruct(images)
+        )
     assert pretrained.open_model(directory)[1:] == ("mine", task)
     assert not list(tmp_path.rglob("executed"))
 
 
 def test_a_loaded_run_trains_further(run):
     model = zoo.load(run)
-    assert np.isfinite(model.fit(zoo.data.load("digits", "train[:100]")["image"], batch_size=50, verbose=0).history["loss"][0])
+    assert np.isfinite(
+        model.fit(
+            zoo.data.load("digits", "train[:100]")["image"], batch_size=50, verbose=0
+        ).history["loss"][0]
+    )
 
 
 def test_loading_leaves_every_generator_alone(run):
     def draws():
-        return random.random(), np.random.random(), float(tf.random.uniform([])), float(keras.random.uniform([]))
+        return (
+            random.random(),
+            np.random.random(),
+            float(tf.random.uniform([])),
+            float(keras.random.uniform([])),
+        )
 
     try:
         keras.utils.set_random_seed(7)
@@ -161,7 +186,11 @@ def test_initial_weights_follow_the_seed_through_a_load():
 def test_where_nothing_lies_is_told(run, tmp_path):
     (tmp_path / "empty").mkdir()
     for source, version, message in (
-        (tmp_path / "empty", None, "empty' is not a run directory: it holds no run.json. It holds no version"),
+        (
+            tmp_path / "empty",
+            None,
+            "empty' is not a run directory: it holds no run.json. It holds no version",
+        ),
         (tmp_path / "absent", None, "There is no run directory '.*absent', and no stored model"),
         ("vae_digit", None, "No recipe is named 'vae_digit'. Did you mean 'vae_digits'"),
         (run, 2, "A run has no versions. Received: '.*run' and version=2"),
@@ -174,7 +203,9 @@ def test_exports_are_checked_wherever_they_lie(tmp_path, make_vae):
     directory = zoo.export(make_vae(), tmp_path / "mine")
     moved = shutil.copytree(directory, tmp_path / "elsewhere")
     assert np.all(zoo.load(moved).weights[0] == zoo.load(tmp_path / "mine").weights[0])
-    with pytest.raises(ValueError, match="tells neither recipe nor data of the model. Load it in Python"):
+    with pytest.raises(
+        ValueError, match="tells neither recipe nor data of the model. Load it in Python"
+    ):
         pretrained.open_model(moved)
     with pytest.raises(ValueError, match="has no version 2. Its versions are 1"):
         zoo.load(tmp_path / "mine", 2)
@@ -197,11 +228,17 @@ def test_a_model_that_needs_code_of_somebodys_own_is_told_in_one_line(run, tmp_p
     content["config"]["encoder"] = keras.saving.serialize_keras_object(Mine())
     path.write_text(json.dumps(content))
     rewrite(run, lambda record: record["files"].pop("model.json"))
-    message = r"nothing here defines 'Mine' of tests.test_runs, and code of somebody's own is not run unasked.*`--import FILE.py`"
+    message = (
+        r"nothing here defines 'Mine' of tests.test_runs, and code of somebody's own is "
+        r"not run unasked.*`--import FILE.py`"
+    )
     with pytest.raises(ValueError, match=message) as raised:
         zoo.load(run)
     assert "\n" not in str(raised.value)
-    with keras.saving.custom_object_scope({"Mine": Mine}), pytest.raises(ValueError, match="No Python model can be built"):
+    with (
+        keras.saving.custom_object_scope({"Mine": Mine}),
+        pytest.raises(ValueError, match="No Python model can be built"),
+    ):
         zoo.load(run)  # the class is known now, and gives other parameters than the posterior takes
     path.unlink()
     with pytest.raises(ValueError, match="holds no model.json, which its model is built from"):
@@ -213,7 +250,9 @@ def test_a_part_that_says_nothing_of_itself_is_told():
         def __init__(self, function):
             super().__init__()
 
-    with pytest.raises(ValueError, match="A part of the model has no `get_config` that JSON can hold: .*Silent"):
+    with pytest.raises(
+        ValueError, match="A part of the model has no `get_config` that JSON can hold: .*Silent"
+    ):
         architecture.as_text(keras.Sequential([Silent(lambda x: x)]))
 
 
@@ -224,11 +263,18 @@ def test_runs_of_before_open_by_a_recipe_of_the_registry_only(store, run, tmp_pa
             (path / name).unlink()
         for key in ("task", "files", "recipe_sha256", "registered", "epochs_in_full"):
             rewrite(path, lambda record, key=key: record.pop(key))
-    np.testing.assert_array_equal(Run.open(older).load_model().get_weights()[0], Run.open(store[1]).load_model().get_weights()[0])
+    np.testing.assert_array_equal(
+        Run.open(older).load_model().get_weights()[0],
+        Run.open(store[1]).load_model().get_weights()[0],
+    )
     assert pretrained.describe(Run.open(older))["training"]["of"] == 200
     recipe = written(tmp_path)
     rewrite(run, lambda record: record.update(recipe_file=str(recipe)))
-    with pytest.raises(ValueError, match="only its recipe can open: .*mine.py. If you trust that file, `zoo train .*mine.py --resume"):
+    with pytest.raises(
+        ValueError,
+        match="only its recipe can open: .*mine.py. If you trust that file, `zoo train "
+        ".*mine.py --resume",
+    ):
         zoo.load(run)
     assert not (tmp_path / "executed").exists()
     training.train(recipe, out=run, resume=True, verbose=0)
@@ -247,8 +293,13 @@ def test_going_on_runs_the_recipe_that_the_run_was_begun_with_and_says_so(run, t
     unfinished(run)
     with caplog.at_level(logging.INFO, "zoo"):
         training.train(run, resume=True, verbose=0)
-    assert f"Going on with {run}: this runs its copy of the recipe, {run / 'recipe.py'}." in caplog.messages
-    assert (run / "executed").exists() and json.loads((run / "run.json").read_text())["status"] == "finished"
+    assert (
+        f"Going on with {run}: this runs its copy of the recipe, {run / 'recipe.py'}."
+        in caplog.messages
+    )
+    assert (run / "executed").exists() and json.loads((run / "run.json").read_text())[
+        "status"
+    ] == "finished"
     recipe = written(tmp_path)
     caplog.clear()
     with caplog.at_level(logging.INFO, "zoo"):
@@ -258,10 +309,14 @@ def test_going_on_runs_the_recipe_that_the_run_was_begun_with_and_says_so(run, t
     assert f"this runs its recipe, {recipe}." in caplog.messages[0]
     assert f"{recipe} was changed after the run began, and is not used." in caplog.messages
     (run / "recipe.py").write_text("boom")
-    with pytest.raises(ValueError, match=r"recipe.py' was changed after the run began \(its sha256 differs\)"):
+    with pytest.raises(
+        ValueError, match=r"recipe.py' was changed after the run began \(its sha256 differs\)"
+    ):
         Run.prepare(recipe, {}, run, resume=True)
     (run / "recipe.py").unlink()
-    with pytest.raises(ValueError, match="its copy '.*recipe.py' is missing. Received: recipe='.*mine.py'"):
+    with pytest.raises(
+        ValueError, match="its copy '.*recipe.py' is missing. Received: recipe='.*mine.py'"
+    ):
         Run.prepare(recipe, {}, run, resume=True)
 
 
@@ -282,7 +337,9 @@ def test_data_are_found_from_another_directory(tmp_path, monkeypatch):
 def test_arguments_that_no_record_holds_are_told(tmp_path):
     recipe = tmp_path / "mine.py"
     recipe.write_text(RECIPE.format(name="mine").replace("seed: int = 0)", "seed: int = 0, z=1j)"))
-    with pytest.raises(ValueError, match=r"are kept in the record of its run: .* Received for recipe 'mine': z=1j"):
+    with pytest.raises(
+        ValueError, match=r"are kept in the record of its run: .* Received for recipe 'mine': z=1j"
+    ):
         training.train(recipe, out=tmp_path / "run")
 
 
@@ -294,7 +351,10 @@ def test_a_failing_picture_leaves_a_finished_run(run, monkeypatch, caplog):
     with caplog.at_level(logging.WARNING, "zoo"):
         training.train(run, resume=True, verbose=0)
     assert json.loads((run / "run.json").read_text())["status"] == "finished"
-    assert "The run is finished; its pictures failed (ZeroDivisionError: division by zero)." in caplog.messages
+    assert (
+        "The run is finished; its pictures failed (ZeroDivisionError: division by zero)."
+        in caplog.messages
+    )
 
 
 # -- Damage
@@ -306,7 +366,10 @@ def test_files_that_are_not_those_of_the_record_are_told(run, name):
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=rf"{name}' cannot be read: it is damaged, for its sha256 is not the one of run.json"):
+    with pytest.raises(
+        ValueError,
+        match=rf"{name}' cannot be read: it is damaged, for its sha256 is not the one of run.json",
+    ):
         if name == "checkpoint.npz":
             training.train(run, resume=True, verbose=0)
         else:
@@ -316,24 +379,41 @@ def test_files_that_are_not_those_of_the_record_are_told(run, name):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda record: record.update(arguments=None), "`arguments` must be of type dict. Received: null"),
+        (
+            lambda record: record.update(arguments=None),
+            "`arguments` must be of type dict. Received: null",
+        ),
         (lambda record: record.update(recipe=3), "`recipe` must be of type str. Received: 3"),
         (lambda record: record.pop("status"), "it has no 'status'"),
         (lambda record: record.update(task=[]), r"`task` must be of type dict. Received: \[\]"),
         (lambda record: record["task"]["dataset"].pop("test"), "it has no 'test'"),
         (lambda record: record["task"]["dataset"].update(binarization="odd"), "binarization='odd'"),
-        (lambda record: record.update(files={"recipe.py": 1}), r"`files\['recipe.py'\]` must be of type str. Received: 1"),
+        (
+            lambda record: record.update(files={"recipe.py": 1}),
+            r"`files\['recipe.py'\]` must be of type str. Received: 1",
+        ),
         (lambda record: record.update(numbers={"val_elbo": "low"}), "must be of type int or float"),
         (lambda record: record.pop("seconds"), "it has no 'seconds'"),
         (lambda record: record.pop("machine"), "it has no 'machine'"),
-        (lambda record: record.update(git_resumed=3), "`git_resumed` must be of type list. Received: 3"),
-        (lambda record: record.update(recipe="../../x"), '`recipe` must be a name without a path. Received: "../../x"'),
-        (lambda record: record.update(recipe=""), '`recipe` must be a name without a path. Received: ""'),
+        (
+            lambda record: record.update(git_resumed=3),
+            "`git_resumed` must be of type list. Received: 3",
+        ),
+        (
+            lambda record: record.update(recipe="../../x"),
+            '`recipe` must be a name without a path. Received: "../../x"',
+        ),
+        (
+            lambda record: record.update(recipe=""),
+            '`recipe` must be a name without a path. Received: ""',
+        ),
     ],
 )
 def test_records_of_another_form_are_told(run, change, message):
     rewrite(run, change)
-    with pytest.raises(ValueError, match=rf"run.json' is damaged: .*{message}.*Train again into another directory"):
+    with pytest.raises(
+        ValueError, match=rf"run.json' is damaged: .*{message}.*Train again into another directory"
+    ):
         Run.open(run)
 
 
@@ -348,10 +428,16 @@ def test_a_record_that_is_no_dict_is_told(run):
     ("change", "message"),
     [
         (lambda card: card.update(numbers=[]), r"`numbers` must be of type dict. Received: \[\]"),
-        (lambda card: card["numbers"]["nll"].update(value="low"), r"`numbers\['nll'\]\['value'\]` must be of type int or float"),
+        (
+            lambda card: card["numbers"]["nll"].update(value="low"),
+            r"`numbers\['nll'\]\['value'\]` must be of type int or float",
+        ),
         (lambda card: card.update(version=True), "`version` must be of type int. Received: true"),
         (lambda card: card.update(files={}), "`files` names none, so that nothing can be checked"),
-        (lambda card: card.update(recipe="../x"), '`recipe` must be a name without a path. Received: "../x"'),
+        (
+            lambda card: card.update(recipe="../x"),
+            '`recipe` must be a name without a path. Received: "../x"',
+        ),
         (lambda card: card.update(data=None), "`data` must be of type dict. Received: null"),
         (lambda card: card.update(training={"epochs": 3}), "KeyError: 'of'"),
     ],
@@ -361,7 +447,9 @@ def test_cards_of_another_form_are_told(models, change, message):
     card = json.loads(path.read_text())
     change(card)
     path.write_text(json.dumps(card))
-    with pytest.raises(ValueError, match=rf"card.json' is damaged \(.*{message}.*Restore it, or push the run again"):
+    with pytest.raises(
+        ValueError, match=rf"card.json' is damaged \(.*{message}.*Restore it, or push the run again"
+    ):
         cards.find_card("vae_digits")
 
 
@@ -374,7 +462,9 @@ def test_every_stored_card_is_of_the_form_that_is_checked():
 
 
 @pytest.mark.slow
-def test_a_model_of_ones_own_recipe_is_stored_loaded_and_verified_without_it(trained, tmp_path, monkeypatch):
+def test_a_model_of_ones_own_recipe_is_stored_loaded_and_verified_without_it(
+    trained, tmp_path, monkeypatch
+):
     root = tmp_path / "models"
     monkeypatch.setattr(cards, "roots", lambda: [root])
     monkeypatch.setattr(hub, "INDEX", tmp_path / "index.json")
@@ -384,19 +474,34 @@ def test_a_model_of_ones_own_recipe_is_stored_loaded_and_verified_without_it(tra
     assert card["recipe_sha256"] == json.loads((trained / "run.json").read_text())["recipe_sha256"]
     text = (root / "mine" / "README.md").read_text()
     assert text.startswith("# mine\n\nA recipe of somebody's own.\n") and "It is for tests." in text
-    assert "22.33" not in text and "Kingma & Welling" not in text and "began as a copy of `vae_digits`" in text
+    assert (
+        "22.33" not in text
+        and "Kingma & Welling" not in text
+        and "began as a copy of `vae_digits`" in text
+    )
     assert f"`{card['recipe_sha256']}`" in text
     zoo.load("mine").sample(2)
     assert all(row.agrees for row in verify.verify("mine")) and cards.stored() == ["mine"]
     again = push.push("mine", root=root, verbose=0)
-    assert again["version"] == 2 and again["about"] == card["about"] and again["numbers"]["kl"] == pytest.approx(card["numbers"]["kl"])
-    assert (root / "mine" / "README.md").read_text().startswith("# mine\n\nA recipe of somebody's own.\n")
+    assert (
+        again["version"] == 2
+        and again["about"] == card["about"]
+        and again["numbers"]["kl"] == pytest.approx(card["numbers"]["kl"])
+    )
+    assert (
+        (root / "mine" / "README.md")
+        .read_text()
+        .startswith("# mine\n\nA recipe of somebody's own.\n")
+    )
     assert not list(tmp_path.rglob("executed"))
 
 
 def test_an_own_recipe_does_not_take_the_place_of_an_installed_one(run, tmp_path):
     rewrite(run, lambda record: record.update(recipe="vae_digits"))
-    with pytest.raises(ValueError, match="has the name of an installed recipe: .* Received: 'vae_digits'. Rename the file"):
+    with pytest.raises(
+        ValueError,
+        match="has the name of an installed recipe: .* Received: 'vae_digits'. Rename the file",
+    ):
         push.push(run, root=tmp_path / "models", allow_dirty=True)
 
 
@@ -408,12 +513,19 @@ def test_copies_do_not_claim_the_numbers_of_their_original():
         changed = originals[name].replace("core", "hundred cores").replace("A small", "My small")
         other = {**card, "numbers": {"nll": {**card["numbers"]["nll"], "value": 99.9}}}
         for text in (originals[name], changed):
-            assert number in cards._true_of(card, text) and number not in cards._true_of(other, text)
+            assert number in cards._true_of(card, text) and number not in cards._true_of(
+                other, text
+            )
         assert number not in cards.about_own(originals[name], originals)
-        assert cards.about_own(originals[name], originals) == f"A recipe that began as a copy of `{name}`."
+        assert (
+            cards.about_own(originals[name], originals)
+            == f"A recipe that began as a copy of `{name}`."
+        )
     assert cards.about_own("Mine.\n\nNumbers: 3 nats.", originals) == "Mine.\n\nNumbers: 3 nats."
     assert cards.about_own("", originals) == ""
-    assert cards._true_of(other, "Mine.\n\nExpect 12.3 nats. It is quick.") == "Mine.\n\nIt is quick."
+    assert (
+        cards._true_of(other, "Mine.\n\nExpect 12.3 nats. It is quick.") == "Mine.\n\nIt is quick."
+    )
 
 
 def test_the_docstrings_of_stored_models_tell_their_numbers():
@@ -424,7 +536,11 @@ def test_the_docstrings_of_stored_models_tell_their_numbers():
 
 def test_a_revision_that_does_not_hold_the_recipe_is_dirty(tmp_path, monkeypatch):
     def git(*arguments):
-        subprocess.run(["git", "-C", tmp_path, "-c", "user.name=a", "-c", "user.email=a@b", *arguments], check=True, capture_output=True)
+        subprocess.run(
+            ["git", "-C", tmp_path, "-c", "user.name=a", "-c", "user.email=a@b", *arguments],
+            check=True,
+            capture_output=True,
+        )
 
     git("init", "-q")
     (tmp_path / "recipe.py").write_text("committed")
@@ -440,5 +556,7 @@ def test_a_revision_that_does_not_hold_the_recipe_is_dirty(tmp_path, monkeypatch
 
 def test_a_run_that_went_on_under_other_code_is_not_stored_as_the_first(run, tmp_path):
     rewrite(run, lambda record: record.update(git="a" * 40, git_resumed=["b" * 40 + "-dirty"]))
-    with pytest.raises(ValueError, match=rf"trained by code that no commit holds \(git: {'b' * 40}-dirty\)"):
+    with pytest.raises(
+        ValueError, match=rf"trained by code that no commit holds \(git: {'b' * 40}-dirty\)"
+    ):
         push.push(run, root=tmp_path / "models")

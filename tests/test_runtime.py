@@ -41,7 +41,14 @@ def seeds(num_rows):
 def ask(directory, questions, path):
     """The answers of a process of its own, and what it has imported."""
     np.savez(path / "questions.npz", **questions)
-    command = [sys.executable, "-I", runtime.__file__, str(directory), str(path / "questions.npz"), str(path / "answers.npz")]
+    command = [
+        sys.executable,
+        "-I",
+        runtime.__file__,
+        str(directory),
+        str(path / "questions.npz"),
+        str(path / "answers.npz"),
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     with np.load(path / "answers.npz") as archive:
@@ -65,7 +72,9 @@ def test_a_process_without_python_packages_answers_as_the_model_does(model, dire
         np.testing.assert_allclose(answers[name], value, rtol=1e-5, atol=1e-5, err_msg=name)
     assert not modules & {"zoo", "recipes", "keras", "tf_keras", "tensorflow_probability"}
     again, _ = ask(directory, questions, tmp_path)
-    assert all(again[name].tobytes() == value.tobytes() for name, value in answers.items()), "the same seed gave other bytes"
+    assert all(again[name].tobytes() == value.tobytes() for name, value in answers.items()), (
+        "the same seed gave other bytes"
+    )
 
 
 def test_signatures_are_read_from_the_files(session):
@@ -80,7 +89,11 @@ def test_signatures_are_read_from_the_files(session):
     ("signature", "inputs", "message"),
     [
         ("dream", {}, "no signature 'dream': there are decode, encode"),
-        ("score", {"image": np.zeros([1, 4, 4, 1], np.float32)}, "takes the inputs image, seed. Received: image"),
+        (
+            "score",
+            {"image": np.zeros([1, 4, 4, 1], np.float32)},
+            "takes the inputs image, seed. Received: image",
+        ),
         ("encode", {"image": np.zeros([1, 4, 4, 1])}, "double"),
         ("encode", {"image": np.zeros([1, 5, 5, 1], np.float32)}, "shape"),
         ("encode", {"image": np.float32(0)}, "shape"),
@@ -100,23 +113,40 @@ def test_what_is_no_saved_model_is_refused(tmp_path):
 
 
 def test_outputs_that_numpy_cannot_hold_are_refused(tmp_path):
-    signature = tf.function(lambda x: {"y": tf.cast(x, tf.bfloat16)}).get_concrete_function(tf.TensorSpec([None], tf.float32, name="x"))
+    signature = tf.function(lambda x: {"y": tf.cast(x, tf.bfloat16)}).get_concrete_function(
+        tf.TensorSpec([None], tf.float32, name="x")
+    )
     tf.saved_model.save(tf.Module(), str(tmp_path), {"halve": signature})
-    with runtime.Session(tmp_path) as session, pytest.raises(runtime.RuntimeFailure, match="TF_DataType 14 cannot be read"):
+    with (
+        runtime.Session(tmp_path) as session,
+        pytest.raises(runtime.RuntimeFailure, match="TF_DataType 14 cannot be read"),
+    ):
         session.run("halve", {"x": np.ones(3, np.float32)})
 
 
 def test_a_compiled_function_is_refused_as_by_a_stock_server(tmp_path):
-    double = tf.function(lambda x: 2 * x, jit_compile=True, input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
+    double = tf.function(
+        lambda x: 2 * x,
+        jit_compile=True,
+        input_signature=[tf.TensorSpec([None], tf.float32, name="x")],
+    )
     module = tf.Module()
-    signature = tf.function(lambda x: {"y": double(x)}).get_concrete_function(tf.TensorSpec([None], tf.float32, name="x"))
+    signature = tf.function(lambda x: {"y": double(x)}).get_concrete_function(
+        tf.TensorSpec([None], tf.float32, name="x")
+    )
     tf.saved_model.save(module, str(tmp_path / "1"), {"double": signature})
     answers, _ = ask(tmp_path / "1", {"a/double/x": np.ones(3, np.float32)}, tmp_path)
     assert "XLA compilation disabled" in str(answers["a/double"])
 
 
 def soak(directory, seconds):
-    command = [sys.executable, str(BENCHMARKS / "serving_soak.py"), str(directory), "--seconds", str(seconds)]
+    command = [
+        sys.executable,
+        str(BENCHMARKS / "serving_soak.py"),
+        str(directory),
+        "--seconds",
+        str(seconds),
+    ]
     return subprocess.run(command, capture_output=True, text=True)
 
 
@@ -124,7 +154,9 @@ def test_five_seconds_of_mixed_requests(directory, session):
     done = soak(directory, 5)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert len(lines) == 1 + 3 * len(session.signatures) + 1 and "wrong requests refused" in lines[-1]
+    assert (
+        len(lines) == 1 + 3 * len(session.signatures) + 1 and "wrong requests refused" in lines[-1]
+    )
     assert int(lines[-1].split()[0].replace(",", "")) > 25
 
 
@@ -141,8 +173,13 @@ def test_a_soak_ends_at_what_is_wrong(tmp_path):
     def lax(seed):
         return {"z": tf.reduce_sum(tf.reshape(seed, [-1, 2]), axis=1)}
 
-    for function, problem in ((unseeded, "rows: 'z' is not what it was before."), (lax, "answered a request that was wrong (shape).")):
-        signature = tf.function(function).get_concrete_function(tf.TensorSpec([None, 2], tf.int32, name="seed"))
+    for function, problem in (
+        (unseeded, "rows: 'z' is not what it was before."),
+        (lax, "answered a request that was wrong (shape)."),
+    ):
+        signature = tf.function(function).get_concrete_function(
+            tf.TensorSpec([None, 2], tf.int32, name="seed")
+        )
         tf.saved_model.save(tf.Module(), str(tmp_path / function.__name__), {"sample": signature})
         done = soak(tmp_path / function.__name__, 20)
         assert done.returncode == 1 and problem in done.stderr

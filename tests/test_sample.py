@@ -15,7 +15,9 @@ X = np.random.default_rng(0).random((48, 3)).astype(np.float32)
 
 
 def sample_layer(latent_dim=4, **arguments):
-    return layers.Sample(layers.DiagonalNormal(latent_dim), layers.StandardNormal(latent_dim), **arguments)
+    return layers.Sample(
+        layers.DiagonalNormal(latent_dim), layers.StandardNormal(latent_dim), **arguments
+    )
 
 
 def two_in_a_row_and_one_beside():
@@ -30,7 +32,9 @@ def two_in_a_row_and_one_beside():
 
 @pytest.mark.parametrize("training", [False, True])
 def test_all_sample_layers_of_a_model_draw_independently(training):
-    draws = np.concatenate(two_in_a_row_and_one_beside()(np.zeros((500, 8), np.float32), training=training), axis=-1)
+    draws = np.concatenate(
+        two_in_a_row_and_one_beside()(np.zeros((500, 8), np.float32), training=training), axis=-1
+    )
     correlations = np.corrcoef(draws.T) - np.eye(12)
     assert np.abs(correlations).max() < 5 / np.sqrt(500)  # five standard errors
 
@@ -40,7 +44,11 @@ def test_a_model_that_is_built_again_or_loaded_draws_the_same(tmp_path):
     model = two_in_a_row_and_one_beside()
     model.save(tmp_path / "model.keras")
     expected = model(params)
-    for again in (two_in_a_row_and_one_beside(), keras.saving.load_model(tmp_path / "model.keras"), keras.models.clone_model(model)):
+    for again in (
+        two_in_a_row_and_one_beside(),
+        keras.saving.load_model(tmp_path / "model.keras"),
+        keras.models.clone_model(model),
+    ):
         for e, received in zip(expected, again(params), strict=True):
             np.testing.assert_array_equal(received, e)
 
@@ -60,19 +68,30 @@ def test_batches_of_a_pass_draw_differently_and_passes_draw_the_same(jit_compile
     model.compile(loss="mse", jit_compile=jit_compile)
     z = model.predict(X, batch_size=16, verbose=0)
     np.testing.assert_array_equal(model.predict(X, batch_size=16, verbose=0), z)
-    loc, scale = (np.asarray(f(model.layers[1].posterior(model.layers[0](X)))) for f in (tfd.Distribution.mean, tfd.Distribution.stddev))
+    loc, scale = (
+        np.asarray(f(model.layers[1].posterior(model.layers[0](X))))
+        for f in (tfd.Distribution.mean, tfd.Distribution.stddev)
+    )
     noise = ((z - loc) / scale).reshape(3, -1)
     assert np.abs(np.corrcoef(noise) - np.eye(3)).max() < 5 / np.sqrt(64)  # five standard errors
-    np.testing.assert_allclose(np.concatenate([model(X[first : first + 16]) for first in (0, 16, 32)]), z, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        np.concatenate([model(X[first : first + 16]) for first in (0, 16, 32)]),
+        z,
+        rtol=1e-4,
+        atol=1e-4,
+    )
     y = np.zeros((48, 4), np.float32)
-    assert model.evaluate(X, y, batch_size=16, verbose=0) == model.evaluate(X, y, batch_size=16, verbose=0)
+    assert model.evaluate(X, y, batch_size=16, verbose=0) == model.evaluate(
+        X, y, batch_size=16, verbose=0
+    )
 
 
 def test_rows_that_differ_by_rounding_draw_the_same():
     params = np.random.default_rng(0).normal(size=(200, 8)).astype(np.float32)
     layer = sample_layer()
     difference = np.abs(layer(params) - layer(params * np.float32(1 + 2e-7))).max(axis=-1)
-    # A row crosses one of 2^11 steps an octave with a probability of about 2e-7 * 2^11 = 4e-4: of 200 rows hardly one.
+    # A row crosses one of 2^11 steps an octave with a probability of about 2e-7 * 2^11 = 4e-4: of
+    # 200 rows hardly one.
     assert np.sum(difference > 1e-4) <= 1
 
 
@@ -80,7 +99,12 @@ def test_training_goes_on_from_saved_weights_as_it_would_have(tmp_path):
     def model():
         keras.utils.set_random_seed(0)
         model = keras.Sequential(
-            [keras.Input((3,)), keras.layers.Dense(4), sample_layer(2, weight=schedules.Linear(0, 1, 4)), keras.layers.Dense(1)]
+            [
+                keras.Input((3,)),
+                keras.layers.Dense(4),
+                sample_layer(2, weight=schedules.Linear(0, 1, 4)),
+                keras.layers.Dense(1),
+            ]
         )
         model.compile("sgd", loss="mse")
         return model
@@ -117,7 +141,9 @@ def test_the_weight_multiplies_the_kl_and_may_follow_a_schedule():
 
 class MixturePrior(keras.layers.Layer):
     def call(self, condition=None):
-        components = tfd.MultivariateNormalDiag(tf.constant([[-1.0, 0.0], [1.0, 0.0]]), tf.ones([2, 2]))
+        components = tfd.MultivariateNormalDiag(
+            tf.constant([[-1.0, 0.0], [1.0, 0.0]]), tf.ones([2, 2])
+        )
         return tfd.MixtureSameFamily(tfd.Categorical(logits=[0.0, 1.0]), components)
 
 
@@ -131,7 +157,9 @@ def test_a_prior_without_an_analytic_kl_is_scored_at_the_sample():
 
 
 def test_sample_weights_weigh_the_likelihood():
-    model = keras.Sequential([keras.layers.Dense(4), sample_layer(2), keras.layers.Dense(1), layers.Normal(1)])
+    model = keras.Sequential(
+        [keras.layers.Dense(4), sample_layer(2), keras.layers.Dense(1), layers.Normal(1)]
+    )
     model.compile(loss=NegativeLogLikelihood(), run_eagerly=True)
     y = np.zeros((48, 1), np.float32)
     with_weights = model.evaluate(X, y, sample_weight=np.full(48, 3.0), batch_size=48, verbose=0)
@@ -143,7 +171,10 @@ def test_sample_weights_weigh_the_likelihood():
 def test_wrong_arguments_are_told():
     with pytest.raises(ValueError, match="`seed` must be an integer. Received: seed=1.5"):
         sample_layer(seed=1.5)
-    with pytest.raises(ValueError, match="`weight` must be a non-negative number or a schedule.*Received: weight=-1"):
+    with pytest.raises(
+        ValueError,
+        match="`weight` must be a non-negative number or a schedule.*Received: weight=-1",
+    ):
         sample_layer(weight=-1)
     classes = layers.Sample(layers.Categorical(3), layers.UniformCategorical(3))
     with pytest.raises(ValueError, match="samples have a gradient. Received: OneHotCategorical"):

@@ -32,10 +32,15 @@ def test_values_are_the_formulas_eager_and_compiled():
     compiled = tf.function(values, jit_compile=True)
     for step in STEPS:
         expected = [formula(int(step)) for _, formula in FORMULAS]
-        for received in (values(int(step)), compiled(tf.constant(step, tf.int32)), compiled(tf.constant(step, tf.int64))):
+        for received in (
+            values(int(step)),
+            compiled(tf.constant(step, tf.int32)),
+            compiled(tf.constant(step, tf.int64)),
+        ):
             assert all(value.dtype == tf.float32 and value.shape == () for value in received)
             np.testing.assert_allclose(received, expected, rtol=1e-5, atol=1e-6)
-    assert compiled.experimental_get_tracing_count() == 2  # one of int32, one of int64: not one of each step
+    # One of int32, one of int64: not one of each step.
+    assert compiled.experimental_get_tracing_count() == 2
 
 
 def test_ends_are_reached_exactly():
@@ -44,7 +49,9 @@ def test_ends_are_reached_exactly():
     assert float(Exponential(1.0, 0.3, 0.1)(10_000)) == np.float32(0.3)
 
 
-@pytest.mark.parametrize("schedule", [schedule for schedule, _ in FORMULAS], ids=lambda schedule: type(schedule).__name__)
+@pytest.mark.parametrize(
+    "schedule", [schedule for schedule, _ in FORMULAS], ids=lambda schedule: type(schedule).__name__
+)
 def test_configuration_survives_json_and_keras(schedule):
     config = json.loads(json.dumps(keras.saving.serialize_keras_object(schedule)))
     again = keras.saving.deserialize_keras_object(config)
@@ -55,7 +62,11 @@ def test_every_argument_changes_the_values():
     def curve(schedule):
         return tuple(float(schedule(step)) for step in range(12))
 
-    linear, cyclical, exponential = Linear(0.0, 1.0, 5), Cyclical(6, 0.5, 0.0, 1.0), Exponential(1.0, 0.5, 0.1)
+    linear, cyclical, exponential = (
+        Linear(0.0, 1.0, 5),
+        Cyclical(6, 0.5, 0.0, 1.0),
+        Exponential(1.0, 0.5, 0.1),
+    )
     for base, changes in (
         (linear, [{"start": 0.5}, {"end": 2.0}, {"num_steps": 6}]),
         (cyclical, [{"period": 7}, {"ramp": 0.9}, {"low": 0.5}, {"high": 2.0}]),
@@ -66,11 +77,19 @@ def test_every_argument_changes_the_values():
 
 
 def test_numbers_become_schedules_and_schedules_stay():
-    assert as_schedule(4, "beta").get_config() == as_schedule(np.float32(4), "beta").get_config() == {"value": 4.0}
+    assert (
+        as_schedule(4, "beta").get_config()
+        == as_schedule(np.float32(4), "beta").get_config()
+        == {"value": 4.0}
+    )
     schedule = Linear(0, 1, 2)
     assert as_schedule(schedule, "beta") is schedule
     for wrong in (-1.0, math.inf, math.nan, "4", None, True, lambda step: 1.0):
-        with pytest.raises(ValueError, match=r"`beta` must be a non-negative number or a schedule of `zoo.schedules`. Received: beta="):
+        with pytest.raises(
+            ValueError,
+            match=r"`beta` must be a non-negative number or a schedule of `zoo.schedules`. "
+            r"Received: beta=",
+        ):
             as_schedule(wrong, "beta")
 
 
@@ -81,16 +100,40 @@ def test_numbers_become_schedules_and_schedules_stay():
         (lambda: Constant(math.nan), "`value` must be a non-negative number. Received: value=nan."),
         (lambda: Constant("1"), "`value` must be a non-negative number. Received: value='1'."),
         (lambda: Linear(-1, 1, 10), "`start` must be a non-negative number. Received: start=-1."),
-        (lambda: Linear(0, math.inf, 10), "`end` must be a non-negative number. Received: end=inf."),
+        (
+            lambda: Linear(0, math.inf, 10),
+            "`end` must be a non-negative number. Received: end=inf.",
+        ),
         (lambda: Linear(0, 1, 0), "`num_steps` must be a positive integer. Received: num_steps=0."),
-        (lambda: Linear(0, 1, 2.5), "`num_steps` must be a positive integer. Received: num_steps=2.5."),
+        (
+            lambda: Linear(0, 1, 2.5),
+            "`num_steps` must be a positive integer. Received: num_steps=2.5.",
+        ),
         (lambda: Cyclical(0), "`period` must be a positive integer. Received: period=0."),
-        (lambda: Cyclical(10, ramp=0.0), "`ramp` must be a fraction in (0, 1]. Received: ramp=0.0."),
-        (lambda: Cyclical(10, ramp=1.5), "`ramp` must be a fraction in (0, 1]. Received: ramp=1.5."),
-        (lambda: Cyclical(10, low=-1.0), "`low` must be a non-negative number. Received: low=-1.0."),
-        (lambda: Cyclical(10, high=True), "`high` must be a non-negative number. Received: high=True."),
-        (lambda: Exponential(1.0, -0.1, 0.1), "`end` must be a non-negative number. Received: end=-0.1."),
-        (lambda: Exponential(1.0, 0.5, -0.1), "`rate` must be a non-negative number. Received: rate=-0.1."),
+        (
+            lambda: Cyclical(10, ramp=0.0),
+            "`ramp` must be a fraction in (0, 1]. Received: ramp=0.0.",
+        ),
+        (
+            lambda: Cyclical(10, ramp=1.5),
+            "`ramp` must be a fraction in (0, 1]. Received: ramp=1.5.",
+        ),
+        (
+            lambda: Cyclical(10, low=-1.0),
+            "`low` must be a non-negative number. Received: low=-1.0.",
+        ),
+        (
+            lambda: Cyclical(10, high=True),
+            "`high` must be a non-negative number. Received: high=True.",
+        ),
+        (
+            lambda: Exponential(1.0, -0.1, 0.1),
+            "`end` must be a non-negative number. Received: end=-0.1.",
+        ),
+        (
+            lambda: Exponential(1.0, 0.5, -0.1),
+            "`rate` must be a non-negative number. Received: rate=-0.1.",
+        ),
     ],
 )
 def test_what_is_no_schedule_is_told(make, message):

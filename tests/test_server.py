@@ -1,6 +1,7 @@
 """`zoo serve` and the client, against a server.
 
-The server is `tensorflow_model_server` where it is on the path; `tests/stand_in_server.py`, which keeps to its documents, everywhere.
+The server is `tensorflow_model_server` where it is on the path; `tests/stand_in_server.py`, which
+keeps to its documents, everywhere.
 """
 
 import io
@@ -32,7 +33,10 @@ def models(make_vae, images):
     model = make_vae()
     model.compile()
     model.fit(images, batch_size=10, epochs=2, verbose=0)
-    return {"plain": model, "given": make_vae(posterior=layers.FullCovarianceNormal(3), condition_shape=(2,))}
+    return {
+        "plain": model,
+        "given": make_vae(posterior=layers.FullCovarianceNormal(3), condition_shape=(2,)),
+    }
 
 
 @pytest.fixture(scope="module")
@@ -68,15 +72,29 @@ def running(request, tmp_path_factory):
     path = os.environ["PATH"]
     if request.param == "stand-in":
         stand_in = (
-            f"#!{sys.executable}\nimport runpy\nrunpy.run_path({str(ROOT / 'tests' / 'stand_in_server.py')!r}, run_name='__main__')\n"
+            f"#!{sys.executable}\nimport "
+            f"runpy\nrunpy.run_path({str(ROOT / 'tests' / 'stand_in_server.py')!r}, "
+            "run_name='__main__')\n"
         )
         path = program_that(tmp_path_factory.mktemp("bin") / "bin", stand_in)
     elif shutil.which(server.PROGRAM) is None:
         pytest.skip(f"needs {server.PROGRAM} on the path")
     base = request.getfixturevalue("base")  # not before it is known that there is a server
     rest, grpc = free_ports()
-    command = [sys.executable, "-m", "zoo.cli", "serve", str(base), "--rest-port", str(rest), "--grpc-port", str(grpc)]
-    process = subprocess.Popen(command, env={**os.environ, "PATH": path}, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    command = [
+        sys.executable,
+        "-m",
+        "zoo.cli",
+        "serve",
+        str(base),
+        "--rest-port",
+        str(rest),
+        "--grpc-port",
+        str(grpc),
+    ]
+    process = subprocess.Popen(
+        command, env={**os.environ, "PATH": path}, stdout=subprocess.PIPE, text=True, cwd=ROOT
+    )
     printed = []
     for line in process.stdout:
         printed.append(line)
@@ -95,7 +113,13 @@ def client(request, running):
     _, rest, grpc = running
 
     def client(model, **options):
-        made.append(Client(f"{request.param}://localhost:{rest if request.param == 'http' else grpc}", model, **options))
+        made.append(
+            Client(
+                f"{request.param}://localhost:{rest if request.param == 'http' else grpc}",
+                model,
+                **options,
+            )
+        )
         return made[-1]
 
     made = []
@@ -134,46 +158,82 @@ def test_answers_are_those_of_python(client, models, images):
 def test_conditions_versions_and_labels(client, models, images):
     model, condition = models["given"], np.float32([[0, 1], [1, 0], [1, 1]])
     asked = client("given")
-    np.testing.assert_array_equal(asked.sample(3, seed=1, condition=condition)["sample"], model.sample(3, seed=1, condition=condition))
+    np.testing.assert_array_equal(
+        asked.sample(3, seed=1, condition=condition)["sample"],
+        model.sample(3, seed=1, condition=condition),
+    )
     close(asked.reconstruct(images[:3], condition), model.reconstruct(images[:3], condition))
     assert asked.encode(images[:3], condition)["scale_tril"].shape == (3, 3, 3)
     for chosen in ({"version": 1}, {"version": 2}, {"label": "stable"}, {"label": "canary"}):
-        close(client("plain", **chosen).reconstruct(images[:2]), models["plain"].reconstruct(images[:2]))
+        close(
+            client("plain", **chosen).reconstruct(images[:2]),
+            models["plain"].reconstruct(images[:2]),
+        )
 
 
 def test_the_readme_asks_rightly(running, images):
-    (code,) = re.findall(r"```python no-run\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    (code,) = re.findall(
+        r"```python no-run\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL
+    )
     names = {"images": images[:3]}
-    exec(code.replace("localhost:8501", f"localhost:{running[1]}").replace("vae_mnist", "plain"), names)
-    assert names["reconstructions"].shape == (3, 4, 4, 1) and names["pictures"].shape == (16, 4, 4, 1) and names["nats"].shape == (3,)
+    exec(
+        code.replace("localhost:8501", f"localhost:{running[1]}").replace("vae_mnist", "plain"),
+        names,
+    )
+    assert (
+        names["reconstructions"].shape == (3, 4, 4, 1)
+        and names["pictures"].shape == (16, 4, 4, 1)
+        and names["nats"].shape == (3,)
+    )
 
 
 def test_mistakes_are_clear_and_the_next_request_is_answered(client, images):
     asked = client("plain")
-    with pytest.raises(ValueError, match="'plain' has no signature 'classify': it has decode, encode, reconstruct"):
+    with pytest.raises(
+        ValueError, match="'plain' has no signature 'classify': it has decode, encode, reconstruct"
+    ):
         asked.classify(images[:2])
-    with pytest.raises(ValueError, match="'encode' of 'plain' takes image. Received: condition, image"):
+    with pytest.raises(
+        ValueError, match="'encode' of 'plain' takes image. Received: condition, image"
+    ):
         asked.encode(images[:2], condition=[[0, 1]])
-    with pytest.raises(ValueError, match=r"'image' must have the shape \[B, 4, 4, 1\]. Received: shape \(2, 4, 4\)"):
+    with pytest.raises(
+        ValueError, match=r"'image' must have the shape \[B, 4, 4, 1\]. Received: shape \(2, 4, 4\)"
+    ):
         asked.encode(images[:2, ..., 0])
-    with pytest.raises(ValueError, match="'image' must hold numbers of type float32. Received: <U1"):
+    with pytest.raises(
+        ValueError, match="'image' must hold numbers of type float32. Received: <U1"
+    ):
         asked.encode(np.full([1, 4, 4, 1], "a"))
-    with pytest.raises(ValueError, match="'seed' must hold numbers of type int32. Received: float64"):
+    with pytest.raises(
+        ValueError, match="'seed' must hold numbers of type int32. Received: float64"
+    ):
         asked.ask("sample", seed=np.zeros([1, 2]))
-    with pytest.raises(ValueError, match="All inputs must have as many rows. Received: {'image': 2, 'seed': 1}"):
+    with pytest.raises(
+        ValueError, match="All inputs must have as many rows. Received: {'image': 2, 'seed': 1}"
+    ):
         asked.ask("score", image=images[:2], seed=np.zeros([1, 2], np.int32))
     for chosen, message in (({"version": 9}, "Servable not found"), ({"label": "beta"}, "label")):
-        with pytest.raises(ServerError, match=f"The server of 'plain' refused the request: .*{message}"):
+        with pytest.raises(
+            ServerError, match=f"The server of 'plain' refused the request: .*{message}"
+        ):
             client("plain", **chosen).sample(1)
-    with pytest.raises(ServerError, match="The server of 'absent' refused the request: Servable not found"):
+    with pytest.raises(
+        ServerError, match="The server of 'absent' refused the request: Servable not found"
+    ):
         client("absent").sample(1)
     assert asked.sample(2)["z"].shape == (2, 3)
 
 
 def test_arguments_of_the_client_are_checked():
-    with pytest.raises(ValueError, match="must start with http://, https:// or grpc://. Received: url='localhost:8501'"):
+    with pytest.raises(
+        ValueError,
+        match="must start with http://, https:// or grpc://. Received: url='localhost:8501'",
+    ):
         Client("localhost:8501", "plain")
-    with pytest.raises(ValueError, match="by its number or by its label. Received: version=1, label='stable'"):
+    with pytest.raises(
+        ValueError, match="by its number or by its label. Received: version=1, label='stable'"
+    ):
         Client("http://localhost:8501", "plain", version=1, label="stable")
 
 
@@ -181,7 +241,10 @@ def test_arguments_of_the_client_are_checked():
 def test_a_silent_address_is_named(scheme, images):
     port, _ = free_ports()
     message = f"Nothing answers at {scheme}://localhost:{port}.*: is the server running?"
-    with Client(f"{scheme}://localhost:{port}", "plain") as client, pytest.raises(ConnectionError, match=message):
+    with (
+        Client(f"{scheme}://localhost:{port}", "plain") as client,
+        pytest.raises(ConnectionError, match=message),
+    ):
         client.encode(images[:1])
 
 
@@ -196,7 +259,10 @@ def test_a_server_that_does_not_answer_is_given_up(scheme, images):
 
 
 def test_asking_over_rest_needs_no_tensorflow():
-    code = "import sys; from zoo.serving import Client; Client('http://localhost:1', 'm'); sys.exit('tensorflow' in sys.modules)"
+    code = (
+        "import sys; from zoo.serving import Client; Client('http://localhost:1', 'm'); "
+        "sys.exit('tensorflow' in sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
@@ -205,13 +271,19 @@ def test_without_a_server_the_command_for_one_is_told(base, tmp_path, monkeypatc
     assert cli.main(["serve", str(base)]) == 2
     message = capsys.readouterr().err
     assert (
-        "There is no tensorflow_model_server on the path, and no Docker. On a machine that has Docker: docker run --rm -p 8501:8501"
+        "There is no tensorflow_model_server on the path, and no Docker. On a machine "
+        "that has Docker: docker run --rm -p 8501:8501" in message
+    )
+    assert (
+        f"-v {base}:/models:ro tensorflow/serving --model_config_file=/models/models.config"
         in message
     )
-    assert f"-v {base}:/models:ro tensorflow/serving --model_config_file=/models/models.config" in message
     program_that(tmp_path, "#!/bin/sh\nexit 3\n")
     assert cli.main(["serve", str(base)]) == 2
-    assert "The server ended with status 3 before version 1 of 'given' was ready." in capsys.readouterr().err
+    assert (
+        "The server ended with status 3 before version 1 of 'given' was ready."
+        in capsys.readouterr().err
+    )
 
 
 def test_another_program_at_the_port_is_not_taken_for_a_ready_server(monkeypatch):
@@ -223,7 +295,9 @@ def test_another_program_at_the_port_is_not_taken_for_a_ready_server(monkeypatch
         states.replace("{", "[").replace("}", "]"),
         '{"model_version_status": [1]}',
     ):
-        monkeypatch.setattr(server.urllib.request, "urlopen", lambda url, timeout, text=text: io.StringIO(text))
+        monkeypatch.setattr(
+            server.urllib.request, "urlopen", lambda url, timeout, text=text: io.StringIO(text)
+        )
         assert not server._is_available("http://localhost:8501/v1/models/plain")
     monkeypatch.setattr(server.urllib.request, "urlopen", lambda url, timeout: io.StringIO(states))
     assert server._is_available("http://localhost:8501/v1/models/plain")
@@ -235,7 +309,10 @@ def test_a_directory_that_is_no_base_is_refused(base, tmp_path, capsys):
     shutil.copytree(base, tmp_path / "base")
     shutil.rmtree(tmp_path / "base" / "given")
     assert cli.main(["serve", str(tmp_path / "base")]) == 2
-    assert "does not describe what is there: there is no model 'given'. `zoo export` writes it anew." in capsys.readouterr().err
+    assert (
+        "does not describe what is there: there is no model 'given'. `zoo export` writes it anew."
+        in capsys.readouterr().err
+    )
 
 
 def test_a_missing_configuration_is_written(base, tmp_path, monkeypatch):
@@ -285,7 +362,10 @@ def test_requests_and_replies_are_the_documented_ones(exchange, monkeypatch):
     monkeypatch.setattr(requests.Session, "request", answer)
     with Client("http://host:8501/", "tiny", version=3) as client:
         assert client.signatures.keys() == {"encode", "decode", "score"}
-        arguments = {name: np.array(value) if name != "seed" else value for name, value in exchange["arguments"].items()}
+        arguments = {
+            name: np.array(value) if name != "seed" else value
+            for name, value in exchange["arguments"].items()
+        }
         received = getattr(client, exchange["call"])(**arguments)
     expected = exchange["answer"]
     if not isinstance(expected, dict):
@@ -298,6 +378,13 @@ def test_requests_and_replies_are_the_documented_ones(exchange, monkeypatch):
 
 @pytest.mark.parametrize("refusal", RECORDED["refusals"], ids=lambda refusal: refusal["status"])
 def test_refusals_are_told_in_the_servers_words(refusal, monkeypatch):
-    monkeypatch.setattr(requests.Session, "request", lambda *arguments, **keywords: reply_of(refusal["status"], refusal["reply"]))
-    with Client("http://host:8501", "tiny", label="stable") as client, pytest.raises(ServerError, match=refusal["message"]):
+    monkeypatch.setattr(
+        requests.Session,
+        "request",
+        lambda *arguments, **keywords: reply_of(refusal["status"], refusal["reply"]),
+    )
+    with (
+        Client("http://host:8501", "tiny", label="stable") as client,
+        pytest.raises(ServerError, match=refusal["message"]),
+    ):
         client.encode(np.zeros([1, 1, 2, 1]))

@@ -1,4 +1,5 @@
-"""Densities and their gradients where branches meet: logit 0, outcomes 0 and 1, a bin's edge on the location, components that coincide."""
+"""Densities and their gradients where branches meet: logit 0, outcomes 0 and 1, a bin's edge on the
+location, components that coincide."""
 
 import numpy as np
 import pytest
@@ -30,11 +31,15 @@ def value_and_gradients(function, *arguments, jit_compile=False):
 def test_a_bernoulli_has_its_gradient_at_every_logit(jit_compile):
     x, logits = (grid.reshape(-1, 1) for grid in np.meshgrid(X, LOGITS))
     value, (by_logit, by_x) = value_and_gradients(
-        lambda logits, x: layers.Bernoulli(1)(logits).log_prob(x), logits, x, jit_compile=jit_compile
+        lambda logits, x: layers.Bernoulli(1)(logits).log_prob(x),
+        logits,
+        x,
+        jit_compile=jit_compile,
     )
     l64 = logits.astype(np.float64)
     np.testing.assert_allclose(value, (x * l64 - np.logaddexp(0, l64))[:, 0], rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(by_logit, x - 1 / (1 + np.exp(-l64)), rtol=1e-5, atol=1e-6)  # x - p: at logit 0, x - 1/2
+    # X - p: at logit 0, x - 1/2.
+    np.testing.assert_allclose(by_logit, x - 1 / (1 + np.exp(-l64)), rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(by_x, logits)
 
 
@@ -49,14 +54,21 @@ def mean_of_continuous_bernoulli(logits):
 def test_a_continuous_bernoulli_has_its_gradient_at_every_logit(jit_compile):
     x, logits = (grid.reshape(-1, 1) for grid in np.meshgrid(X, LOGITS))
     _, (by_logit, by_x) = value_and_gradients(
-        lambda logits, x: layers.ContinuousBernoulli(1)(logits).log_prob(x), logits, x, jit_compile=jit_compile
+        lambda logits, x: layers.ContinuousBernoulli(1)(logits).log_prob(x),
+        logits,
+        x,
+        jit_compile=jit_compile,
     )
-    np.testing.assert_allclose(by_logit, x - mean_of_continuous_bernoulli(logits.astype(np.float64)), rtol=1e-4, atol=2e-6)
+    np.testing.assert_allclose(
+        by_logit, x - mean_of_continuous_bernoulli(logits.astype(np.float64)), rtol=1e-4, atol=2e-6
+    )
     np.testing.assert_array_equal(by_x, logits)
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
-def test_a_discretized_logistic_has_its_gradient_where_an_edge_of_the_bin_is_the_location(jit_compile):
+def test_a_discretized_logistic_has_its_gradient_where_an_edge_of_the_bin_is_the_location(
+    jit_compile,
+):
     half = np.float32(0.5 / 255)
     level = np.array([0, 1, 1, 1, 254, 254, 255])
     x = np.float32(level / 255)
@@ -64,13 +76,20 @@ def test_a_discretized_logistic_has_its_gradient_where_an_edge_of_the_bin_is_the
     scale = np.ones_like(loc)
     assert np.any(x - loc == half)  # exactly on the lower edge
     _, (by_loc, by_scale) = value_and_gradients(
-        lambda loc, scale: DiscretizedLogisticLevel(loc, scale).log_prob(x), loc, scale, jit_compile=jit_compile
+        lambda loc, scale: DiscretizedLogisticLevel(loc, scale).log_prob(x),
+        loc,
+        scale,
+        jit_compile=jit_compile,
     )
     h = 1e-5
     loc, scale = loc.astype(np.float64), scale.astype(np.float64)
-    expected = (log_probs_by_scipy(loc + h, scale, level) - log_probs_by_scipy(loc - h, scale, level)) / (2 * h)
+    expected = (
+        log_probs_by_scipy(loc + h, scale, level) - log_probs_by_scipy(loc - h, scale, level)
+    ) / (2 * h)
     np.testing.assert_allclose(by_loc, expected, rtol=1e-4, atol=1e-4)
-    expected = (log_probs_by_scipy(loc, scale + h, level) - log_probs_by_scipy(loc, scale - h, level)) / (2 * h)
+    expected = (
+        log_probs_by_scipy(loc, scale + h, level) - log_probs_by_scipy(loc, scale - h, level)
+    ) / (2 * h)
     np.testing.assert_allclose(by_scale, expected, rtol=1e-4, atol=1e-4)
 
 
@@ -78,7 +97,10 @@ def test_a_discretized_logistic_has_its_gradient_where_an_edge_of_the_bin_is_the
 def test_the_mean_of_a_discretized_logistic_has_its_gradient_at_black_and_at_white(jit_compile):
     loc, scale = np.float32([-0.1, 0, 0.5, 1, 1.1]), np.float32([0.1, 0.2, 0.3, 0.4, 0.5])
     _, (by_loc, _) = value_and_gradients(
-        lambda loc, scale: DiscretizedLogisticLevel(loc, scale).mean(), loc, scale, jit_compile=jit_compile
+        lambda loc, scale: DiscretizedLogisticLevel(loc, scale).mean(),
+        loc,
+        scale,
+        jit_compile=jit_compile,
     )
     # The integral over [0, 1] of P(logistic > t): its slope is the probability of [0, 1].
     expected = 1 / (1 + np.exp(-loc / scale)) - 1 / (1 + np.exp((1 - loc) / scale))
@@ -97,12 +119,19 @@ def test_the_mean_of_a_discretized_logistic_has_its_gradient_at_black_and_at_whi
     ids=lambda layer: type(layer).__name__,
 )
 def test_other_densities_have_their_gradients_at_parameters_of_zero(layer):
-    """Against differences of the same density in float32: smooth families, for which 1e-2 is small."""
-    x = tf.constant([[1.0, 0.0, 0.0]]) if isinstance(layer, layers.Categorical) else tf.constant([[0.0, 1.0]])
+    """Against differences of the same density in float32: smooth families, for which 1e-2 is
+    small."""
+    x = (
+        tf.constant([[1.0, 0.0, 0.0]])
+        if isinstance(layer, layers.Categorical)
+        else tf.constant([[0.0, 1.0]])
+    )
     zero = np.zeros((1, layer.num_params), np.float32)
     _, (gradient,) = value_and_gradients(lambda params: layer(params).log_prob(x), zero)
     for i, step in enumerate(1e-2 * np.eye(layer.num_params, dtype=np.float32)):
-        difference = float(layer(zero + step).log_prob(x)[0] - layer(zero - step).log_prob(x)[0]) / 2e-2
+        difference = (
+            float(layer(zero + step).log_prob(x)[0] - layer(zero - step).log_prob(x)[0]) / 2e-2
+        )
         assert abs(float(gradient[0, i]) - difference) < 2e-3
 
 
@@ -110,7 +139,9 @@ def test_a_mixture_of_equal_components_has_the_gradient_of_one():
     z = tf.constant([[0.0, 1.0]])
 
     def mixture(loc):
-        return tfd.MixtureSameFamily(tfd.Categorical(logits=tf.zeros([2])), tfd.MultivariateNormalDiag(loc, tf.ones([2, 2]))).log_prob(z)
+        return tfd.MixtureSameFamily(
+            tfd.Categorical(logits=tf.zeros([2])), tfd.MultivariateNormalDiag(loc, tf.ones([2, 2]))
+        ).log_prob(z)
 
     _, (gradient,) = value_and_gradients(mixture, np.zeros((2, 2), np.float32))
     np.testing.assert_allclose(gradient, [[0, 0.5], [0, 0.5]], atol=1e-6)

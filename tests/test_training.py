@@ -47,14 +47,21 @@ def steps_taken(path):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    return training.train("vae_digits", ARGUMENTS, out=tmp_path_factory.mktemp("runs") / "whole", verbose=0)
+    return training.train(
+        "vae_digits", ARGUMENTS, out=tmp_path_factory.mktemp("runs") / "whole", verbose=0
+    )
 
 
 def test_a_run_leaves_its_record_history_weights_and_pictures(run):
     record = json.loads((run / "run.json").read_text())
     assert record["status"] == "finished" and record["epochs"] == EPOCHS
-    assert record["arguments"] | {"epochs": EPOCHS, "hidden_units": [16], "latent_dim": 8, "seed": 0} == record["arguments"]
-    assert {"tensorflow", "keras", "tensorflow-probability", "numpy", "python"} <= record["versions"].keys()
+    assert (
+        record["arguments"] | {"epochs": EPOCHS, "hidden_units": [16], "latent_dim": 8, "seed": 0}
+        == record["arguments"]
+    )
+    assert {"tensorflow", "keras", "tensorflow-probability", "numpy", "python"} <= record[
+        "versions"
+    ].keys()
     assert {"git", "machine", "mode", "precision", "seconds", "seed"} <= record.keys()
     rows = list(csv.DictReader((run / "history.csv").read_text().splitlines()))
     assert [int(row["epoch"]) for row in rows] == list(range(1, EPOCHS + 1))
@@ -69,7 +76,9 @@ def test_the_model_of_a_run_scores_as_it_did_in_training(run):
     from zoo import data
 
     opened = Run.open(run)
-    received = opened.load_model().evaluate(data.load("digits", "train[1200:]"), batch_size=500, verbose=0, return_dict=True)
+    received = opened.load_model().evaluate(
+        data.load("digits", "train[1200:]"), batch_size=500, verbose=0, return_dict=True
+    )
     assert received["elbo"] == pytest.approx(opened.record["numbers"]["val_elbo"], rel=1e-6)
 
 
@@ -77,15 +86,32 @@ def test_the_model_of_a_run_scores_as_it_did_in_training(run):
 def test_the_same_seed_trains_the_same_weights_and_another_seed_others(run, tmp_path):
     again = training.train("vae_digits", ARGUMENTS, out=tmp_path / "again", verbose=0)
     assert_same_state(run, again)
-    other = training.train("vae_digits", {**ARGUMENTS, "seed": 1}, out=tmp_path / "other", verbose=0)
+    other = training.train(
+        "vae_digits", {**ARGUMENTS, "seed": 1}, out=tmp_path / "other", verbose=0
+    )
     assert any(np.any(state(run)[name] != state(other)[name]) for name in state(run))
 
 
 def zoo_train(out, *arguments):
-    command = [sys.executable, "-m", "zoo.cli", "train", "vae_digits", "--out", str(out), *arguments]
+    command = [
+        sys.executable,
+        "-m",
+        "zoo.cli",
+        "train",
+        "vae_digits",
+        "--out",
+        str(out),
+        *arguments,
+    ]
     # A shell that started the tests in the background has told them to ignore Ctrl-C.
     heed_interrupts = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=heed_interrupts)
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=heed_interrupts,
+    )
 
 
 def test_an_interrupted_run_says_how_to_go_on(tmp_path):
@@ -106,12 +132,16 @@ IN_CALLS = {"epochs": 10, "hidden_units": (16,), "batch_size": 10}
 
 @pytest.fixture(scope="module")
 def run_in_calls(tmp_path_factory):
-    return training.train("vae_digits", IN_CALLS, out=tmp_path_factory.mktemp("runs") / "in_calls", verbose=0)
+    return training.train(
+        "vae_digits", IN_CALLS, out=tmp_path_factory.mktemp("runs") / "in_calls", verbose=0
+    )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("step", [30, 60, 120])
-def test_a_run_that_stops_within_an_epoch_resumes_to_the_same_bits(step, run_in_calls, tmp_path, monkeypatch):
+def test_a_run_that_stops_within_an_epoch_resumes_to_the_same_bits(
+    step, run_in_calls, tmp_path, monkeypatch
+):
     """Stopped at a checkpoint, resumed, and stopped again at the first checkpoint after it."""
     save = Checkpoint._save
 
@@ -123,7 +153,9 @@ def test_a_run_that_stops_within_an_epoch_resumes_to_the_same_bits(step, run_in_
 
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
             patch.setattr(Checkpoint, "_save", save_and_stop)
-            training.train("vae_digits", out=tmp_path / "out", checkpoint_minutes=0, verbose=0, **how)
+            training.train(
+                "vae_digits", out=tmp_path / "out", checkpoint_minutes=0, verbose=0, **how
+            )
         return steps_taken(tmp_path / "out")
 
     assert train_until(lambda *where: where == (2, step), arguments=IN_CALLS) == 2 * 120 + step
@@ -131,12 +163,19 @@ def test_a_run_that_stops_within_an_epoch_resumes_to_the_same_bits(step, run_in_
     assert train_until(lambda *where: True, resume=True) == 2 * 120 + min(step + 30, 120)
     training.train("vae_digits", out=tmp_path / "out", resume=True, verbose=0)
     assert_same_state(tmp_path / "out", run_in_calls)
-    assert (tmp_path / "out" / "history.csv").read_text() == (run_in_calls / "history.csv").read_text()
+    assert (tmp_path / "out" / "history.csv").read_text() == (
+        run_in_calls / "history.csv"
+    ).read_text()
 
 
-@pytest.mark.parametrize(("num_kills", "epochs"), [(3, 10), pytest.param(50, 200, marks=pytest.mark.slow)])
-def test_a_run_that_is_killed_again_and_again_ends_in_the_same_bits(num_kills, epochs, run_in_calls, tmp_path):
-    """Checkpoints after every call. The first kill hits a process anywhere from its start on, the others follow a checkpoint."""
+@pytest.mark.parametrize(
+    ("num_kills", "epochs"), [(3, 10), pytest.param(50, 200, marks=pytest.mark.slow)]
+)
+def test_a_run_that_is_killed_again_and_again_ends_in_the_same_bits(
+    num_kills, epochs, run_in_calls, tmp_path
+):
+    """Checkpoints after every call. The first kill hits a process anywhere from its start on, the
+    others follow a checkpoint."""
     arguments = IN_CALLS | {"epochs": epochs}
     out, reference = tmp_path / "killed", run_in_calls
     if arguments != IN_CALLS:
@@ -144,7 +183,11 @@ def test_a_run_that_is_killed_again_and_again_ends_in_the_same_bits(num_kills, e
     rng = np.random.default_rng(num_kills)
     steps = [0]
     for kill in range(num_kills):
-        typed = ["--resume"] if out.exists() else [f"{name}={value}" for name, value in (arguments | {"hidden_units": 16}).items()]
+        typed = (
+            ["--resume"]
+            if out.exists()
+            else [f"{name}={value}" for name, value in (arguments | {"hidden_units": 16}).items()]
+        )
         process = zoo_train(out, *typed, "--checkpoint-minutes", "0")
         if kill == 0:
             time.sleep(rng.uniform(0.0, 8.0))
@@ -157,7 +200,9 @@ def test_a_run_that_is_killed_again_and_again_ends_in_the_same_bits(num_kills, e
         assert process.returncode in (-9, 0), output
         steps.append(steps_taken(out))
         assert steps[-1] >= steps[-2], "a checkpoint was lost"
-    assert len({step for step in steps if 0 < step < 120 * epochs}) >= min(2, num_kills // 2), "the run was over before it was killed"
+    assert len({step for step in steps if 0 < step < 120 * epochs}) >= min(2, num_kills // 2), (
+        "the run was over before it was killed"
+    )
     training.train("vae_digits", arguments, out=out, resume=True, verbose=0)
     assert_same_state(out, reference)
     assert (out / "history.csv").read_text() == (reference / "history.csv").read_text()
@@ -192,7 +237,10 @@ def test_wrong_directories_are_told(run, tmp_path):
         training.train("vae_digits", ARGUMENTS, out=run)
     with pytest.raises(ValueError, match="is not a run directory: it holds no run.json"):
         training.train("vae_digits", ARGUMENTS, out=tmp_path / "absent", resume=True)
-    with pytest.raises(ValueError, match=f"was begun with epochs={EPOCHS} and can only go on with it. Received: epochs=9"):
+    with pytest.raises(
+        ValueError,
+        match=f"was begun with epochs={EPOCHS} and can only go on with it. Received: epochs=9",
+    ):
         training.train("vae_digits", {"epochs": 9}, out=run, resume=True)
     with pytest.raises(ValueError, match="is a run of 'vae_digits'. Received: 'vae_mnist'"):
         training.train("vae_mnist", out=run, resume=True)
@@ -216,8 +264,12 @@ def test_wrong_arguments_leave_nothing_behind(tmp_path):
 
 
 def test_divergence_is_told_and_the_last_good_epoch_kept(tmp_path):
-    with pytest.raises(TrainingDiverged, match="The loss became (nan|inf) in epoch .* Lower the learning rate"):
-        training.train("vae_digits", {"learning_rate": 1e6, "epochs": 20}, out=tmp_path / "out", verbose=0)
+    with pytest.raises(
+        TrainingDiverged, match="The loss became (nan|inf) in epoch .* Lower the learning rate"
+    ):
+        training.train(
+            "vae_digits", {"learning_rate": 1e6, "epochs": 20}, out=tmp_path / "out", verbose=0
+        )
 
 
 def test_nothing_that_is_not_finite_is_kept(tmp_path, monkeypatch):
@@ -237,14 +289,21 @@ def test_nothing_that_is_not_finite_is_kept(tmp_path, monkeypatch):
     arguments = {"epochs": 2, "hidden_units": (4,), "batch_size": 400}  # three steps an epoch
     for last, kept in ((2, 1), (5, 4)):
         out, step[:] = tmp_path / str(last), []
-        with monkeypatch.context() as patch, pytest.raises(TrainingDiverged, match="epoch .* Lower the learning rate; the last checkpoint"):
+        with (
+            monkeypatch.context() as patch,
+            pytest.raises(
+                TrainingDiverged, match="epoch .* Lower the learning rate; the last checkpoint"
+            ),
+        ):
             patch.setattr(compiled.CompiledModel, "_train_batch", fails_at(last))
             training.train("vae_digits", arguments, out=out, checkpoint_minutes=0, verbose=0)
         assert steps_of(out) == divmod(kept, 3)
         assert all(np.all(np.isfinite(value)) for value in state(out).values())
     with (
         monkeypatch.context() as patch,
-        pytest.raises(TrainingDiverged, match="no checkpoint had been written before, so that .*none keeps"),
+        pytest.raises(
+            TrainingDiverged, match="no checkpoint had been written before, so that .*none keeps"
+        ),
     ):
         step[:] = []
         patch.setattr(compiled.CompiledModel, "_train_batch", fails_at(1))
@@ -255,10 +314,14 @@ def test_nothing_that_is_not_finite_is_kept(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_a_run_that_is_stopped_while_it_validates_goes_on(tmp_path, monkeypatch):
-    """Its last checkpoint is of the last step of an epoch, which then has nothing left but its validation."""
+    """Its last checkpoint is of the last step of an epoch, which then has nothing left but its
+    validation."""
     arguments = {"epochs": 2, "hidden_units": (4,), "batch_size": 400}
     whole = training.train("vae_digits", arguments, out=tmp_path / "whole", verbose=0)
-    for name, problem in (("nan", "Metrics became NaN or infinite .*val_loss=nan"), ("killed", "stopped")):
+    for name, problem in (
+        ("nan", "Metrics became NaN or infinite .*val_loss=nan"),
+        ("killed", "stopped"),
+    ):
         logs = {"loss": math.nan} if name == "nan" else None
 
         def validate(self, *arguments, logs=logs, **options):
@@ -277,7 +340,11 @@ def test_a_run_that_is_stopped_while_it_validates_goes_on(tmp_path, monkeypatch)
 
 @pytest.mark.parametrize("minutes", [-1, math.nan, "5", True])
 def test_minutes_between_checkpoints_are_checked(minutes, tmp_path):
-    with pytest.raises(ValueError, match=f"`checkpoint_minutes` must be a non-negative number. Received: checkpoint_minutes={minutes!r}"):
+    with pytest.raises(
+        ValueError,
+        match="`checkpoint_minutes` must be a non-negative number. Received: "
+        f"checkpoint_minutes={minutes!r}",
+    ):
         training.train("vae_digits", out=tmp_path / "run", checkpoint_minutes=minutes)
     assert not (tmp_path / "run").exists()
 
@@ -294,20 +361,35 @@ def steps_of(path):
     [
         (None, {}, "`its state` must be of type dict. Received: null"),
         ({"seconds": 1.0, "step": 1, "metrics": []}, {}, "it has no 'history'"),
-        ({"history": [{"epoch": 1.5}], "seconds": 1.0, "step": 1, "metrics": []}, {}, "must be of type int. Received: 1.5"),
-        ({"history": [], "seconds": 1.0, "step": "1", "metrics": []}, {}, r"`its state\['step'\]` must be of type int"),
+        (
+            {"history": [{"epoch": 1.5}], "seconds": 1.0, "step": 1, "metrics": []},
+            {},
+            "must be of type int. Received: 1.5",
+        ),
+        (
+            {"history": [], "seconds": 1.0, "step": "1", "metrics": []},
+            {},
+            r"`its state\['step'\]` must be of type int",
+        ),
         (
             {"history": [], "seconds": 1.0, "step": 0, "metrics": []},
             {"0": np.zeros(3)},
             r"has the shape \(3,\), and the model's has \(2,\)",
         ),
-        ({"history": [], "seconds": 1.0, "step": 0, "metrics": []}, {"1": np.zeros(2)}, "it holds 2 arrays, and the model has 1"),
+        (
+            {"history": [], "seconds": 1.0, "step": 0, "metrics": []},
+            {"1": np.zeros(2)},
+            "it holds 2 arrays, and the model has 1",
+        ),
     ],
 )
 def test_checkpoints_of_another_form_are_told(state, arrays, message, tmp_path):
     path, variable = tmp_path / "checkpoint.npz", keras.Variable(np.ones(2, np.float32))
     np.savez(path, state=json.dumps(state), **{"0": np.zeros(2, np.float32), **arrays})
-    with pytest.raises(ValueError, match=rf"checkpoint.npz' cannot be read: .*{message}.*Train again into another directory"):
+    with pytest.raises(
+        ValueError,
+        match=rf"checkpoint.npz' cannot be read: .*{message}.*Train again into another directory",
+    ):
         checkpoints.read_arrays(path, [variable], checkpoints.STATE)
     np.testing.assert_array_equal(variable, np.ones(2))
 
@@ -315,7 +397,9 @@ def test_checkpoints_of_another_form_are_told(state, arrays, message, tmp_path):
 def test_a_checkpoint_that_is_not_finite_is_told(tmp_path):
     variable = keras.Variable(np.full(2, np.nan, np.float32))
     checkpoints.write_arrays(tmp_path / "checkpoint.npz", [variable])
-    with pytest.raises(ValueError, match="holds weights that are NaN or infinite, .* with a lower learning rate"):
+    with pytest.raises(
+        ValueError, match="holds weights that are NaN or infinite, .* with a lower learning rate"
+    ):
         checkpoints.read_arrays(tmp_path / "checkpoint.npz", [variable])
 
 
@@ -335,7 +419,9 @@ def test_damaged_files_are_told(copy_of):
     with pytest.raises(ValueError, match=r"model.weights.h5' cannot be read"):
         Run.open(copy_of).load_model()
     weights.unlink()
-    with pytest.raises(ValueError, match="holds no trained weights. Finish it with `zoo train vae_digits --resume`"):
+    with pytest.raises(
+        ValueError, match="holds no trained weights. Finish it with `zoo train vae_digits --resume`"
+    ):
         Run.open(copy_of).load_model()
 
 
@@ -344,8 +430,13 @@ def test_the_best_epoch_is_kept_where_the_recipe_says_so(tmp_path):
     """A rate that grows from epoch to epoch: the last is not the best."""
     recipe = tmp_path / "best_digits.py"
     source = (registry.find("vae_digits").path).read_text()
-    source = source.replace("CosineDecay(learning_rate, num_steps)", "ExponentialDecay(learning_rate, num_steps, 1000.0)")
-    recipe.write_text(source.replace("        epochs=epochs,\n", '        epochs=epochs,\n        keep="best",\n'))
+    source = source.replace(
+        "CosineDecay(learning_rate, num_steps)",
+        "ExponentialDecay(learning_rate, num_steps, 1000.0)",
+    )
+    recipe.write_text(
+        source.replace("        epochs=epochs,\n", '        epochs=epochs,\n        keep="best",\n')
+    )
     arguments = {"epochs": 8, "hidden_units": (16,), "learning_rate": 3e-3}
     run = Run.open(training.train(recipe, arguments, out=tmp_path / "run", verbose=0))
     history = list(csv.DictReader((run.path / "history.csv").read_text().splitlines()))
@@ -354,7 +445,9 @@ def test_the_best_epoch_is_kept_where_the_recipe_says_so(tmp_path):
     from zoo import data
 
     validation = data.load("digits", "train[1200:]")
-    received = run.load_model().evaluate(validation, batch_size=500, verbose=0, return_dict=True)["loss"]
+    received = run.load_model().evaluate(validation, batch_size=500, verbose=0, return_dict=True)[
+        "loss"
+    ]
     assert received == pytest.approx(min(losses), rel=1e-5) and received < losses[-1]
     with pytest.raises(ValueError, match="`keep` must be 'last' or 'best'. Received: keep='first'"):
         dataclasses.replace(registry.find(recipe).build(arguments), keep="first")
@@ -362,7 +455,11 @@ def test_the_best_epoch_is_kept_where_the_recipe_says_so(tmp_path):
 
 def test_a_run_that_collapsed_says_so(tmp_path, caplog):
     recipe = tmp_path / "collapsing_digits.py"
-    recipe.write_text(registry.find("vae_digits").path.read_text().replace("zoo.VAE(", "zoo.BetaVAE(\n            beta=1000.0,"))
+    recipe.write_text(
+        registry.find("vae_digits")
+        .path.read_text()
+        .replace("zoo.VAE(", "zoo.BetaVAE(\n            beta=1000.0,")
+    )
     arguments = {"epochs": 20, "hidden_units": (8,), "learning_rate": 3e-2}
     with caplog.at_level(logging.WARNING, "zoo"):
         run = Run.open(training.train(recipe, arguments, out=tmp_path / "run", verbose=0))

@@ -12,7 +12,11 @@ from zoo import layers, networks
 from zoo.layers.noise import RowKeyedLayer
 from zoo.random import RowNoise, layers_draw
 
-MODES = {"xla-block": {"jit_compile": True}, "tf-loop": {"jit_compile": False}, "eager": {"run_eagerly": True}}
+MODES = {
+    "xla-block": {"jit_compile": True},
+    "tf-loop": {"jit_compile": False},
+    "eager": {"run_eagerly": True},
+}
 IMAGES = np.random.default_rng(0).integers(0, 256, (32, *IMAGE_SHAPE)).astype(np.uint8)
 LABELS = np.arange(32, dtype=np.int32) % small_models.K
 
@@ -55,9 +59,13 @@ MODELS = {
     "stacked": small_models.stacked,
     "autoencoder": small_models.autoencoder,
     "path derivative": lambda: MODELS["vae"](objective=zoo.objectives.PathDerivative()),
-    "importance weighted": lambda: MODELS["vae"](objective=zoo.objectives.ImportanceWeighted(num_samples=2)),
+    "importance weighted": lambda: MODELS["vae"](
+        objective=zoo.objectives.ImportanceWeighted(num_samples=2)
+    ),
     "vimco": lambda: MODELS["vae"](objective=zoo.objectives.VIMCO(num_samples=2)),
-    "score function": lambda: MODELS["vae"](objective=zoo.objectives.ScoreFunction(baseline=Witness(1))),
+    "score function": lambda: MODELS["vae"](
+        objective=zoo.objectives.ScoreFunction(baseline=Witness(1))
+    ),
     "relaxation": lambda: small_models.class_style(objective=zoo.objectives.Relaxation()),
 }
 
@@ -80,13 +88,26 @@ def test_training_reaches_every_network_in_fit_and_none_in_evaluate(name, monkey
 
 
 def with_layers(*inner, output_size=6):
-    return keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(8, "relu"), *inner, keras.layers.Dense(output_size)])
+    return keras.Sequential(
+        [
+            keras.layers.Flatten(),
+            keras.layers.Dense(8, "relu"),
+            *inner,
+            keras.layers.Dense(output_size),
+        ]
+    )
 
 
 def make(encoder, **arguments):
     keras.utils.set_random_seed(0)
     likelihood = layers.Bernoulli(IMAGE_SHAPE)
-    return zoo.VAE(encoder, networks.MLP((8,), likelihood.num_params), layers.DiagonalNormal(3), likelihood, **arguments)
+    return zoo.VAE(
+        encoder,
+        networks.MLP((8,), likelihood.num_params),
+        layers.DiagonalNormal(3),
+        likelihood,
+        **arguments,
+    )
 
 
 def weights_of(model):
@@ -102,7 +123,13 @@ def test_batch_normalization_learns_its_statistics_in_fit_and_leaves_them_in_eva
     # Grey levels as probabilities of white: the mean over binarizations of what the layer is given.
     x = keras.ops.convert_to_numpy(model.encoder.layers[0](IMAGES / np.float32(255)))
     moved = layer.moving_mean.numpy()
-    assert moved.max() > 0.1 and abs(np.mean(moved) - np.mean(keras.ops.relu(x @ model.encoder.layers[1].kernel.numpy()))) < 0.1
+    assert (
+        moved.max() > 0.1
+        and abs(
+            np.mean(moved) - np.mean(keras.ops.relu(x @ model.encoder.layers[1].kernel.numpy()))
+        )
+        < 0.1
+    )
     before = weights_of(model)
     model.evaluate(IMAGES, verbose=0)
     model.predict(IMAGES, verbose=0)
@@ -110,7 +137,9 @@ def test_batch_normalization_learns_its_statistics_in_fit_and_leaves_them_in_eva
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("layer", [keras.layers.Dropout(0.999999), layers.Dropout(0.999999)], ids=["keras", "zoo"])
+@pytest.mark.parametrize(
+    "layer", [keras.layers.Dropout(0.999999), layers.Dropout(0.999999)], ids=["keras", "zoo"]
+)
 @pytest.mark.parametrize("mode", MODES)
 def test_dropout_of_nearly_everything_leaves_no_gradient(mode, layer):
     model = make(with_layers(layer))
@@ -135,7 +164,13 @@ def test_row_keyed_noise_is_the_same_in_every_mode(objective):
         keras.utils.set_random_seed(0)
         encoder = with_layers(layers.Dropout(0.3), layers.GaussianNoise(0.5))
         decoder = with_layers(layers.Dropout(0.5), output_size=16)
-        model = zoo.VAE(encoder, decoder, layers.DiagonalNormal(3), layers.Bernoulli(IMAGE_SHAPE), objective=objective)
+        model = zoo.VAE(
+            encoder,
+            decoder,
+            layers.DiagonalNormal(3),
+            layers.Bernoulli(IMAGE_SHAPE),
+            objective=objective,
+        )
         model.compile(keras.optimizers.SGD(0.01), **arguments)
         model.fit(IMAGES, batch_size=16, epochs=2, verbose=0)
         trained[mode] = weights_of(model)
@@ -157,7 +192,10 @@ def test_row_keyed_dropout_drops_its_rate_and_keeps_the_mean():
     error = (0.3 * 0.7 / y.size) ** 0.5
     assert abs(np.mean(y == 0) - 0.3) < 4 * error
     noise = drawn(layers.GaussianNoise(2.0), x) - 1
-    assert abs(noise.std() - 2.0) < 4 * 2.0 / (2 * y.size) ** 0.5 and abs(noise.mean()) < 4 * 2.0 / y.size**0.5
+    assert (
+        abs(noise.std() - 2.0) < 4 * 2.0 / (2 * y.size) ** 0.5
+        and abs(noise.mean()) < 4 * 2.0 / y.size**0.5
+    )
 
 
 def test_row_keyed_noise_belongs_to_the_row_the_step_the_layer_and_the_sample():
@@ -176,7 +214,9 @@ def test_row_keyed_noise_belongs_to_the_row_the_step_the_layer_and_the_sample():
 
 def test_row_keyed_noise_outside_of_a_step_says_what_to_use():
     with pytest.raises(
-        ValueError, match=r"zoo.layers.Dropout draws by row.* use keras.layers.Dropout. Received: a call with training=True"
+        ValueError,
+        match=r"zoo.layers.Dropout draws by row.* use keras.layers.Dropout. Received: a call "
+        r"with training=True",
     ):
         layers.Dropout(0.5)(np.ones((2, 3), np.float32), training=True)
     for rate in (-0.1, 1.0, float("nan"), "half", True):
@@ -190,10 +230,14 @@ def test_layers_that_draw_by_row_are_numbered_and_saved(tmp_path):
     model = make(with_layers(layers.Dropout(0.5), layers.GaussianNoise(0.1)))
     model.compile()
     model.build_optimizer()
-    assert [layer.number for layer in model._flatten_layers() if isinstance(layer, RowKeyedLayer)] == [0, 1]
+    assert [
+        layer.number for layer in model._flatten_layers() if isinstance(layer, RowKeyedLayer)
+    ] == [0, 1]
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
-    assert [layer.get_config() for layer in loaded.encoder.layers] == [layer.get_config() for layer in model.encoder.layers]
+    assert [layer.get_config() for layer in loaded.encoder.layers] == [
+        layer.get_config() for layer in model.encoder.layers
+    ]
 
 
 def test_a_network_may_be_a_functional_model_of_two_inputs():
@@ -206,5 +250,9 @@ def test_a_network_may_be_a_functional_model_of_two_inputs():
     model.compile()
     assert np.isfinite(model.fit({"image": IMAGES, "label": LABELS}, verbose=0).history["loss"][0])
     unaware = with_layers()
-    with pytest.raises(ValueError, match=r"takes the condition: as `call\(x, condition=None\)`, or as the second input.*Sequential"):
+    with pytest.raises(
+        ValueError,
+        match=r"takes the condition: as `call\(x, condition=None\)`, or as the second "
+        r"input.*Sequential",
+    ):
         zoo.CVAE(unaware, networks.MLP((4,), likelihood.num_params), *arguments, num_classes=3)

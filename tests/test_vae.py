@@ -20,7 +20,8 @@ tfd = tfp.distributions
 
 
 class LinearGaussian(zoo.VAE):
-    """p(z) = N(0, I), p(x|z) = N(W z + b, s^2 I), with any Gaussian q: the model whose every quantity is known (Tipping & Bishop 1999)."""
+    """p(z) = N(0, I), p(x|z) = N(W z + b, s^2 I), with any Gaussian q: the model whose every
+    quantity is known (Tipping & Bishop 1999)."""
 
     def exact(self, x):
         """log p(x) [B], and the mean [B, D] and covariance [D, D] of p(z|x), in float64."""
@@ -64,7 +65,12 @@ def test_kl_of_gaussians_is_the_closed_form(make_vae, images):
         kl = model.kl(out)
         covariance = out.posterior.covariance().numpy().astype(np.float64)
         for row in range(5):
-            expected = gaussian_kl(out.posterior.loc.numpy()[row].astype(np.float64), covariance[row], np.zeros(3), np.eye(3))
+            expected = gaussian_kl(
+                out.posterior.loc.numpy()[row].astype(np.float64),
+                covariance[row],
+                np.zeros(3),
+                np.eye(3),
+            )
             np.testing.assert_allclose(kl[row], expected, rtol=1e-4, atol=1e-6)
 
 
@@ -97,10 +103,16 @@ def test_monte_carlo_kl_stands_in_where_there_is_no_closed_form(make_vae, images
     out = monte_carlo(images, noise=noise, num_samples=4000)
     samples = (out.posterior.log_prob(out.z) - out.prior.log_prob(out.z)).numpy()
     # Within 5 standard errors of the mean of 4,000 samples, in each of 40 images.
-    assert np.all(np.abs(monte_carlo.kl(out) - expected) < 5 * samples.std(0) / np.sqrt(4000) + 1e-4)
+    assert np.all(
+        np.abs(monte_carlo.kl(out) - expected) < 5 * samples.std(0) / np.sqrt(4000) + 1e-4
+    )
 
 
-@pytest.mark.parametrize("posterior", [layers.DiagonalNormal(2), layers.FullCovarianceNormal(2)], ids=["diagonal", "full covariance"])
+@pytest.mark.parametrize(
+    "posterior",
+    [layers.DiagonalNormal(2), layers.FullCovarianceNormal(2)],
+    ids=["diagonal", "full covariance"],
+)
 def test_gap_of_the_bound_is_the_kl_to_the_true_posterior_for_any_q(linear, posterior):
     model, x = linear(posterior)
     log_prob, locs, covariance = model.exact(x)
@@ -121,7 +133,9 @@ def test_gap_of_the_bound_is_the_kl_to_the_true_posterior_for_any_q(linear, post
 def test_importance_sampling_reaches_the_exact_log_probability(linear):
     model, x = linear(layers.DiagonalNormal(2))
     log_prob, _, _ = model.exact(x)
-    sums, _ = model.importance_sums({model.key: tf.constant(x)}, RowNoise.of_seed(0, len(x)), 20000, chunk=5000)
+    sums, _ = model.importance_sums(
+        {model.key: tf.constant(x)}, RowNoise.of_seed(0, len(x)), 20000, chunk=5000
+    )
     # The standard error of log p^ is sqrt(1 / ESS - 1 / S), by the delta method; five of them.
     error = np.sqrt(1 / sums.effective_sample_size().numpy() - 1 / 20000)
     assert np.all(np.abs(model.log_prob(x, num_samples=20000) - log_prob) < 5 * error + 1e-4)
@@ -131,7 +145,9 @@ def test_true_posterior_closes_the_gap(linear):
     """With q = p(z|x) every sample weighs log p(x): the bound is exact and has no variance."""
     model, x = linear(layers.FullCovarianceNormal(2))
     log_prob, locs, covariance = model.exact(x)
-    posterior = tfd.MultivariateNormalTriL(locs.astype(np.float32), np.linalg.cholesky(covariance).astype(np.float32)[None])
+    posterior = tfd.MultivariateNormalTriL(
+        locs.astype(np.float32), np.linalg.cholesky(covariance).astype(np.float32)[None]
+    )
     z = zoo.random.draw(posterior, RowNoise.of_seed(0, len(x)), num_samples=3)
     out = model.run(Given({"z": z}), model.as_data(x))
     out["z"].posterior = posterior
@@ -139,25 +155,40 @@ def test_true_posterior_closes_the_gap(linear):
 
 
 def test_training_a_linear_vae_finds_probabilistic_pca():
-    """Its optimum is pPCA's maximum likelihood (Tipping & Bishop 1999, eq. 7), here for a fixed noise scale; a diagonal q reaches it."""
+    """Its optimum is pPCA's maximum likelihood (Tipping & Bishop 1999, eq. 7), here for a fixed
+    noise scale; a diagonal q reaches it."""
     generator = np.random.default_rng(0)
     scale = 0.1
-    x = 0.5 + 0.12 * generator.normal(size=(2000, 2)) @ generator.normal(size=(2, 6)) + scale * generator.normal(size=(2000, 6))
+    x = (
+        0.5
+        + 0.12 * generator.normal(size=(2000, 2)) @ generator.normal(size=(2, 6))
+        + scale * generator.normal(size=(2000, 6))
+    )
     x = np.clip(x, 0, 1).astype(np.float32)
     keras.utils.set_random_seed(0)
     posterior = layers.DiagonalNormal(2)
-    model = zoo.VAE(keras.layers.Dense(posterior.num_params), keras.layers.Dense(6), posterior, layers.Normal(6, scale=scale))
+    model = zoo.VAE(
+        keras.layers.Dense(posterior.num_params),
+        keras.layers.Dense(6),
+        posterior,
+        layers.Normal(6, scale=scale),
+    )
     model.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(0.05, 1200)))
     model.fit(x, batch_size=500, epochs=300, verbose=0)
     elbo = model.evaluate(x, verbose=0, return_dict=True)["elbo"]
     values, vectors = np.linalg.eigh(np.cov(x.T, bias=True))
     w = vectors[:, -2:] * np.sqrt(values[-2:] - scale**2)
     best = stats.multivariate_normal(x.mean(0), w @ w.T + scale**2 * np.eye(6)).logpdf(x).mean()
-    # One sample of z an image leaves a standard error of about sqrt(D / 2 N) = 0.02 nats; the rest is what 1,200 steps leave open.
+    # One sample of z an image leaves a standard error of about sqrt(D / 2 N) = 0.02 nats; the rest
+    # is what 1,200 steps leave open.
     assert best - 0.2 < elbo < best + 0.08
 
 
-@pytest.mark.parametrize("posterior", [layers.DiagonalNormal(3), layers.FullCovarianceNormal(3)], ids=["diagonal", "full covariance"])
+@pytest.mark.parametrize(
+    "posterior",
+    [layers.DiagonalNormal(3), layers.FullCovarianceNormal(3)],
+    ids=["diagonal", "full covariance"],
+)
 @pytest.mark.parametrize(
     "likelihood",
     [
@@ -168,16 +199,26 @@ def test_training_a_linear_vae_finds_probabilistic_pca():
     ],
     ids=["bernoulli", "continuous bernoulli", "normal shared", "normal per pixel"],
 )
-def test_every_weight_gets_a_gradient_and_eager_graph_and_xla_agree(make_vae, images, posterior, likelihood):
-    posterior, likelihood = (type(layer).from_config(layer.get_config()) for layer in (posterior, likelihood))
+def test_every_weight_gets_a_gradient_and_eager_graph_and_xla_agree(
+    make_vae, images, posterior, likelihood
+):
+    posterior, likelihood = (
+        type(layer).from_config(layer.get_config()) for layer in (posterior, likelihood)
+    )
     model = make_vae(posterior=posterior, likelihood=likelihood, objective=ELBO(2))
-    assert model.observation.pixels == ("binarize" if isinstance(likelihood, layers.Bernoulli) else "as_given")
-    assert len(model.trainable_weights) == 8 + (1 if getattr(likelihood, "scale", None) == "shared" else 0)
+    assert model.observation.pixels == (
+        "binarize" if isinstance(likelihood, layers.Bernoulli) else "as_given"
+    )
+    assert len(model.trainable_weights) == 8 + (
+        1 if getattr(likelihood, "scale", None) == "shared" else 0
+    )
 
     def step():
         noise = RowNoise(0, 5, tf.range(len(images)))
         with tf.GradientTape() as tape:
-            terms = model.loss_terms(model.prepare({"image": tf.constant(images)}, noise), noise, training=True)
+            terms = model.loss_terms(
+                model.prepare({"image": tf.constant(images)}, noise), noise, training=True
+            )
             loss = tf.reduce_mean(terms["loss"])
         return terms, tape.gradient(loss, [weight.value for weight in model.trainable_weights])
 
@@ -205,12 +246,20 @@ def test_more_samples_average_the_same_bound(make_vae, images):
 def test_dynamic_binarization_draws_anew_and_meets_the_grey_level(make_vae):
     model = make_vae()
     grey = np.full((2000, *IMAGE_SHAPE), 51, np.uint8)  # 0.2
-    first, second = (model.prepare({"image": tf.constant(grey)}, RowNoise(0, step, tf.range(2000)))["image"].numpy() for step in (0, 1))
+    first, second = (
+        model.prepare({"image": tf.constant(grey)}, RowNoise(0, step, tf.range(2000)))[
+            "image"
+        ].numpy()
+        for step in (0, 1)
+    )
     assert set(np.unique(first)) == {0.0, 1.0}
     assert np.any(first != second)
     assert abs(first.mean() - 0.2) < 4 * np.sqrt(0.16 / first.size)
     binary = np.where(np.arange(16).reshape(1, *IMAGE_SHAPE) % 2, 255, 0).astype(np.uint8)
-    np.testing.assert_array_equal(model.prepare({"image": tf.constant(binary)}, RowNoise(0, 0, tf.range(1)))["image"], binary / 255)
+    np.testing.assert_array_equal(
+        model.prepare({"image": tf.constant(binary)}, RowNoise(0, 0, tf.range(1)))["image"],
+        binary / 255,
+    )
 
 
 def test_decode_takes_any_number_of_sample_dimensions(make_vae):
@@ -231,7 +280,9 @@ class TestConditional:
         history = model.fit(data, batch_size=16, epochs=5, validation_data=data, verbose=0).history
         assert history["loss"][-1] < history["loss"][0]
         stream = tf.data.Dataset.from_tensor_slices(data).batch(16)
-        np.testing.assert_allclose(model.evaluate(stream, verbose=0), model.evaluate(data, verbose=0), rtol=1e-5)
+        np.testing.assert_allclose(
+            model.evaluate(stream, verbose=0), model.evaluate(data, verbose=0), rtol=1e-5
+        )
 
         other = np.roll(self.CONDITION, 1, axis=1)
         z = np.zeros((40, 3), np.float32)
@@ -245,18 +296,28 @@ class TestConditional:
 
         model.save(tmp_path / "model.keras")
         loaded = keras.saving.load_model(tmp_path / "model.keras")
-        np.testing.assert_array_equal(loaded.reconstruct(images, self.CONDITION), model.reconstruct(images, self.CONDITION))
+        np.testing.assert_array_equal(
+            loaded.reconstruct(images, self.CONDITION), model.reconstruct(images, self.CONDITION)
+        )
 
     def test_wrong_conditions_are_told(self, make_vae, images):
         model = make_vae(condition_shape=(3,))
         model.compile()
-        with pytest.raises(ValueError, match=r"needs a condition of shape \(3,\) for each image. Received: none"):
+        with pytest.raises(
+            ValueError, match=r"needs a condition of shape \(3,\) for each image. Received: none"
+        ):
             model.fit(images)
-        with pytest.raises(ValueError, match=r"`condition` must have the shape \[40, 3\]. Received: shape \(39, 3\)"):
+        with pytest.raises(
+            ValueError,
+            match=r"`condition` must have the shape \[40, 3\]. Received: shape \(39, 3\)",
+        ):
             model.fit({"image": images, "condition": self.CONDITION[:39]})
         with pytest.raises(ValueError, match=r"Received: shape \(40, 2\)"):
             model.encode(images, self.CONDITION[:, :2])
-        with pytest.raises(ValueError, match=r"VAE takes no condition here. Received: a condition of shape \(40, 3\)"):
+        with pytest.raises(
+            ValueError,
+            match=r"VAE takes no condition here. Received: a condition of shape \(40, 3\)",
+        ):
             make_vae().reconstruct(images, self.CONDITION)
 
 
@@ -265,7 +326,12 @@ def test_predict_gives_reconstructions(make_vae, images):
     model.compile()
     expected = model.reconstruct(images)
     assert expected.shape == (40, *IMAGE_SHAPE) and np.all((expected >= 0) & (expected <= 1))
-    for x in (images, {"image": images}, tf.data.Dataset.from_tensor_slices(images).batch(16), images / np.float32(255)):
+    for x in (
+        images,
+        {"image": images},
+        tf.data.Dataset.from_tensor_slices(images).batch(16),
+        images / np.float32(255),
+    ):
         np.testing.assert_allclose(model.predict(x, verbose=0), expected, rtol=1e-5, atol=1e-6)
 
 
@@ -286,8 +352,11 @@ def test_log_prob_is_the_same_in_chunks_and_at_once(make_vae, images):
     np.testing.assert_allclose(model.log_prob(x, 50), at_once, rtol=1e-5)
     score = model.score(x, RowNoise.of_seed(0, 40))
     np.testing.assert_allclose(score["elbo"], score["log_likelihood"] - score["kl"], rtol=1e-5)
-    # With one sample the bound is log p(x, z) - log q(z): the score with the KL of that sample in place of its mean.
-    assert model.log_prob(x, 1).numpy().mean() == pytest.approx(score["elbo"].numpy().mean(), rel=0.05)
+    # With one sample the bound is log p(x, z) - log q(z): the score with the KL of that sample in
+    # place of its mean.
+    assert model.log_prob(x, 1).numpy().mean() == pytest.approx(
+        score["elbo"].numpy().mean(), rel=0.05
+    )
 
 
 @pytest.mark.parametrize(
@@ -344,7 +413,9 @@ def test_convolutional_vae_trains_and_decodes(images):
 def test_keras_functional_models_serve_as_networks(images):
     posterior, likelihood = layers.DiagonalNormal(2), layers.Bernoulli(IMAGE_SHAPE)
     image, z = keras.Input(IMAGE_SHAPE), keras.Input((2,))
-    encoder = keras.Model(image, keras.layers.Dense(posterior.num_params)(keras.layers.Flatten()(image)))
+    encoder = keras.Model(
+        image, keras.layers.Dense(posterior.num_params)(keras.layers.Flatten()(image))
+    )
     decoder = keras.Model(z, keras.layers.Dense(likelihood.num_params)(z))
     model = zoo.VAE(encoder, decoder, posterior, likelihood)
     model.compile()
@@ -355,19 +426,35 @@ def test_wrong_arguments_are_told(make_vae):
     posterior, likelihood = layers.DiagonalNormal(3), layers.Bernoulli(IMAGE_SHAPE)
     with pytest.raises(ValueError, match="Received: num_samples=0"):
         ELBO(0)
-    with pytest.raises(ValueError, match=r"'binarize', 'dequantize', 'as_given'\. Received: pixels='static'"):
+    with pytest.raises(
+        ValueError, match=r"'binarize', 'dequantize', 'as_given'\. Received: pixels='static'"
+    ):
         make_vae(pixels="static")
-    with pytest.raises(ValueError, match=r"`objective` must be one of `zoo.objectives`.* Received: objective='elbo'"):
+    with pytest.raises(
+        ValueError,
+        match=r"`objective` must be one of `zoo.objectives`.* Received: objective='elbo'",
+    ):
         make_vae(objective="elbo")
-    with pytest.raises(ValueError, match=r"`z` must have the shape \[..., 3\]. Received: shape \(2, 4\)"):
+    with pytest.raises(
+        ValueError, match=r"`z` must have the shape \[..., 3\]. Received: shape \(2, 4\)"
+    ):
         make_vae().decode(np.zeros((2, 4)))
-    with pytest.raises(ValueError, match=r"`num_rows` must be a positive integer. Received: num_rows=-1"):
+    with pytest.raises(
+        ValueError, match=r"`num_rows` must be a positive integer. Received: num_rows=-1"
+    ):
         make_vae().sample(-1)
-    with pytest.raises(ValueError, match=r"`num_samples` must be a positive integer. Received: num_samples=0"):
+    with pytest.raises(
+        ValueError, match=r"`num_samples` must be a positive integer. Received: num_samples=0"
+    ):
         make_vae().log_prob(np.zeros((2, *IMAGE_SHAPE), np.uint8), num_samples=0)
-    with pytest.raises(ValueError, match=r"needs 6 parameters in the last dimension. Received: parameters of shape \(1, 5\)"):
+    with pytest.raises(
+        ValueError,
+        match=r"needs 6 parameters in the last dimension. Received: parameters of shape \(1, 5\)",
+    ):
         zoo.VAE(networks.MLP((4,), 5), networks.MLP((4,), 16), posterior, likelihood)
-    with pytest.raises(ValueError, match=r"Bernoulli for outcomes of shape \(4, 4, 1\) needs 16 parameters"):
+    with pytest.raises(
+        ValueError, match=r"Bernoulli for outcomes of shape \(4, 4, 1\) needs 16 parameters"
+    ):
         zoo.VAE(networks.MLP((4,), 6), networks.MLP((4,), 15), posterior, likelihood)
     with pytest.raises(ValueError, match=r"Received: images of shape \(5, 4, 1\)"):
         make_vae().encode(np.zeros((2, 5, 4, 1), np.uint8))

@@ -20,14 +20,20 @@ def test_numbers_of_the_card_come_out_again(store, models):
 
 def rewrite(models, change, version=1):
     """Changes the card of a version where it lies, which its hashes do not cover."""
-    for path in (models / "vae_digits" / str(version) / "assets.extra" / "card.json", models / "vae_digits" / "card.json"):
+    for path in (
+        models / "vae_digits" / str(version) / "assets.extra" / "card.json",
+        models / "vae_digits" / "card.json",
+    ):
         card = json.loads(path.read_text())
         change(card)
         path.write_text(json.dumps(card))
 
 
 def test_a_number_that_was_not_measured_is_found(models, capsys):
-    rewrite(models, lambda card: card["numbers"]["nll"].update(value=card["numbers"]["nll"]["value"] - 0.02))
+    rewrite(
+        models,
+        lambda card: card["numbers"]["nll"].update(value=card["numbers"]["nll"]["value"] - 0.02),
+    )
     assert [row.name for row in verify.verify("vae_digits") if not row.agrees] == ["nll"]
     assert cli.main(["verify", "vae_digits"]) == 1
     out = capsys.readouterr().out
@@ -38,10 +44,19 @@ def test_another_seed_agrees_to_the_noise(models):
     rows = {row.name: row for row in verify.verify("vae_digits", new_seed=5)}
     nll = rows["nll"]
     assert nll.agrees and nll.recomputed != nll.published
-    assert nll.tolerance == pytest.approx(4 * cards.find_card("vae_digits")["numbers"]["nll"]["stderr_sampling"])
+    assert nll.tolerance == pytest.approx(
+        4 * cards.find_card("vae_digits")["numbers"]["nll"]["stderr_sampling"]
+    )
     assert rows["active_units"].agrees is None and "not judged" in verify.line(rows["active_units"])
-    rewrite(models, lambda card: card["numbers"]["nll"].update(value=card["numbers"]["nll"]["value"] + 5 * nll.tolerance))
-    assert [row.name for row in verify.verify("vae_digits", new_seed=5) if row.agrees is False] == ["nll"]
+    rewrite(
+        models,
+        lambda card: card["numbers"]["nll"].update(
+            value=card["numbers"]["nll"]["value"] + 5 * nll.tolerance
+        ),
+    )
+    assert [row.name for row in verify.verify("vae_digits", new_seed=5) if row.agrees is False] == [
+        "nll"
+    ]
 
 
 @pytest.mark.slow
@@ -50,13 +65,26 @@ def test_every_version_is_verified_and_a_mean_by_its_first_run(models):
     path = models / "vae_digits" / "2" / "assets.extra" / "card.json"
     card = json.loads(path.read_text())
     nll = card["numbers"]["nll"]
-    card["numbers"]["nll"] = {**nll, "value": nll["value"] + 3.0, "values": [nll["value"], nll["value"] + 6.0]}
-    card["numbers"]["conditional_nll_q2"] = {**nll, "version": 1}  # another version's: verified there
-    card |= {"version": 2, "files": {name.replace("1/", "2/", 1): digest for name, digest in card["files"].items()}}
+    card["numbers"]["nll"] = {
+        **nll,
+        "value": nll["value"] + 3.0,
+        "values": [nll["value"], nll["value"] + 6.0],
+    }
+    # Another version's: verified there.
+    card["numbers"]["conditional_nll_q2"] = {
+        **nll,
+        "version": 1,
+    }
+    card |= {
+        "version": 2,
+        "files": {name.replace("1/", "2/", 1): digest for name, digest in card["files"].items()},
+    }
     path.write_text(json.dumps(card))
     (models / "vae_digits" / "card.json").write_text(json.dumps(card))
     rows = list(verify.verify("vae_digits"))
-    assert [row.model for row in rows] == ["vae_digits/1"] * 5 + ["vae_digits/2"] * 5 and all(row.agrees for row in rows)
+    assert [row.model for row in rows] == ["vae_digits/1"] * 5 + ["vae_digits/2"] * 5 and all(
+        row.agrees for row in rows
+    )
     assert {row.model for row in verify.verify("vae_digits", 2)} == {"vae_digits/2"}
 
 
@@ -67,7 +95,10 @@ def test_numbers_that_no_longer_exist_do_not_agree(models):
 
 def test_other_images_are_told(models):
     rewrite(models, lambda card: card["data"]["sha256"].update(test="0" * 64))
-    with pytest.raises(ValueError, match="The images of 'digits', 'test', are not those that 'vae_digits' was measured on"):
+    with pytest.raises(
+        ValueError,
+        match="The images of 'digits', 'test', are not those that 'vae_digits' was measured on",
+    ):
         list(verify.verify("vae_digits"))
 
 
@@ -82,7 +113,10 @@ def test_the_stored_digits_are_what_their_card_says():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in registry.list_recipes() if cards.find_card(name) and name != "vae_digits"])
+@pytest.mark.parametrize(
+    "name",
+    [name for name in registry.list_recipes() if cards.find_card(name) and name != "vae_digits"],
+)
 def test_every_stored_model_is_what_its_card_says(name, mnist_dir):
     spec = registry.find(name).build({})
     data.load(spec.dataset.name, spec.dataset.test, data_dir=mnist_dir)

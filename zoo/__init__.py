@@ -38,7 +38,19 @@ _NAMES = {
     "export": "zoo.serving.saved_model",
 }
 _MODULES = {
-    **{name: f"zoo.{name}" for name in ("data", "evaluation", "images", "layers", "losses", "models", "networks", "objectives")},
+    **{
+        name: f"zoo.{name}"
+        for name in (
+            "data",
+            "evaluation",
+            "images",
+            "layers",
+            "losses",
+            "models",
+            "networks",
+            "objectives",
+        )
+    },
     **{name: f"zoo.{name}" for name in ("observations", "plots", "random", "schedules", "serving")},
     "pretrained": "zoo.store.pretrained",
     "sprites": "zoo.data.sprites",

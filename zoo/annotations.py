@@ -1,10 +1,11 @@
-"""Values for annotated arguments, from Python or as they are typed on a command line. Standard library alone.
+"""Values for annotated arguments, from Python or as they are typed on a command line. Standard
+library alone.
 
 annotation                       typed
 int, float, str, Path            3   0.5   text   data/images.npz
 bool                             true, false
 Literal["a", "b"]                a
-T | None, Optional, Union        None, or a value of the first type that takes it; of strings, `str` comes last
+T | None, Optional, Union        None, or a value of the first type that takes it; `str` comes last
 tuple[int, ...], list[float]     200,200   or a single value, or (200, 200)
 tuple[int, str]                  3,text
 dict[str, int]                   a:1,b:2   or {"a": 1, "b": 2}
@@ -60,18 +61,25 @@ def as_annotated(value: Any, hint: Any) -> Any:
 
 
 def check_annotation(hint: Any) -> None:
-    """Raises TypeError, naming it, where an annotation, or a part of it, is none of those that are known here."""
+    """Raises TypeError, naming it, where an annotation, or a part of it, is none of those that are
+    known here."""
     origin, parts = typing.get_origin(hint), typing.get_args(hint)
     if origin is typing.Literal:
         return
     if origin is typing.Annotated:
         check_annotation(parts[0])
-    elif origin in (types.UnionType, typing.Union) or (origin or hint) in SEQUENCES or (origin or hint) in MAPPINGS:
+    elif (
+        origin in (types.UnionType, typing.Union)
+        or (origin or hint) in SEQUENCES
+        or (origin or hint) in MAPPINGS
+    ):
         for part in parts:
             if part is not Ellipsis:
                 check_annotation(part)
     elif hint not in SCALARS:
-        raise TypeError(f"The annotation {shown(hint)} is none that a typed value can be turned into")
+        raise TypeError(
+            f"The annotation {shown(hint)} is none that a typed value can be turned into"
+        )
 
 
 def takes_commas(hint: Any) -> bool:
@@ -157,10 +165,15 @@ SCALARS = {
 
 
 def _as_one_of(value, options):
-    """The first option that takes the value: a Python value's own type before others, and of what was typed, `str` at the end."""
+    """The first option that takes the value: a Python value's own type before others, and of what
+    was typed, `str` at the end."""
     first, last = [], []
     for option in options:
-        is_close = type(value) is option or typing.get_origin(option) is typing.Literal or option in (None, type(None))
+        is_close = (
+            type(value) is option
+            or typing.get_origin(option) is typing.Literal
+            or option in (None, type(None))
+        )
         (first if is_close and not (option is str and len(options) > 1) else last).append(option)
     last.sort(key=lambda option: option is str)
     for option in [*first, *last]:
@@ -178,7 +191,9 @@ def _as_literal(value, choices):
     for choice in choices:
         if isinstance(value, str) and str(choice) == value:
             return choice
-    for choice in choices:  # a number or a bool that is written in another way: NumPy's, "0.50", "true"
+    for (
+        choice
+    ) in choices:  # a number or a bool that is written in another way: NumPy's, "0.50", "true"
         if isinstance(choice, (bool, int, float)) and _is_written(value, choice):
             return choice
     raise ValueError(value)
@@ -209,7 +224,9 @@ def _as_mapping(value, parts):
         value = _literal(value) if value.startswith("{") else _pairs(value)
     if not isinstance(value, collections.abc.Mapping):
         raise ValueError(value)
-    return {as_annotated(key, key_hint): as_annotated(each, value_hint) for key, each in value.items()}
+    return {
+        as_annotated(key, key_hint): as_annotated(each, value_hint) for key, each in value.items()
+    }
 
 
 def _pairs(text):
@@ -233,7 +250,9 @@ def _parts_of(value):
         if value[:1] in ("(", "["):
             return _parts_of(_literal(value))
         return [part.strip() for part in value.split(",")] if value else []
-    if isinstance(value, collections.abc.Mapping) or not isinstance(value, collections.abc.Iterable):
+    if isinstance(value, collections.abc.Mapping) or not isinstance(
+        value, collections.abc.Iterable
+    ):
         raise ValueError(value)
     return list(value)
 

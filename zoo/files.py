@@ -1,4 +1,5 @@
-"""Files and directories that are there whole or not at all, whenever the process that writes them is killed. Standard library alone."""
+"""Files and directories that are there whole or not at all, whenever the process that writes them
+is killed. Standard library alone."""
 
 import contextlib
 import os
@@ -21,7 +22,8 @@ def write_atomically(path: Path, content: bytes) -> None:
     """Writes bytes beside the file and renames, so that a reader sees the old content or the new.
 
     Raises:
-        OSError: If they cannot be written, as on a full disk: the file is then the old one, and the message names it.
+        OSError: If they cannot be written, as on a full disk: the file is then the old one, and the
+            message names it.
     """
     path = Path(path)
     beside = path.with_name(f".{path.name}.{os.urandom(4).hex()}.{os.getpid()}")
@@ -32,7 +34,9 @@ def write_atomically(path: Path, content: bytes) -> None:
         with contextlib.suppress(OSError):
             beside.unlink()
         if isinstance(error, OSError) and error.errno is not None:
-            raise OSError(error.errno, error.strerror, str(path)) from None  # a failed write names no file, other errors the hidden one
+            raise OSError(
+                error.errno, error.strerror, str(path)
+            ) from None  # a failed write names no file, other errors the hidden one
         raise
 
 
@@ -60,7 +64,8 @@ def _has_ended(process: int) -> bool:
 
 @contextlib.contextmanager
 def locked(directory: Path, wait: bool = True) -> Iterator[None]:
-    """One `with` of a directory at a time, in all processes and threads of this machine. A lock ends with its process, however that ends.
+    """One `with` of a directory at a time, in all processes and threads of this machine. A lock
+    ends with its process, however that ends.
 
     Where directories cannot be locked (Windows, some network drives) everyone may enter.
 
@@ -98,7 +103,8 @@ def _unlock(lock):
 
 @contextlib.contextmanager
 def alone_in(directory: Path, verb: str) -> Iterator[None]:
-    """Makes a directory and locks it; at the end, directories that were made and hold nothing are removed again.
+    """Makes a directory and locks it; at the end, directories that were made and hold nothing are
+    removed again.
 
     Args:
         directory: The directory, with its parents.
@@ -114,7 +120,10 @@ def alone_in(directory: Path, verb: str) -> Iterator[None]:
         try:
             stack.enter_context(locked(directory, wait=False))
         except BlockingIOError:
-            raise ValueError(f"Another process {verb} in {str(directory)!r}. Wait for its end, or pass another --out.") from None
+            raise ValueError(
+                f"Another process {verb} in {str(directory)!r}. Wait for its end, or pass "
+                "another --out."
+            ) from None
         stack.callback(_remove_empty, made)
         yield
 
@@ -127,9 +136,11 @@ def _remove_empty(directories):
 
 @contextlib.contextmanager
 def scratch_directory(parent: Path, name: str) -> Iterator[Path]:
-    """A directory `.<name>.xxxxxxxx` to write into; `rename_into_place` gives it its name. It vanishes at the end if none did.
+    """A directory `.<name>.xxxxxxxx` to write into; `rename_into_place` gives it its name. It
+    vanishes at the end if none did.
 
-    Those of the same name that killed processes left are removed first; a number as a name stands for every number.
+    Those of the same name that killed processes left are removed first; a number as a name stands
+    for every number.
     """
     parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(parent, r"\d+" if name.isdecimal() else re.escape(name))
@@ -173,12 +184,18 @@ def _locked_scratch(parent, name):
 
 
 def _remove_abandoned(parent, pattern):
-    """Removes scratch directories that no process holds locked, and files that were half-written beside."""
+    """Removes scratch directories that no process holds locked, and files that were half-written
+    beside."""
     remove_half_written(parent)
     for path in parent.iterdir():
-        if fcntl is None or not re.fullmatch(rf"\.{pattern}\.[a-z0-9_]{{8}}", path.name) or path.is_symlink():
+        if (
+            fcntl is None
+            or not re.fullmatch(rf"\.{pattern}\.[a-z0-9_]{{8}}", path.name)
+            or path.is_symlink()
+        ):
             continue
-        with contextlib.suppress(OSError):  # held by its process, removed by another one, or not a directory
+        # Held by its process, removed by another one, or not a directory.
+        with contextlib.suppress(OSError):
             lock = _lock(path, wait=False)
             if lock is not None:
                 shutil.rmtree(path, ignore_errors=True)
@@ -198,27 +215,39 @@ def check_file_target(name: str, path: str | Path, makes_parent: bool = False) -
     """
     path = _checked_path(name, path)
     if path.is_dir():
-        raise ValueError(f"{name} must be a file. Received: {name.strip('`')}={str(path)!r}, which is a directory. Name a file in it.")
+        raise ValueError(
+            f"{name} must be a file. Received: {name.strip('`')}={str(path)!r}, which is a "
+            "directory. Name a file in it."
+        )
     if not makes_parent and not path.parent.is_dir():
-        raise ValueError(f"There is no directory for {name} {str(path)!r}. Make {str(path.parent)!r}, or name another file.")
+        raise ValueError(
+            f"There is no directory for {name} {str(path)!r}. Make {str(path.parent)!r}, or "
+            "name another file."
+        )
     check_directory_target(name, path.parent)
 
 
 def check_directory_target(name: str, path: str | Path) -> None:
-    """Raises ValueError unless a path, `name` to the user, is a directory that can be written into, or can be made one."""
+    """Raises ValueError unless a path, `name` to the user, is a directory that can be written into,
+    or can be made one."""
     path = _checked_path(name, path)
     there = next((place for place in (path, *path.parents) if place.exists()), Path("."))
     if not there.is_dir():
         raise ValueError(
-            f"{name} must be a directory. Received: {name.strip('`')}={str(path)!r}, where {str(there)!r} is a file. Name another."
+            f"{name} must be a directory. Received: {name.strip('`')}={str(path)!r}, where "
+            f"{str(there)!r} is a file. Name another."
         )
     if not os.access(there, os.W_OK | os.X_OK):
         raise ValueError(
-            f"{name} must be writable. Received: {name.strip('`')}={str(path)!r}, and {str(there)!r} is not. Name another place."
+            f"{name} must be writable. Received: {name.strip('`')}={str(path)!r}, and "
+            f"{str(there)!r} is not. Name another place."
         )
 
 
 def _checked_path(name, path):
     if "\0" in str(path):
-        raise ValueError(f"{name} must be a path. Received: {name.strip('`')}={str(path)!r}, with a null character. Leave it out.")
+        raise ValueError(
+            f"{name} must be a path. Received: {name.strip('`')}={str(path)!r}, with a null "
+            "character. Leave it out."
+        )
     return Path(path)

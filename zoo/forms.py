@@ -1,4 +1,5 @@
-"""Whether a value that was read from JSON has the form that its reader counts on. Standard library alone."""
+"""Whether a value that was read from JSON has the form that its reader counts on. Standard library
+alone."""
 
 import json
 from typing import Any
@@ -11,8 +12,9 @@ def check_form(value: Any, form: Any, name: str = "the content") -> None:
 
     Args:
         value: What `json.loads` gave.
-        form: A type or a tuple of types (`None` among them for null, `object` for anything); `[form]` for a list of any length;
-            `{str: form}` for a dict with any keys; `{"key": form, ...}` for a dict that has at least these keys.
+        form: A type or a tuple of types (`None` among them for null, `object` for anything);
+            `[form]` for a list of any length; `{str: form}` for a dict with any keys; `{"key":
+            form, ...}` for a dict that has at least these keys.
         name: What the value is called in the message.
 
     Raises:
@@ -37,13 +39,17 @@ def check_form(value: Any, form: Any, name: str = "the content") -> None:
 
 def is_one_name(value: Any) -> bool:
     """Whether a text names one thing in a directory, and leads nowhere else, on Windows as well."""
-    return isinstance(value, str) and value not in ("", ".", "..") and not set(value) & set("/\\:\0")
+    return (
+        isinstance(value, str) and value not in ("", ".", "..") and not set(value) & set("/\\:\0")
+    )
 
 
 def check_name(value: str, name: str) -> None:
     """Raises ValueError unless a text that directories are named by is one name."""
     if not is_one_name(value):
-        raise ValueError(f"`{name}` must be a name without a path. Received: {json.dumps(value)[:60]}")
+        raise ValueError(
+            f"`{name}` must be a name without a path. Received: {json.dumps(value)[:60]}"
+        )
 
 
 def _check_type(value, types, name):

@@ -1,6 +1,8 @@
-"""The global generators of random numbers, left as they were: whoever loads a model has perhaps seeded them for something else.
+"""The global generators of random numbers, left as they were: whoever loads a model has perhaps
+seeded them for something else.
 
-TensorFlow and Keras have no public way to read the state of theirs. What is private of the two stands here.
+TensorFlow and Keras have no public way to read the state of theirs. What is private of the two
+stands here.
 """
 
 import contextlib
@@ -16,11 +18,18 @@ from tensorflow.python.eager import context
 
 @contextlib.contextmanager
 def generators_left_alone() -> Iterator[None]:
-    """Restores the generators of Python, NumPy, TensorFlow and Keras at the end of the `with`, whatever was drawn or seeded within.
+    """Restores the generators of Python, NumPy, TensorFlow and Keras at the end of the `with`,
+    whatever was drawn or seeded within.
 
-    Kernels that drew before go on where they were, unless `tf.random.set_seed` is called within, which restarts them.
+    Kernels that drew before go on where they were, unless `tf.random.set_seed` is called within,
+    which restarts them.
     """
-    python, numpy, tensorflow, keras = random.getstate(), np.random.get_state(), _tensorflow_state(), _keras_state()
+    python, numpy, tensorflow, keras = (
+        random.getstate(),
+        np.random.get_state(),
+        _tensorflow_state(),
+        _keras_state(),
+    )
     try:
         yield
     finally:
@@ -31,7 +40,8 @@ def generators_left_alone() -> Iterator[None]:
 
 
 def _tensorflow_state():
-    """(seed, generator of the seeds of single operations, its state); there is no generator before the first seed."""
+    """(seed, generator of the seeds of single operations, its state); there is no generator before
+    the first seed."""
     eager = context.context()
     generator = getattr(eager, "_rng", None)
     return eager._seed, generator, generator and generator.getstate()

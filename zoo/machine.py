@@ -17,7 +17,8 @@ def cores() -> int:
 
 
 def memory() -> int:
-    """Bytes of memory that this process may use: the machine's, or what its container or control group is given of them."""
+    """Bytes of memory that this process may use: the machine's, or what its container or control
+    group is given of them."""
     return min([_host_memory(), *_limits()])
 
 
@@ -29,7 +30,9 @@ def _host_memory():
 
 def _windows_memory():
     class Status(ctypes.Structure):  # MEMORYSTATUSEX
-        _fields_ = [("length", ctypes.c_uint32), ("load", ctypes.c_uint32)] + [(f"bytes{i}", ctypes.c_uint64) for i in range(7)]
+        _fields_ = [("length", ctypes.c_uint32), ("load", ctypes.c_uint32)] + [
+            (f"bytes{i}", ctypes.c_uint64) for i in range(7)
+        ]
 
     status = Status(length=ctypes.sizeof(Status))
     ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status))
@@ -37,7 +40,8 @@ def _windows_memory():
 
 
 def _limits():
-    """Limits of the control groups that this process is in, and of those around them; a container sees its own as the root."""
+    """Limits of the control groups that this process is in, and of those around them; a container
+    sees its own as the root."""
     try:
         lines = OWN_CGROUPS.read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -46,7 +50,11 @@ def _limits():
         _, controllers, group = line.split(":", 2)
         if controllers not in ("", "memory"):  # "" is version 2, which has one tree for all
             continue
-        root, name = (CGROUPS, "memory.max") if not controllers else (CGROUPS / "memory", "memory.limit_in_bytes")
+        root, name = (
+            (CGROUPS, "memory.max")
+            if not controllers
+            else (CGROUPS / "memory", "memory.limit_in_bytes")
+        )
         inner = root / group.lstrip("/")
         for directory in (inner, *inner.parents):
             yield from _limit(directory / name)
@@ -64,7 +72,8 @@ def _limit(path):
 
 
 def end_with_parent() -> None:
-    """Makes this process, which `multiprocessing` started, end when the one that started it does, killed or not."""
+    """Makes this process, which `multiprocessing` started, end when the one that started it does,
+    killed or not."""
 
     def watch():
         connection.wait([multiprocessing.parent_process().sentinel])

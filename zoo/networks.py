@@ -1,8 +1,10 @@
-"""Tensors -> parameters: the neural networks between images and latents, with no probability inside.
+"""Tensors -> parameters: the neural networks between images and latents, with no probability
+inside.
 
-Every network has the same contract: `network(x, condition=None, training=None)` takes x [B, ...] of any shape and an optional condition
-[B, ...], and returns [B, output_size]. Any Keras layer or model with that contract fits in its place; those that do nothing else in
-training need not name `training`, and those of unconditional models need not know of conditions.
+Every network has the same contract: `network(x, condition=None, training=None)` takes x [B, ...] of
+any shape and an optional condition [B, ...], and returns [B, output_size]. Any Keras layer or model
+with that contract fits in its place; those that do nothing else in training need not name
+`training`, and those of unconditional models need not know of conditions.
 """
 
 import inspect
@@ -32,23 +34,29 @@ def _concatenate_flat(x, condition):
 
 
 # Keras wraps the reason of a layer that fails in lines of its own, and in bold.
-KERAS_REASON = re.compile(r"(?:Exception encountered when calling .*?\.call\(\)\.)?(.*?)(?:Arguments received by .*)?", re.DOTALL)
+KERAS_REASON = re.compile(
+    r"(?:Exception encountered when calling .*?\.call\(\)\.)?(.*?)(?:Arguments received by .*)?",
+    re.DOTALL,
+)
 BOLD = re.compile(r"\x1b\[\d+m")
 
 
 def reason_of(error: Exception) -> str | None:
-    """What an error says in one line, where Keras has wrapped it in several; None where it is one line already."""
+    """What an error says in one line, where Keras has wrapped it in several; None where it is one
+    line already."""
     message = BOLD.sub("", str(error)).strip()
     return " ".join(KERAS_REASON.fullmatch(message).group(1).split()) if "\n" in message else None
 
 
 def apply(network, x, condition=None, training: bool | None = None):
-    """`network(x, condition)` in training or not; of a Functional model with two inputs, the condition is the second.
+    """`network(x, condition)` in training or not; of a Functional model with two inputs, the
+    condition is the second.
 
     Keras hands `training` to every layer inside, whether or not the network's own `call` names it.
 
     Raises:
-        ValueError: If there is a condition that the network does not take, or the network fails and says so in several lines.
+        ValueError: If there is a condition that the network does not take, or the network fails and
+            says so in several lines.
     """
     try:
         return _apply(network, x, condition, training)
@@ -57,13 +65,16 @@ def apply(network, x, condition=None, training: bool | None = None):
         if reason is None:
             raise
         raise ValueError(
-            f"{type(network).__name__} {getattr(network, 'name', network)!r} cannot be called on {shown(x)}"
-            f"{'' if condition is None else f' and a condition that is {shown(condition)}'}: {reason}"
+            f"{type(network).__name__} {getattr(network, 'name', network)!r} cannot be called "
+            f"on {shown(x)}"
+            f"{'' if condition is None else f' and a condition that is {shown(condition)}'}: "
+            f"{reason}"
         ) from error
 
 
 def _apply(network, x, condition, training):
-    given = {"training": training} if isinstance(network, keras.layers.Layer) else {}  # not to a plain function
+    # Not to a plain function.
+    given = {"training": training} if isinstance(network, keras.layers.Layer) else {}
     if condition is None:
         return network(x, **given)
     inputs = getattr(network, "inputs", None)  # of Functional and Sequential models
@@ -71,14 +82,17 @@ def _apply(network, x, condition, training):
         return network([x, condition], **given)
     if "condition" not in inspect.signature(getattr(network, "call", network)).parameters:
         raise ValueError(
-            f"A network of a conditional model takes the condition: as `call(x, condition=None)`, or as the second input of a "
-            f"Functional model. Received: {type(network).__name__} {getattr(network, 'name', network)!r}, which does not."
+            "A network of a conditional model takes the condition: as `call(x, "
+            "condition=None)`, or as the second input of a "
+            f"Functional model. Received: {type(network).__name__} "
+            f"{getattr(network, 'name', network)!r}, which does not."
         )
     return network(x, condition=condition, **given)
 
 
 def over_samples(network, x, condition=None, training: bool | None = None):
-    """Applies a network, which knows one batch dimension, to vectors with sample dimensions before it.
+    """Applies a network, which knows one batch dimension, to vectors with sample dimensions before
+    it.
 
     Args:
         network: Network (x [B, D], condition or None) -> [B, P].
@@ -90,29 +104,38 @@ def over_samples(network, x, condition=None, training: bool | None = None):
         Tensor [..., B, P].
     """
     if condition is not None:
-        repeated = tf.broadcast_to(condition, tf.concat([tf.shape(x)[:-1], tf.shape(condition)[1:]], axis=0))
+        repeated = tf.broadcast_to(
+            condition, tf.concat([tf.shape(x)[:-1], tf.shape(condition)[1:]], axis=0)
+        )
         condition = tf.reshape(repeated, [-1, *condition.shape[1:]])
-    params = apply(network, tf.reshape(x, [-1, x.shape[-1]]), condition, training)  # [S B, P]: the samples are folded into the batch
+    # [S B, P]: the samples are folded into the batch.
+    params = apply(network, tf.reshape(x, [-1, x.shape[-1]]), condition, training)
     return unfold(params, x.shape[:-2])
 
 
 def over_pairs(network, x, condition, training: bool | None = None):
-    """Applies a network to pairs of vectors x [..., B, D] and condition [..., B, K] whose leading dimensions broadcast. -> [..., B, P]"""
+    """Applies a network to pairs of vectors x [..., B, D] and condition [..., B, K] whose leading
+    dimensions broadcast. -> [..., B, P]"""
     x, condition = tf.convert_to_tensor(x), tf.convert_to_tensor(condition)
     samples = tf.broadcast_static_shape(x.shape[:-1], condition.shape[:-1])[:-1]
     shape = tf.broadcast_dynamic_shape(tf.shape(x)[:-1], tf.shape(condition)[:-1])
 
     def flat(vectors):
-        return tf.reshape(tf.broadcast_to(vectors, tf.concat([shape, tf.shape(vectors)[-1:]], axis=0)), [-1, vectors.shape[-1]])
+        return tf.reshape(
+            tf.broadcast_to(vectors, tf.concat([shape, tf.shape(vectors)[-1:]], axis=0)),
+            [-1, vectors.shape[-1]],
+        )
 
     return unfold(apply(network, flat(x), flat(condition), training), samples)
 
 
 def over_maps(network, x, condition=None, training: bool | None = None, rank: int = 3):
-    """Applies a network to maps x [..., B, H, W, C] and what stands beside them, whose leading dimensions broadcast. -> [..., B, *output]
+    """Applies a network to maps x [..., B, H, W, C] and what stands beside them, whose leading
+    dimensions broadcast. -> [..., B, *output]
 
     Args:
-        network: Network (x [B, H, W, C], condition [B, ...] of as many dimensions, or None) -> [B, ...].
+        network: Network (x [B, H, W, C], condition [B, ...] of as many dimensions, or None) -> [B,
+            ...].
         x: Tensor.
         condition: Tensor [..., B, H', W', C'], or None.
         training: As in Keras.
@@ -128,14 +151,21 @@ def over_maps(network, x, condition=None, training: bool | None = None, rank: in
         return tf.reshape(whole, [-1, *tensor.shape[-rank:]])
 
     output = apply(network, folded(x), None if condition is None else folded(condition), training)
-    return tf.ensure_shape(tf.reshape(output, tf.concat([leading, tf.shape(output)[1:]], axis=0)), [*static, *output.shape[1:]])
+    return tf.ensure_shape(
+        tf.reshape(output, tf.concat([leading, tf.shape(output)[1:]], axis=0)),
+        [*static, *output.shape[1:]],
+    )
 
 
 def over_conditions(network, x, condition, training: bool | None = None):
-    """Applies a network to images x [B, ...], each beside all its conditions [..., B, K]. -> [..., B, P]"""
+    """Applies a network to images x [B, ...], each beside all its conditions [..., B, K]. -> [...,
+    B, P]"""
     repeated = tf.broadcast_to(x, tf.concat([tf.shape(condition)[:-1], tf.shape(x)[1:]], axis=0))
     flat = tf.reshape(condition, [-1, condition.shape[-1]])
-    return unfold(apply(network, tf.reshape(repeated, [-1, *x.shape[1:]]), flat, training), condition.shape[:-2])
+    return unfold(
+        apply(network, tf.reshape(repeated, [-1, *x.shape[1:]]), flat, training),
+        condition.shape[:-2],
+    )
 
 
 def unfold(params, samples):
@@ -156,7 +186,8 @@ class _Network(keras.layers.Layer):
 
 
 def set_output_bias(network, values) -> None:
-    """Makes `values` [P] what a network gives before it has learned anything: by its own method, or the bias of its last layer.
+    """Makes `values` [P] what a network gives before it has learned anything: by its own method, or
+    the bias of its last layer.
 
     Raises:
         ValueError: If it has neither.
@@ -168,8 +199,10 @@ def set_output_bias(network, values) -> None:
     bias = getattr(last, "bias", None)
     if bias is None or tuple(bias.shape) != tuple(values.shape):
         raise ValueError(
-            f"The decoder must end in a layer whose `bias` has {values.shape[0]} numbers, or have a method `set_output_bias(values)`. "
-            f"Received: {type(network).__name__} {network.name!r}, which ends in {type(last).__name__} {last.name!r}."
+            f"The decoder must end in a layer whose `bias` has {values.shape[0]} numbers, or "
+            "have a method `set_output_bias(values)`. "
+            f"Received: {type(network).__name__} {network.name!r}, which ends in "
+            f"{type(last).__name__} {last.name!r}."
         )
     bias.assign(values)
 
@@ -181,8 +214,8 @@ class MLP(_Network):
     Args:
         hidden_units: Widths of the hidden layers.
         output_size: Number of outputs, linear.
-        activation: Of the hidden layers, as in Keras. With "glu" each unit is multiplied by a sigmoid gate of its own (Dauphin et al.,
-            ICML 2017, https://arxiv.org/abs/1612.08083).
+        activation: Of the hidden layers, as in Keras. With "glu" each unit is multiplied by a
+            sigmoid gate of its own (Dauphin et al., ICML 2017, https://arxiv.org/abs/1612.08083).
     """
 
     _ARGUMENTS = ("hidden_units", "output_size", "activation")
@@ -193,7 +226,10 @@ class MLP(_Network):
         (self.output_size,) = shape_tuple(output_size, "output_size")
         self.activation = activation
         pieces = 2 if activation == "glu" else 1  # a unit and its gate
-        hidden = [keras.layers.Dense(pieces * units, activation, dtype=self.dtype_policy) for units in self.hidden_units]
+        hidden = [
+            keras.layers.Dense(pieces * units, activation, dtype=self.dtype_policy)
+            for units in self.hidden_units
+        ]
         self.stack = [*hidden, keras.layers.Dense(self.output_size, dtype=self.dtype_policy)]
 
     def build(self, x_shape, condition_shape=None):
@@ -215,10 +251,11 @@ class MLP(_Network):
 
 @keras.saving.register_keras_serializable(package="zoo")
 class ConvEncoder(_Network):
-    """Strided convolutions that halve the image each time, then dense hidden layers; the condition joins before them.
+    """Strided convolutions that halve the image each time, then dense hidden layers; the condition
+    joins before them.
 
-    With `hidden_units=(256, 256)` it is the encoder of Burgess et al., "Understanding disentangling in beta-VAE", 2018, for 64x64 images
-    (https://arxiv.org/abs/1804.03599); any other size works.
+    With `hidden_units=(256, 256)` it is the encoder of Burgess et al., "Understanding disentangling
+    in beta-VAE", 2018, for 64x64 images (https://arxiv.org/abs/1804.03599); any other size works.
 
     Args:
         output_size: Number of outputs, linear.
@@ -230,7 +267,15 @@ class ConvEncoder(_Network):
 
     _ARGUMENTS = ("output_size", "filters", "kernel_size", "hidden_units", "activation")
 
-    def __init__(self, output_size, filters=(32, 32, 32, 32), kernel_size=4, hidden_units=256, activation="relu", **kwargs):
+    def __init__(
+        self,
+        output_size,
+        filters=(32, 32, 32, 32),
+        kernel_size=4,
+        hidden_units=256,
+        activation="relu",
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         (self.output_size,) = shape_tuple(output_size, "output_size")
         self.filters = shape_tuple(filters, "filters")
@@ -240,7 +285,10 @@ class ConvEncoder(_Network):
         self.activation = activation
         policy = self.dtype_policy
         self.convolutions = [
-            keras.layers.Conv2D(channels, kernel_size, 2, "same", activation=activation, dtype=policy) for channels in self.filters
+            keras.layers.Conv2D(
+                channels, kernel_size, 2, "same", activation=activation, dtype=policy
+            )
+            for channels in self.filters
         ]
         self.head = MLP(self.hidden_units, self.output_size, activation, dtype=policy)
 
@@ -260,7 +308,8 @@ class ConvEncoder(_Network):
 
 @keras.saving.register_keras_serializable(package="zoo")
 class ConvDecoder(_Network):
-    """Dense layers onto a small map, then transposed convolutions that double it each time, cropped to the image.
+    """Dense layers onto a small map, then transposed convolutions that double it each time, cropped
+    to the image.
 
     Args:
         image_shape: (H, W, C) of the images.
@@ -271,9 +320,25 @@ class ConvDecoder(_Network):
         activation: Of all hidden layers.
     """
 
-    _ARGUMENTS = ("image_shape", "output_size", "filters", "kernel_size", "hidden_units", "activation")
+    _ARGUMENTS = (
+        "image_shape",
+        "output_size",
+        "filters",
+        "kernel_size",
+        "hidden_units",
+        "activation",
+    )
 
-    def __init__(self, image_shape, output_size, filters=(32, 32, 32, 32), kernel_size=4, hidden_units=256, activation="relu", **kwargs):
+    def __init__(
+        self,
+        image_shape,
+        output_size,
+        filters=(32, 32, 32, 32),
+        kernel_size=4,
+        hidden_units=256,
+        activation="relu",
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.image_shape = shape_tuple(image_shape, "image_shape")
         (self.output_size,) = shape_tuple(output_size, "output_size")
@@ -286,7 +351,8 @@ class ConvDecoder(_Network):
         maps, remainder = divmod(self.output_size, height * width)
         if len(self.image_shape) != 3 or remainder:
             raise ValueError(
-                f"`output_size` must be a multiple of the {height * width} pixels of `image_shape` (H, W, C). "
+                f"`output_size` must be a multiple of the {height * width} pixels of "
+                "`image_shape` (H, W, C). "
                 f"Received: image_shape={self.image_shape}, output_size={self.output_size}."
             )
         doublings = len(self.filters)
@@ -314,8 +380,12 @@ class ConvDecoder(_Network):
         for layer in self.convolutions:
             h = layer(h)
         height, width = self.image_shape[:2]
-        return ops.reshape(h[:, :height, :width], (-1, self.output_size))  # a pixel's parameters lie side by side
+        # A pixel's parameters lie side by side.
+        return ops.reshape(h[:, :height, :width], (-1, self.output_size))
 
     def set_output_bias(self, values):
-        """Sets what the network gives before it has learned anything, [output_size]: their mean over pixels, as a map has one bias."""
-        self.convolutions[-1].bias.assign(ops.mean(ops.reshape(values, (-1, self.convolutions[-1].filters)), axis=0))
+        """Sets what the network gives before it has learned anything, [output_size]: their mean
+        over pixels, as a map has one bias."""
+        self.convolutions[-1].bias.assign(
+            ops.mean(ops.reshape(values, (-1, self.convolutions[-1].filters)), axis=0)
+        )

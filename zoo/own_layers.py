@@ -1,7 +1,8 @@
-"""A user's own layers in a configuration: known by name once the user has run the file that defines them.
+"""A user's own layers in a configuration: known by name once the user has run the file that defines
+them.
 
-A configuration names classes and functions and holds no code. Those of Keras and of this package are found; a file that the
-configuration names is never run on its word.
+A configuration names classes and functions and holds no code. Those of Keras and of this package
+are found; a file that the configuration names is never run on its word.
 """
 
 import importlib
@@ -12,17 +13,21 @@ from types import ModuleType
 
 import keras
 
-# What was imported here, as paths that hold from anywhere: a process that this one starts imports it as well.
+# What was imported here, as paths that hold from anywhere: a process that this one starts imports
+# it as well.
 imported: list[str] = []
 
 
 def import_layers(name: str | Path) -> ModuleType:
-    """Runs a user's Python file, or imports a module, so that configurations may name the classes and functions that it defines.
+    """Runs a user's Python file, or imports a module, so that configurations may name the classes
+    and functions that it defines.
 
-    Those that are decorated with `keras.saving.register_keras_serializable` go by their registered name, the others by their own.
+    Those that are decorated with `keras.saving.register_keras_serializable` go by their registered
+    name, the others by their own.
 
     Args:
-        name: The path of a .py file, whose neighbours it may import, or the name of a module on Python's path.
+        name: The path of a .py file, whose neighbours it may import, or the name of a module on
+            Python's path.
 
     Returns:
         The module.
@@ -31,12 +36,22 @@ def import_layers(name: str | Path) -> ModuleType:
         ValueError: If there is none, or it fails.
     """
     try:
-        module = _run_file(Path(name)) if str(name).endswith(".py") else importlib.import_module(str(name))
+        module = (
+            _run_file(Path(name))
+            if str(name).endswith(".py")
+            else importlib.import_module(str(name))
+        )
     except (Exception, SystemExit) as error:  # the file may be anyone's
-        raise ValueError(f"The layers of {str(name)!r} cannot be imported ({type(error).__name__}: {error}).") from None
+        raise ValueError(
+            f"The layers of {str(name)!r} cannot be imported ({type(error).__name__}: {error})."
+        ) from None
     known = keras.saving.get_custom_objects()
     for attribute, value in vars(module).items():
-        if callable(value) and getattr(value, "__module__", "").partition(".")[0] == module.__name__.partition(".")[0]:
+        if (
+            callable(value)
+            and getattr(value, "__module__", "").partition(".")[0]
+            == module.__name__.partition(".")[0]
+        ):
             known.setdefault(attribute, value)
     lasting = str(Path(name).resolve()) if str(name).endswith(".py") else str(name)
     if lasting not in imported:
@@ -50,7 +65,8 @@ def _run_file(path):
         sys.path.append(str(path.parent))
     specification = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(specification)
-    is_first = sys.modules.setdefault(path.stem, module) is module  # dataclasses and pickles look their module up
+    # Dataclasses and pickles look their module up.
+    is_first = sys.modules.setdefault(path.stem, module) is module
     try:
         specification.loader.exec_module(module)
     except BaseException:
@@ -61,7 +77,8 @@ def _run_file(path):
 
 
 def unknown_parts(configuration: object) -> list[str]:
-    """What a Keras configuration names and nothing here has defined, such as "'Encoder' of my_layers", each once."""
+    """What a Keras configuration names and nothing here has defined, such as "'Encoder' of
+    my_layers", each once."""
     found = {}
     for part in _parts(configuration):
         name, module = part["registered_name"], part["module"]

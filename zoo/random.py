@@ -1,16 +1,18 @@
 """Counter-based draws: one seed, the same numbers everywhere.
 
-A generator with hidden state gives numbers that depend on what was drawn before, on how a batch was split and on whether the
-program was compiled. Here every number is a function of where it stands:
+A generator with hidden state gives numbers that depend on what was drawn before, on how a batch was
+split and on whether the program was compiled. Here every number is a function of where it stands:
 
     row key = Threefry(key=(seed, stream), counter=(step, row))
     number  = Threefry(key=row key, counter=(element, sample))
 
-so resuming a run needs the step alone, two replicas agree with one process on the whole batch, and a served reply does not depend
-on how the server batched it. The integer bits are equal eager, in graphs, under XLA and in the C++ runtime; floats to rounding.
+so resuming a run needs the step alone, two replicas agree with one process on the whole batch, and
+a served reply does not depend on how the server batched it. The integer bits are equal eager, in
+graphs, under XLA and in the C++ runtime; floats to rounding.
 
 Reference:
-    Salmon, Moraes, Dror & Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011. Threefry-2x32, 20 rounds.
+    Salmon, Moraes, Dror & Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
+    Threefry-2x32, 20 rounds.
 """
 
 import contextlib
@@ -60,8 +62,11 @@ def threefry(key, counter):
     return results
 
 
-# One function of a graph, however often it is called and whatever the shapes: its 300 nodes would be most of an exported file.
-@functools.partial(tf.function, input_signature=[tf.TensorSpec(None, tf.uint32)] * 4, autograph=False)
+# One function of a graph, however often it is called and whatever the shapes: its 300 nodes would
+# be most of an exported file.
+@functools.partial(
+    tf.function, input_signature=[tf.TensorSpec(None, tf.uint32)] * 4, autograph=False
+)
 def _twenty_rounds(k0, k1, x0, x1):
     keys = (k0, k1, k0 ^ k1 ^ tf.constant(0x1BD11BDA, tf.uint32))
     x0, x1 = x0 + k0, x1 + k1
@@ -87,9 +92,16 @@ def _as_uint32(value):
 
 
 def _unit_interval(bits):
-    """uint32 -> float32 in [0, 1), on a grid of 2**-24: exactly representable, so 1 is never reached."""
-    # Through int32: the shifted value fits, and CPUs convert signed integers in one vector instruction.
-    return tf.cast(tf.cast(tf.bitwise.right_shift(bits, tf.constant(8, tf.uint32)), tf.int32), tf.float32) * 2.0**-24
+    """uint32 -> float32 in [0, 1), on a grid of 2**-24: exactly representable, so 1 is never
+    reached."""
+    # Through int32: the shifted value fits, and CPUs convert signed integers in one vector
+    # instruction.
+    return (
+        tf.cast(
+            tf.cast(tf.bitwise.right_shift(bits, tf.constant(8, tf.uint32)), tf.int32), tf.float32
+        )
+        * 2.0**-24
+    )
 
 
 def _uniform(key, samples, size):
@@ -99,9 +111,11 @@ def _uniform(key, samples, size):
 
 
 def _normal(key, samples, size):
-    """[B] keys, [S] sample numbers -> [S, B, size] standard normal, by Box and Muller's transform."""
+    """[B] keys, [S] sample numbers -> [S, B, size] standard normal, by Box and Muller's
+    transform."""
     x0, x1 = threefry(key, _counters(samples, (size + 1) // 2))
-    radius = tf.sqrt(-2.0 * tf.math.log(1.0 - _unit_interval(x0)))  # 1 - u lies in (0, 1]: the logarithm is finite
+    # 1 - u lies in (0, 1]: the logarithm is finite.
+    radius = tf.sqrt(-2.0 * tf.math.log(1.0 - _unit_interval(x0)))
     angle = (2.0 * math.pi) * _unit_interval(x1)
     return tf.concat([radius * tf.cos(angle), radius * tf.sin(angle)], axis=-1)[..., :size]
 
@@ -123,9 +137,10 @@ class RowNoise:
     Attributes:
         seed: Integer, or int tensor [B].
         step: Integer or scalar int tensor.
-        rows: Int tensor [B]: each row's number in the global batch (training) or in the data set (evaluation).
-        jit: Compile the draws alone. Threefry outside XLA is seven times slower than inside; a graph that is exported must hold no
-            compiled function.
+        rows: Int tensor [B]: each row's number in the global batch (training) or in the data set
+            (evaluation).
+        jit: Compile the draws alone. Threefry outside XLA is seven times slower than inside; a
+            graph that is exported must hold no compiled function.
         latent: Number of the latent variable where a model has several: each has draws of its own.
     """
 
@@ -151,16 +166,21 @@ class RowNoise:
             stream: A `Stream`.
             shape: Shape of one row's event.
             num_samples: S, or None for one sample without the leading dimension.
-            first_sample: Number of the first sample: samples come out the same in one piece or in chunks.
+            first_sample: Number of the first sample: samples come out the same in one piece or in
+                chunks.
 
         Returns:
             Float32 tensor [S, B, *shape], or [B, *shape].
         """
-        return self._draw(_jitted_uniform if self.jit else _uniform, stream, shape, num_samples, first_sample)
+        return self._draw(
+            _jitted_uniform if self.jit else _uniform, stream, shape, num_samples, first_sample
+        )
 
     def normal(self, stream, shape, num_samples=None, first_sample=0):
         """Standard normal draws; arguments and shapes as in `uniform`."""
-        return self._draw(_jitted_normal if self.jit else _normal, stream, shape, num_samples, first_sample)
+        return self._draw(
+            _jitted_normal if self.jit else _normal, stream, shape, num_samples, first_sample
+        )
 
     def _draw(self, function, stream, shape, num_samples, first_sample):
         rows = _as_uint32(self.rows)
@@ -174,7 +194,8 @@ class RowNoise:
 
 
 class _Layers(threading.local):
-    """The draws of the step that is being traced: replicas of one process trace in threads of their own."""
+    """The draws of the step that is being traced: replicas of one process trace in threads of their
+    own."""
 
     noise: RowNoise | None = None
 
@@ -210,13 +231,17 @@ def permutation(seed, number, size):
         Int32 tensor [size].
     """
     rows = tf.range(size)
-    keys, _ = threefry((_as_uint32(seed), tf.constant(int(Stream.SHUFFLE), tf.uint32)), (_as_uint32(number), _as_uint32(rows)))
+    keys, _ = threefry(
+        (_as_uint32(seed), tf.constant(int(Stream.SHUFFLE), tf.uint32)),
+        (_as_uint32(number), _as_uint32(rows)),
+    )
     return tf.argsort(keys, stable=True)
 
 
 @functools.singledispatch
 def draw(distribution, noise, stream=Stream.LATENT, num_samples=None, first_sample=0):
-    """Samples of a distribution whose batch is the noise's rows (or is empty: then every row draws from the same one).
+    """Samples of a distribution whose batch is the noise's rows (or is empty: then every row draws
+    from the same one).
 
     Differentiable in the parameters for location-scale families.
 
@@ -231,8 +256,8 @@ def draw(distribution, noise, stream=Stream.LATENT, num_samples=None, first_samp
         Tensor [S, B, *event_shape], or [B, *event_shape].
 
     Raises:
-        TypeError: Where no rule is known for the family. `draw.register` adds one, and `draw_elementwise.register` one for the elements of
-            a `tfd.Independent`.
+        TypeError: Where no rule is known for the family. `draw.register` adds one, and
+            `draw_elementwise.register` one for the elements of a `tfd.Independent`.
     """
     raise TypeError(
         f"No rule to draw from {type(distribution).__name__} by row. "
@@ -242,7 +267,9 @@ def draw(distribution, noise, stream=Stream.LATENT, num_samples=None, first_samp
 
 @draw.register(tfd.MultivariateNormalDiag)
 @draw.register(tfd.MultivariateNormalTriL)
-def draw_multivariate_normal(distribution, noise, stream=Stream.LATENT, num_samples=None, first_sample=0):
+def draw_multivariate_normal(
+    distribution, noise, stream=Stream.LATENT, num_samples=None, first_sample=0
+):
     eps = noise.normal(stream, distribution.event_shape, num_samples, first_sample)
     return distribution.loc + distribution.scale.matvec(eps)  # z = loc + scale eps
 
@@ -250,7 +277,9 @@ def draw_multivariate_normal(distribution, noise, stream=Stream.LATENT, num_samp
 @draw.register(tfd.OneHotCategorical)
 def draw_one_hot(distribution, noise, stream=Stream.LATENT, num_samples=None, first_sample=0):
     logits = distribution.logits_parameter()
-    return tf.one_hot(_draw_class(logits, noise, stream, num_samples, first_sample), logits.shape[-1])
+    return tf.one_hot(
+        _draw_class(logits, noise, stream, num_samples, first_sample), logits.shape[-1]
+    )
 
 
 @draw.register(tfd.MixtureSameFamily)
@@ -258,12 +287,15 @@ def draw_mixture(distribution, noise, stream=Stream.LATENT, num_samples=None, fi
     components = distribution.components_distribution
     if not isinstance(components, tfd.MultivariateNormalDiag) or len(components.batch_shape) != 1:
         raise TypeError(
-            f"No rule to draw from a mixture of {type(components).__name__} of batch shape {components.batch_shape} by row: "
+            f"No rule to draw from a mixture of {type(components).__name__} of batch shape "
+            f"{components.batch_shape} by row: "
             "components must be a MultivariateNormalDiag of batch shape [K]."
         )
     logits = distribution.mixture_distribution.logits_parameter()  # [K]
     chosen = _draw_class(logits, noise, Stream.COMPONENT, num_samples, first_sample)
-    loc, scale = (tf.gather(parameter, chosen) for parameter in (components.loc, components.stddev()))
+    loc, scale = (
+        tf.gather(parameter, chosen) for parameter in (components.loc, components.stddev())
+    )
     return draw(tfd.MultivariateNormalDiag(loc, scale), noise, stream, num_samples, first_sample)
 
 
@@ -276,22 +308,32 @@ def _draw_class(logits, noise, stream, num_samples, first_sample):
 def gumbel(noise, stream, shape, num_samples=None, first_sample=0):
     """Standard Gumbel draws; arguments and shapes as in `RowNoise.uniform`."""
     u = noise.uniform(stream, shape, num_samples, first_sample)
-    return -tf.math.log(-tf.math.log(tf.maximum(u, 2.0**-25)))  # u lies in [0, 1 - 2^-24]: both logarithms are finite
+    # U lies in [0, 1 - 2^-24]: both logarithms are finite.
+    return -tf.math.log(-tf.math.log(tf.maximum(u, 2.0**-25)))
 
 
 @draw.register(tfd.Independent)
 def draw_independent(distribution, noise, stream=Stream.LATENT, num_samples=None, first_sample=0):
-    return draw_elementwise(distribution.distribution, distribution.event_shape, noise, stream, num_samples, first_sample)
+    return draw_elementwise(
+        distribution.distribution,
+        distribution.event_shape,
+        noise,
+        stream,
+        num_samples,
+        first_sample,
+    )
 
 
-# What a uniform of 0, which stands for its cell [0, 2^-24), is taken for: quantiles of 0 are infinite or NaN. Inside the cell, and not its
-# middle: 1 - 2^-25 is 1 in float32, and quantiles of that are no better.
+# What a uniform of 0, which stands for its cell [0, 2^-24), is taken for: quantiles of 0 are
+# infinite or NaN. Inside the cell, and not its middle: 1 - 2^-25 is 1 in float32, and quantiles of
+# that are no better.
 _IN_FIRST_CELL = 1.5 * 2.0**-25
 
 
 @functools.singledispatch
 def draw_elementwise(distribution, event_shape, noise, stream, num_samples, first_sample):
-    """Samples of independent elements, by the inverse transform x = F^-1(u) unless the family has a rule of its own.
+    """Samples of independent elements, by the inverse transform x = F^-1(u) unless the family has a
+    rule of its own.
 
     Args:
         distribution: Scalar `tfd.Distribution` of batch shape [B, *event_shape] or [*event_shape].
@@ -316,18 +358,27 @@ def draw_elementwise(distribution, event_shape, noise, stream, num_samples, firs
 
 
 @draw_elementwise.register
-def draw_elementwise_normal(distribution: tfd.Normal, event_shape, noise, stream, num_samples, first_sample):
-    return distribution.loc + distribution.scale * noise.normal(stream, event_shape, num_samples, first_sample)
+def draw_elementwise_normal(
+    distribution: tfd.Normal, event_shape, noise, stream, num_samples, first_sample
+):
+    return distribution.loc + distribution.scale * noise.normal(
+        stream, event_shape, num_samples, first_sample
+    )
 
 
 @draw_elementwise.register
-def draw_elementwise_half_normal(distribution: tfd.HalfNormal, event_shape, noise, stream, num_samples, first_sample):
-    # By the upper tail: TFP's quantile takes the inverse error function of u, which is infinite at 1 - 2^-24 and 0 at 2^-24.
+def draw_elementwise_half_normal(
+    distribution: tfd.HalfNormal, event_shape, noise, stream, num_samples, first_sample
+):
+    # By the upper tail: TFP's quantile takes the inverse error function of u, which is infinite at
+    # 1 - 2^-24 and 0 at 2^-24.
     u = noise.uniform(stream, event_shape, num_samples, first_sample)
     return -distribution.scale * tf.math.ndtri(0.5 - 0.5 * u)
 
 
 @draw_elementwise.register
-def draw_elementwise_bernoulli(distribution: tfd.Bernoulli, event_shape, noise, stream, num_samples, first_sample):
+def draw_elementwise_bernoulli(
+    distribution: tfd.Bernoulli, event_shape, noise, stream, num_samples, first_sample
+):
     u = noise.uniform(stream, event_shape, num_samples, first_sample)
     return tf.cast(u < distribution.probs_parameter(), tf.float32)

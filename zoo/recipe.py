@@ -1,4 +1,5 @@
-"""What a training run needs: one value, no behaviour. Standard library alone, so that listing recipes costs no TensorFlow."""
+"""What a training run needs: one value, no behaviour. Standard library alone, so that listing
+recipes costs no TensorFlow."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -19,7 +20,8 @@ class Dataset:
         train: Split that is trained on, in TFDS's notation ("train[:50000]").
         validation: Split that choices are made by.
         test: Split that published numbers are measured on, and nothing else.
-        binarization: "dynamic" (drawn anew at every step), "static" (drawn once, from a fixed seed) or "grey" (as they are).
+        binarization: "dynamic" (drawn anew at every step), "static" (drawn once, from a fixed seed)
+            or "grey" (as they are).
     """
 
     name: str
@@ -31,13 +33,15 @@ class Dataset:
     def __post_init__(self):
         if self.binarization not in BINARIZATIONS:
             raise ValueError(
-                f"`binarization` must be one of {', '.join(BINARIZATIONS)}. Received: binarization={shown(self.binarization)}."
+                f"`binarization` must be one of {', '.join(BINARIZATIONS)}. Received: "
+                f"binarization={shown(self.binarization)}."
             )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Task:
-    """What is kept of a recipe beside a trained model, so that the model can be measured and shown without running the recipe.
+    """What is kept of a recipe beside a trained model, so that the model can be measured and shown
+    without running the recipe.
 
     Attributes:
         family, headline, evaluation_samples: As in `Recipe`.
@@ -53,13 +57,15 @@ class Task:
 
     @property
     def nll_name(self) -> str:
-        """What -log p(x) is called among the numbers: it is conditional where the headline says so."""
+        """What -log p(x) is called among the numbers: it is conditional where the headline says
+        so."""
         return self.headline if self.headline.startswith("conditional_nll") else "nll"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """A named, reproducible training run. A recipe file defines `recipe(*, ...) -> Recipe`; its arguments are its configuration.
+    """A named, reproducible training run. A recipe file defines `recipe(*, ...) -> Recipe`; its
+    arguments are its configuration.
 
     Attributes:
         family: Name of the model's class, for tables.
@@ -70,11 +76,14 @@ class Recipe:
         epochs: Passes over the training split.
         batch_size: Examples per step.
         seed: Seed of the initial weights; the model's own seed is its business.
-        initialize: Function (model, training examples), run once before the first step: for weights that start from the data.
-        training_examples: Function (training examples) -> those that training sees: to hide labels, or repeat rows.
+        initialize: Function (model, training examples), run once before the first step: for weights
+            that start from the data.
+        training_examples: Function (training examples) -> those that training sees: to hide labels,
+            or repeat rows.
         headline: Key of the number that tables show.
         evaluation_samples: Importance samples that the published numbers are measured with.
-        keep: "last" keeps the weights of the last epoch, "best" those of the epoch with the lowest validation loss.
+        keep: "last" keeps the weights of the last epoch, "best" those of the epoch with the lowest
+            validation loss.
     """
 
     family: str
@@ -103,7 +112,8 @@ class Recipe:
 
     def __post_init__(self):
         for name in ("epochs", "batch_size", "evaluation_samples"):
-            object.__setattr__(self, name, validation.integer(name, getattr(self, name)))  # the way into a frozen dataclass
+            # The way into a frozen dataclass.
+            object.__setattr__(self, name, validation.integer(name, getattr(self, name)))
         object.__setattr__(self, "seed", validation.seed(self.seed))
         if self.keep not in ("last", "best"):
             raise ValueError(f"`keep` must be 'last' or 'best'. Received: keep={shown(self.keep)}.")

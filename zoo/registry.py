@@ -1,7 +1,9 @@
-"""Finds recipes by file name: ours in `recipes/`, and those of packages that declare the entry-point group `zoo.recipes`.
+"""Finds recipes by file name: ours in `recipes/`, and those of packages that declare the
+entry-point group `zoo.recipes`.
 
-A plug-in's pyproject.toml says `[project.entry-points."zoo.recipes"] my_zoo = "my_package.recipes"`; every .py file of that package
-that defines `recipe` is then a recipe. Standard library alone.
+A plug-in's pyproject.toml says `[project.entry-points."zoo.recipes"] my_zoo =
+"my_package.recipes"`; every .py file of that package that defines `recipe` is then a recipe.
+Standard library alone.
 """
 
 import ast
@@ -52,11 +54,15 @@ class RecipeFile:
     def _module(self):
         module = importlib.import_module(self.module) if self.module is not None else self._run()
         if not callable(getattr(module, "recipe", None)):
-            raise ValueError(f"{self.path} is not a recipe: it defines no function `recipe(*, ...) -> zoo.Recipe`.")
+            raise ValueError(
+                f"{self.path} is not a recipe: it defines no function `recipe(*, ...) -> "
+                "zoo.Recipe`."
+            )
         return module
 
     def _run(self):
-        """The file as a module of its own; Python's import would leave a directory of bytecode beside it."""
+        """The file as a module of its own; Python's import would leave a directory of bytecode
+        beside it."""
         module = types.ModuleType(self.name)
         module.__file__ = str(self.path)
         try:
@@ -65,8 +71,10 @@ class RecipeFile:
             raise _no_python(error) from None
         except ModuleNotFoundError as error:
             raise ValueError(
-                f"{self.path} imports a module that Python does not find. Received: {error.name!r}. Install it; where it is a file of your "
-                f"own, name it: `--import {error.name}.py`, in Python `zoo.serving.import_layers('{error.name}.py')`."
+                f"{self.path} imports a module that Python does not find. Received: "
+                f"{error.name!r}. Install it; where it is a file of your "
+                f"own, name it: `--import {error.name}.py`, in Python "
+                f"`zoo.serving.import_layers('{error.name}.py')`."
             ) from None
         return module
 
@@ -96,7 +104,8 @@ class RecipeFile:
         return inspect.signature(self.load().recipe).parameters
 
     def hints(self) -> dict[str, Any]:
-        """Name -> annotation of the recipe's arguments; the type of the default where there is none.
+        """Name -> annotation of the recipe's arguments; the type of the default where there is
+        none.
 
         Raises:
             ValueError: If the annotations cannot be read.
@@ -105,25 +114,36 @@ class RecipeFile:
         try:
             hints = typing.get_type_hints(self.load().recipe, include_extras=True)
         except (NameError, TypeError, AttributeError, SyntaxError) as error:
-            raise ValueError(f"The annotations of recipe {self.name!r} cannot be read: {error}. Import what they name.") from None
-        return {name: hints.get(name, _type_of_default(parameter)) for name, parameter in parameters.items()}
+            raise ValueError(
+                f"The annotations of recipe {self.name!r} cannot be read: {error}. Import what "
+                "they name."
+            ) from None
+        return {
+            name: hints.get(name, _type_of_default(parameter))
+            for name, parameter in parameters.items()
+        }
 
     def bind(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """All arguments with their values, defaults included.
 
         Args:
-            arguments: Dict from name to a value, or to a string as typed on a command line ("8", "0.5", "200,200").
+            arguments: Dict from name to a value, or to a string as typed on a command line ("8",
+                "0.5", "200,200").
 
         Raises:
-            ValueError: If a name is unknown, a value has the wrong type, or nothing can be typed for an annotation
-                (`zoo.annotations`).
+            ValueError: If a name is unknown, a value has the wrong type, or nothing can be typed
+                for an annotation (`zoo.annotations`).
         """
         parameters, hints = self.parameters(), self.hints()
         bound = {name: parameter.default for name, parameter in parameters.items()}
         for name, value in arguments.items():
             if name not in parameters:
                 known = ", ".join(f"{n}={p.default!r}" for n, p in parameters.items())
-                raise ValueError(f"Recipe {self.name!r} has no argument {name!r}.{_did_you_mean(name, parameters)} It takes: {known}.")
+                raise ValueError(
+                    f"Recipe {self.name!r} has no argument "
+                    f"{name!r}.{_did_you_mean(name, parameters)} "
+                    f"It takes: {known}."
+                )
             if value is not parameters[name].default:  # which may be what nobody can type
                 bound[name] = self._convert(name, value, hints[name])
         return bound
@@ -134,12 +154,14 @@ class RecipeFile:
             return as_annotated(value, hint)
         except TypeError as error:
             raise ValueError(
-                f"Argument {name!r} of recipe {self.name!r} takes no value: {error}. Received: {name}={value!r}. Annotate it as bool, int, "
+                f"Argument {name!r} of recipe {self.name!r} takes no value: {error}. Received: "
+                f"{name}={value!r}. Annotate it as bool, int, "
                 "float, str, Path, Literal, or as a tuple, list, dict or union of these."
             ) from None
         except ValueError:
             raise ValueError(
-                f"Argument {name!r} of recipe {self.name!r} must be of type {shown(hint)}. Received: {name}={value!r}."
+                f"Argument {name!r} of recipe {self.name!r} must be of type {shown(hint)}. "
+                f"Received: {name}={value!r}."
             ) from None
 
     def build(self, arguments: Mapping[str, Any]) -> Recipe:
@@ -165,18 +187,25 @@ def find(name: str | Path) -> RecipeFile:
         return RecipeFile(path.stem, path.resolve(), None)
     name, recipes = str(name), _find_all()
     if name not in recipes:
-        raise ValueError(f"No recipe is named {name!r}.{_did_you_mean(name, recipes)} `zoo list` shows all {len(recipes)}.")
+        raise ValueError(
+            f"No recipe is named {name!r}.{_did_you_mean(name, recipes)} `zoo list` shows all "
+            f"{len(recipes)}."
+        )
     return recipes[name]
 
 
 def _find_all():
-    packages = ["recipes", *sorted(entry.value for entry in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP))]
+    packages = [
+        "recipes",
+        *sorted(entry.value for entry in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)),
+    ]
     found = {}
     for package in packages:
         for recipe in _recipes_of(package):
             if recipe.name in found:
                 raise ValueError(
-                    f"Two recipes are named {recipe.name!r}: {found[recipe.name].path} and {recipe.path}. Rename one of the files."
+                    f"Two recipes are named {recipe.name!r}: {found[recipe.name].path} and "
+                    f"{recipe.path}. Rename one of the files."
                 )
             found[recipe.name] = recipe
     return found
@@ -187,7 +216,8 @@ def _recipes_of(package):
     if package == "recipes" and not hasattr(module, MARKER):
         where = Path(module.__file__).parent if module.__file__ else next(iter(module.__path__))
         raise ImportError(
-            f"The package `recipes` that Python finds is not the zoo's: {where}. It hides the zoo's recipes; rename it, "
+            f"The package `recipes` that Python finds is not the zoo's: {where}. It hides the "
+            "zoo's recipes; rename it, "
             "or start Python where it is not on the path."
         )
     for directory in module.__path__:

@@ -1,8 +1,10 @@
-"""The classes that `.keras` files name, for Keras to find before the modules that define them are imported.
+"""The classes that `.keras` files name, for Keras to find before the modules that define them are
+imported.
 
-Keras builds what a file holds from registered names such as "zoo>VAE", and a class registers when its module is imported. `import zoo`
-imports none of them, because they need TensorFlow. Until then, each name stands for a class that imports the real one when Keras builds
-from it. Keras is not imported for that either: it is given the names when somebody else imports it.
+Keras builds what a file holds from registered names such as "zoo>VAE", and a class registers when
+its module is imported. `import zoo` imports none of them, because they need TensorFlow. Until then,
+each name stands for a class that imports the real one when Keras builds from it. Keras is not
+imported for that either: it is given the names when somebody else imports it.
 """
 
 import importlib
@@ -14,23 +16,71 @@ from typing import Any
 
 # Module -> the classes of it that Keras saves.
 CLASSES = {
-    "zoo.layers": ["Bernoulli", "Categorical", "Conditional", "ContinuousBernoulli", "DiagonalNormal", "DiscretizedLogistic"]
-    + ["Dropout", "FullCovarianceNormal", "GaussianNoise", "NegativeBinomial", "Normal", "Sample", "StandardNormal"]
+    "zoo.layers": [
+        "Bernoulli",
+        "Categorical",
+        "Conditional",
+        "ContinuousBernoulli",
+        "DiagonalNormal",
+        "DiscretizedLogistic",
+    ]
+    + [
+        "Dropout",
+        "FullCovarianceNormal",
+        "GaussianNoise",
+        "NegativeBinomial",
+        "Normal",
+        "Sample",
+        "StandardNormal",
+    ]
     + ["UniformCategorical", "VampPrior", "VectorQuantizer"],
     "zoo.losses": ["NegativeLogLikelihood"],
-    "zoo.models": ["Autoencoder", "BetaTCVAE", "BetaVAE", "CVAE", "CapacityVAE", "ClassStyleVAE", "CompletionCVAE"]
-    + ["CompletionNetwork", "FactorVAE", "HierarchicalVAE", "HierarchicalVampVAE", "JointVAE", "LadderVAE", "SemiSupervisedVAE"]
+    "zoo.models": [
+        "Autoencoder",
+        "BetaTCVAE",
+        "BetaVAE",
+        "CVAE",
+        "CapacityVAE",
+        "ClassStyleVAE",
+        "CompletionCVAE",
+    ]
+    + [
+        "CompletionNetwork",
+        "FactorVAE",
+        "HierarchicalVAE",
+        "HierarchicalVampVAE",
+        "JointVAE",
+        "LadderVAE",
+        "SemiSupervisedVAE",
+    ]
     + ["StackedVAE", "VAE", "VQVAE", "VampVAE"],
     "zoo.networks": ["ConvDecoder", "ConvEncoder", "MLP"],
-    "zoo.objectives": ["Capacity", "DensityRatio", "DoublyReparameterized", "ELBO", "Enumeration", "FreeBits", "ImportanceWeighted"]
-    + ["KL", "PathDerivative", "Relaxation", "ScoreFunction", "TotalCorrelation", "VIMCO", "WeightedKL"],
+    "zoo.objectives": [
+        "Capacity",
+        "DensityRatio",
+        "DoublyReparameterized",
+        "ELBO",
+        "Enumeration",
+        "FreeBits",
+        "ImportanceWeighted",
+    ]
+    + [
+        "KL",
+        "PathDerivative",
+        "Relaxation",
+        "ScoreFunction",
+        "TotalCorrelation",
+        "VIMCO",
+        "WeightedKL",
+    ],
     "zoo.observations": ["Counts", "Image", "Vector"],
     "zoo.schedules": ["Constant", "Cyclical", "Exponential", "Linear"],
 }
 
 
 def make_known() -> None:
-    """Lets Keras find the classes by name: at once where it is imported already, otherwise as soon as it is."""
+    """Lets Keras find the classes by name: at once where it is imported already, otherwise as soon
+    as it is."""
     keras = sys.modules.get("keras")
     if hasattr(keras, "saving"):
         _register(keras)
@@ -46,23 +96,28 @@ def _register(keras: ModuleType) -> None:
 
 
 def _stand_in(module: str, name: str) -> type:
-    """A class that Keras can build from a configuration; what it builds is an instance of the real one."""
+    """A class that Keras can build from a configuration; what it builds is an instance of the real
+    one."""
 
     def from_config(config: dict[str, Any]) -> Any:
-        return getattr(importlib.import_module(module), name).from_config(config)  # the import registers the real class in its place
+        # The import registers the real class in its place.
+        return getattr(importlib.import_module(module), name).from_config(config)
 
     return type(name, (), {"from_config": staticmethod(from_config)})
 
 
 class _WhenKerasIsImported:
-    """A finder of `sys.meta_path` that finds Keras as the others do, and registers once its module has run."""
+    """A finder of `sys.meta_path` that finds Keras as the others do, and registers once its module
+    has run."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
         if name != "keras":
             return None
-        specs = (finder.find_spec(name, path, target) for finder in sys.meta_path if finder is not self)
+        specs = (
+            finder.find_spec(name, path, target) for finder in sys.meta_path if finder is not self
+        )
         spec = next((spec for spec in specs if spec is not None), None)
         if spec is not None and spec.loader is not None:
             run = spec.loader.exec_module

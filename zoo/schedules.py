@@ -1,7 +1,8 @@
 """Numbers that change while a model trains, as functions of the training step.
 
-A schedule is part of the compiled step: the step goes in as a tensor and the number comes out as one, so that nothing is traced again
-when it changes. It has no state of its own, and a saved model goes on where it stopped because the step is saved with the optimizer.
+A schedule is part of the compiled step: the step goes in as a tensor and the number comes out as
+one, so that nothing is traced again when it changes. It has no state of its own, and a saved model
+goes on where it stopped because the step is saved with the optimizer.
 """
 
 import keras
@@ -12,9 +13,11 @@ from zoo.validation import shown
 
 
 class Schedule:
-    """The contract: `schedule(step)` is a non-negative float32 scalar, from tensors and plain arguments alone.
+    """The contract: `schedule(step)` is a non-negative float32 scalar, from tensors and plain
+    arguments alone.
 
-    A subclass keeps its arguments under their own names, and nothing else, so that they are its configuration.
+    A subclass keeps its arguments under their own names, and nothing else, so that they are its
+    configuration.
 
     Raises:
         ValueError: At construction, if a value could become negative or infinite.
@@ -47,8 +50,10 @@ class Constant(Schedule):
 class Linear(Schedule):
     """From `start` to `end` in `num_steps` steps, and `end` from then on.
 
-    The warm-up of a KL's weight from 0 to 1 (Bowman et al., CoNLL 2016, https://arxiv.org/abs/1511.06349; Sønderby et al., NeurIPS 2016,
-    https://arxiv.org/abs/1602.02282) and the growing capacity of Burgess et al. (2018, https://arxiv.org/abs/1804.03599) are both this.
+    The warm-up of a KL's weight from 0 to 1 (Bowman et al., CoNLL 2016,
+    https://arxiv.org/abs/1511.06349; Sønderby et al., NeurIPS 2016,
+    https://arxiv.org/abs/1602.02282) and the growing capacity of Burgess et al. (2018,
+    https://arxiv.org/abs/1804.03599) are both this.
     """
 
     def __init__(self, start, end, num_steps):
@@ -63,10 +68,11 @@ class Linear(Schedule):
 
 @keras.saving.register_keras_serializable(package="zoo")
 class Cyclical(Schedule):
-    """Every `period` steps anew: from `low` to `high` during the first `ramp` of the period, and `high` for the rest of it.
+    """Every `period` steps anew: from `low` to `high` during the first `ramp` of the period, and
+    `high` for the rest of it.
 
-    Fu et al., "Cyclical annealing schedule: a simple approach to mitigating KL vanishing", NAACL 2019. https://arxiv.org/abs/1903.10145.
-    Their training is four periods long.
+    Fu et al., "Cyclical annealing schedule: a simple approach to mitigating KL vanishing", NAACL
+    2019. https://arxiv.org/abs/1903.10145. Their training is four periods long.
 
     Args:
         period: Steps of one cycle.
@@ -83,14 +89,16 @@ class Cyclical(Schedule):
         self.high = _non_negative("high", high)
 
     def __call__(self, step):
-        position = tf.cast(step % self.period, tf.float32)  # in integers: no rounding, however long the training
+        # In integers: no rounding, however long the training.
+        position = tf.cast(step % self.period, tf.float32)
         done = tf.minimum(position / (self.ramp * self.period), 1.0)
         return (1.0 - done) * self.low + done * self.high
 
 
 @keras.saving.register_keras_serializable(package="zoo")
 class Exponential(Schedule):
-    """max(end, start exp(-rate step)): the temperature of Jang, Gu & Poole, ICLR 2017, https://arxiv.org/abs/1611.01144.
+    """max(end, start exp(-rate step)): the temperature of Jang, Gu & Poole, ICLR 2017,
+    https://arxiv.org/abs/1611.01144.
 
     Args:
         start: The value at step 0.
@@ -119,7 +127,8 @@ def as_schedule(value, name):
         return Constant(value)
     except ValueError:
         raise ValueError(
-            f"`{name}` must be a non-negative number or a schedule of `zoo.schedules`. Received: {name}={shown(value)}."
+            f"`{name}` must be a non-negative number or a schedule of `zoo.schedules`. "
+            f"Received: {name}={shown(value)}."
         ) from None
 
 

@@ -1,7 +1,8 @@
 """A batch as the parts of it that replicas take.
 
-Losses are sums over a replica's rows divided by the size of the whole batch, and statistics of a batch are those of the whole: so replicas
-together take the step that one device takes on the whole batch.
+Losses are sums over a replica's rows divided by the size of the whole batch, and statistics of a
+batch are those of the whole: so replicas together take the step that one device takes on the whole
+batch.
 """
 
 import contextlib
@@ -36,7 +37,8 @@ class Shard(NamedTuple):
     num_replicas: int
 
     def mean(self, values):
-        """This shard's part of the mean of `values` [b, ...] over the rows of the whole batch: the parts add up to it."""
+        """This shard's part of the mean of `values` [b, ...] over the rows of the whole batch: the
+        parts add up to it."""
         if self.num_replicas == 1 and self.weights is None:
             return tf.reduce_mean(values, axis=0)
         if self.weights is not None:
@@ -44,7 +46,8 @@ class Shard(NamedTuple):
         return tf.reduce_sum(values, axis=0) / tf.cast(self.size, values.dtype)
 
     def weigh(self, term):
-        """A per-example term, or a pair of it and weights, without the rows that only fill the shape."""
+        """A per-example term, or a pair of it and weights, without the rows that only fill the
+        shape."""
         if self.weights is None:
             return term
         values, weights = term if isinstance(term, tuple) else (term, 1.0)
@@ -61,18 +64,21 @@ class Shard(NamedTuple):
 
 
 def batch_mean(values):
-    """The mean over a batch of per-example `values` [B, ...], for losses that are functions of it: over all replicas' rows where there are
-    several. Differentiable."""
+    """The mean over a batch of per-example `values` [B, ...], for losses that are functions of it:
+    over all replicas' rows where there are several. Differentiable."""
     shard = _current.shard
     if shard is None:
         return tf.reduce_mean(values, axis=0)
     if shard.num_replicas == 1:
         return shard.mean(values)
-    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, shard.mean(values))
+    return tf.distribute.get_replica_context().all_reduce(
+        tf.distribute.ReduceOp.SUM, shard.mean(values)
+    )
 
 
 def gathered(values):
-    """The rows of the whole batch of per-example `values` [b, ...]: over all replicas' rows where there are several. Differentiable.
+    """The rows of the whole batch of per-example `values` [b, ...]: over all replicas' rows where
+    there are several. Differentiable.
 
     Rows that only fill a shape are among them: `gathered_weights` tells which.
     """
@@ -83,7 +89,8 @@ def gathered(values):
 
 
 def gathered_weights(num_rows):
-    """1 for each row of the whole batch that counts, 0 for one that only fills the shape: float32 [B], in the order of `gathered`.
+    """1 for each row of the whole batch that counts, 0 for one that only fills the shape: float32
+    [B], in the order of `gathered`.
 
     Args:
         num_rows: b, the number of rows here.
@@ -95,7 +102,8 @@ def gathered_weights(num_rows):
 
 
 def part_of_sum(values):
-    """This shard's part of a sum over the batch, as a moving average wants it: the mean over replicas of what it gives is the sum.
+    """This shard's part of a sum over the batch, as a moving average wants it: the mean over
+    replicas of what it gives is the sum.
 
     Args:
         values: [b, ...].
@@ -113,14 +121,21 @@ def place_of_rows(num_rows):
     shard = _current.shard
     first = 0
     if shard is not None and shard.num_replicas > 1:
-        first = num_rows * tf.cast(tf.distribute.get_replica_context().replica_id_in_sync_group, tf.int32)
+        first = num_rows * tf.cast(
+            tf.distribute.get_replica_context().replica_id_in_sync_group, tf.int32
+        )
     return first + tf.range(num_rows)
 
 
 def whole(length, size=None):
-    """A batch of `length` rows as its only shard; the first `size` of them count, a tensor, or all."""
+    """A batch of `length` rows as its only shard; the first `size` of them count, a tensor, or
+    all."""
     rows = tf.range(length)
-    return Shard(rows, None, length, 1) if size is None else Shard(rows, tf.cast(rows < size, tf.float32), size, 1)
+    return (
+        Shard(rows, None, length, 1)
+        if size is None
+        else Shard(rows, tf.cast(rows < size, tf.float32), size, 1)
+    )
 
 
 def take(batch, length, size, replica, num_replicas):
@@ -131,7 +146,8 @@ def take(batch, length, size, replica, num_replicas):
         length: B, a Python integer.
         size: Number of rows that count, the first ones: a tensor, or None for all.
         replica: Integer tensor: which shard.
-        num_replicas: Python integer R. Shards have ceil(B / R) rows; those beyond the end repeat the last row with weight 0.
+        num_replicas: Python integer R. Shards have ceil(B / R) rows; those beyond the end repeat
+            the last row with weight 0.
     """
     each = -(-length // num_replicas)
     rows = replica * each + tf.range(each)
@@ -139,4 +155,6 @@ def take(batch, length, size, replica, num_replicas):
     size = length if size is None else size
     weights = None if all_count else tf.cast(rows < size, tf.float32)
     rows = tf.minimum(rows, size - 1)
-    return {name: tf.gather(values, rows) for name, values in batch.items()}, Shard(rows, weights, size, num_replicas)
+    return {name: tf.gather(values, rows) for name, values in batch.items()}, Shard(
+        rows, weights, size, num_replicas
+    )

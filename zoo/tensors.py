@@ -9,7 +9,8 @@ from zoo.validation import shown
 
 
 def as_numbers(name: str, value: Any) -> tf.Tensor:
-    """An array, a tensor or nested lists of numbers as a float32 tensor, through which a gradient may pass.
+    """An array, a tensor or nested lists of numbers as a float32 tensor, through which a gradient
+    may pass.
 
     Raises:
         ValueError: If it holds anything else; the message calls it `name`.
@@ -19,8 +20,17 @@ def as_numbers(name: str, value: Any) -> tf.Tensor:
         if not (tensor.dtype.is_floating or tensor.dtype.is_integer or tensor.dtype == tf.bool):
             raise TypeError
         return tf.cast(tensor, tf.float32)
-    except (TypeError, ValueError, AttributeError, OverflowError, tf.errors.OpError):  # of all that is no array
-        raise ValueError(f"`{name}` must be an array of numbers. Received: {name}={shown(value)}.") from None
+    # Of all that is no array.
+    except (
+        TypeError,
+        ValueError,
+        AttributeError,
+        OverflowError,
+        tf.errors.OpError,
+    ):
+        raise ValueError(
+            f"`{name}` must be an array of numbers. Received: {name}={shown(value)}."
+        ) from None
 
 
 def as_vectors(name: str, value: Any, dim: int) -> tf.Tensor:
@@ -31,7 +41,9 @@ def as_vectors(name: str, value: Any, dim: int) -> tf.Tensor:
     """
     vectors = as_numbers(name, value)
     if vectors.shape[-1:] != (dim,):
-        raise ValueError(f"`{name}` must have the shape [..., {dim}]. Received: shape {tuple(vectors.shape)}.")
+        raise ValueError(
+            f"`{name}` must have the shape [..., {dim}]. Received: shape {tuple(vectors.shape)}."
+        )
     return vectors
 
 
@@ -44,5 +56,7 @@ def named_latents(z: Any, names: Iterable[str]) -> list:
     names = list(names)
     if not isinstance(z, Mapping) or any(name not in z for name in names):
         received = f"keys {shown(list(z))}" if isinstance(z, Mapping) else f"z={shown(z)}"
-        raise ValueError(f"`z` must be a dict that holds {' and '.join(map(repr, names))}. Received: {received}.")
+        raise ValueError(
+            f"`z` must be a dict that holds {' and '.join(map(repr, names))}. Received: {received}."
+        )
     return [z[name] for name in names]

@@ -1,4 +1,5 @@
-"""Numbers as users give them, Python's or NumPy's: taken as what they are, or refused by name. Standard library alone."""
+"""Numbers as users give them, Python's or NumPy's: taken as what they are, or refused by name.
+Standard library alone."""
 
 import math
 import numbers
@@ -10,10 +11,14 @@ LONGEST_SHOWN = 200  # characters
 
 
 def shown(value: Any) -> str:
-    """A value of any kind in a message: one short line. An array or a tensor is told by its shape and type."""
+    """A value of any kind in a message: one short line. An array or a tensor is told by its shape
+    and type."""
     shape = getattr(value, "shape", None)
     if shape is not None and hasattr(value, "dtype") and tuple(shape):
-        return f"{type(value).__name__} of shape {tuple(shape)} and type {getattr(value.dtype, 'name', value.dtype)}"
+        return (
+            f"{type(value).__name__} of shape {tuple(shape)} and type "
+            f"{getattr(value.dtype, 'name', value.dtype)}"
+        )
     text = " ".join(repr(value).split())
     return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
 
@@ -26,9 +31,13 @@ def integer(name: str, value: Any, least: int = 1, most: int | None = None) -> i
     """
     number = as_integer(value)
     if number is not None and most is None and number > LARGEST:
-        raise ValueError(f"`{name}` must be an integer below 2**31. Received: {name}={shown(value)}.")
+        raise ValueError(
+            f"`{name}` must be an integer below 2**31. Received: {name}={shown(value)}."
+        )
     if number is None or number < least or (most is not None and number > most):
-        raise ValueError(f"`{name}` must be {_range(least, most)}. Received: {name}={shown(value)}.")
+        raise ValueError(
+            f"`{name}` must be {_range(least, most)}. Received: {name}={shown(value)}."
+        )
     return number
 
 
@@ -61,7 +70,9 @@ def seed(value: Any, name: str = "seed") -> int:
     """
     number = as_integer(value)
     if number is None or not 0 <= number < 2**32:
-        raise ValueError(f"`{name}` must be an integer in 0 ... 2**32 - 1. Received: {name}={shown(value)}.")
+        raise ValueError(
+            f"`{name}` must be an integer in 0 ... 2**32 - 1. Received: {name}={shown(value)}."
+        )
     return number
 
 
@@ -72,7 +83,9 @@ def non_negative(name: str, value: Any) -> float:
         ValueError: If it is none; the message calls it `name`.
     """
     if not is_number(value) or not 0 <= value < math.inf:
-        raise ValueError(f"`{name}` must be a non-negative number. Received: {name}={shown(value)}.")
+        raise ValueError(
+            f"`{name}` must be a non-negative number. Received: {name}={shown(value)}."
+        )
     return value if type(value) is int else float(value)
 
 
@@ -84,4 +97,6 @@ def is_number(value: Any) -> bool:
 def _range(least, most):
     if most is not None:
         return f"an integer in {least} ... {most}"
-    return {0: "a non-negative integer", 1: "a positive integer"}.get(least, f"an integer of at least {least}")
+    return {0: "a non-negative integer", 1: "a positive integer"}.get(
+        least, f"an integer of at least {least}"
+    )

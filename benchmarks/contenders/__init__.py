@@ -1,8 +1,10 @@
-"""The training loops that `train_step.py` compares: one function each, written as that framework's users write them.
+"""The training loops that `train_step.py` compares: one function each, written as that framework's
+users write them.
 
-A function takes a `Task`, imports its framework, builds the network of `Task`, and returns a `Loop`. Every loop shuffles, visits each
-image once an epoch (the last batch is short) and minimizes minus the ELBO, KL in closed form, unless its entry in `CONTENDERS` says
-otherwise. Threads, memory layout and kernels are the framework's defaults.
+A function takes a `Task`, imports its framework, builds the network of `Task`, and returns a
+`Loop`. Every loop shuffles, visits each image once an epoch (the last batch is short) and minimizes
+minus the ELBO, KL in closed form, unless its entry in `CONTENDERS` says otherwise. Threads, memory
+layout and kernels are the framework's defaults.
 """
 
 from collections.abc import Callable
@@ -19,28 +21,83 @@ class Contender(NamedTuple):
 
 
 CONTENDERS = {
-    "keras": Contender(on_tensorflow.keras_fit, ("keras", "tensorflow"), "Keras 3, `fit` as it comes, draws by keras.random"),
-    "keras_jit": Contender(on_tensorflow.keras_jit, ("keras", "tensorflow"), "the same with jit_compile=True, steps_per_execution=50"),
-    "keras_jit_stateful": Contender(on_tensorflow.keras_jit_stateful, ("keras", "tensorflow"), "the same, draws by tf.random"),
+    "keras": Contender(
+        on_tensorflow.keras_fit,
+        ("keras", "tensorflow"),
+        "Keras 3, `fit` as it comes, draws by keras.random",
+    ),
+    "keras_jit": Contender(
+        on_tensorflow.keras_jit,
+        ("keras", "tensorflow"),
+        "the same with jit_compile=True, steps_per_execution=50",
+    ),
+    "keras_jit_stateful": Contender(
+        on_tensorflow.keras_jit_stateful, ("keras", "tensorflow"), "the same, draws by tf.random"
+    ),
     "tfp_layers": Contender(
-        on_tensorflow.tfp_layers, ("tf_keras", "tensorflow_probability"), "tf_keras, tfp.layers, `fit`, Monte Carlo KL"
+        on_tensorflow.tfp_layers,
+        ("tf_keras", "tensorflow_probability"),
+        "tf_keras, tfp.layers, `fit`, Monte Carlo KL",
     ),
     "zoo": Contender(on_tensorflow.zoo_fit, ("zoo", "tensorflow"), "zoo.VAE, `fit` as it comes"),
-    "zoo_xla_block": Contender(on_tensorflow.zoo_xla_block, ("zoo", "tensorflow"), "zoo.VAE, blocks of steps in one XLA program"),
-    "zoo_tf_loop": Contender(on_tensorflow.zoo_tf_loop, ("zoo", "tensorflow"), "zoo.VAE, the same blocks over TensorFlow's own kernels"),
-    "zoo_tf_step": Contender(on_tensorflow.zoo_tf_step, ("zoo", "tensorflow"), "zoo.VAE, one call of TensorFlow's own kernels a step"),
-    "zoo_bfloat16": Contender(on_tensorflow.zoo_bfloat16, ("zoo", "tensorflow"), "the same under Keras's mixed_bfloat16 policy"),
+    "zoo_xla_block": Contender(
+        on_tensorflow.zoo_xla_block,
+        ("zoo", "tensorflow"),
+        "zoo.VAE, blocks of steps in one XLA program",
+    ),
+    "zoo_tf_loop": Contender(
+        on_tensorflow.zoo_tf_loop,
+        ("zoo", "tensorflow"),
+        "zoo.VAE, the same blocks over TensorFlow's own kernels",
+    ),
+    "zoo_tf_step": Contender(
+        on_tensorflow.zoo_tf_step,
+        ("zoo", "tensorflow"),
+        "zoo.VAE, one call of TensorFlow's own kernels a step",
+    ),
+    "zoo_bfloat16": Contender(
+        on_tensorflow.zoo_bfloat16,
+        ("zoo", "tensorflow"),
+        "the same under Keras's mixed_bfloat16 policy",
+    ),
     "torch": Contender(on_torch.torch_eager, ("torch",), "PyTorch eager, fused Adam"),
-    "torch_bfloat16": Contender(on_torch.torch_bfloat16, ("torch",), "the same under bfloat16 autocast"),
-    "torch_compile": Contender(on_torch.torch_compile, ("torch",), "PyTorch, loss and gradients by torch.compile, fused Adam"),
-    "torch_compile_bfloat16": Contender(on_torch.torch_compile_bfloat16, ("torch",), "the same under bfloat16 autocast"),
-    "products": Contender(on_tensorflow.products, ("tensorflow",), "no training: the matrix products of a step alone, in one XLA loop"),
-    "jax": Contender(on_jax.jax_scan, ("jax", "optax"), "JAX, a whole epoch in one compiled lax.scan"),
-    "pythae": Contender(on_torch.pythae, ("torch", "pythae"), "pythae's VAE and trainer on grey images: no binarization to pay for"),
+    "torch_bfloat16": Contender(
+        on_torch.torch_bfloat16, ("torch",), "the same under bfloat16 autocast"
+    ),
+    "torch_compile": Contender(
+        on_torch.torch_compile,
+        ("torch",),
+        "PyTorch, loss and gradients by torch.compile, fused Adam",
+    ),
+    "torch_compile_bfloat16": Contender(
+        on_torch.torch_compile_bfloat16, ("torch",), "the same under bfloat16 autocast"
+    ),
+    "products": Contender(
+        on_tensorflow.products,
+        ("tensorflow",),
+        "no training: the matrix products of a step alone, in one XLA loop",
+    ),
+    "jax": Contender(
+        on_jax.jax_scan, ("jax", "optax"), "JAX, a whole epoch in one compiled lax.scan"
+    ),
+    "pythae": Contender(
+        on_torch.pythae,
+        ("torch", "pythae"),
+        "pythae's VAE and trainer on grey images: no binarization to pay for",
+    ),
 }
 
 # Those that train the convolutional network too.
 CONVOLUTIONAL = (
-    *("keras", "keras_jit", "keras_jit_stateful", "zoo", "zoo_xla_block", "zoo_tf_loop", "zoo_tf_step", "zoo_bfloat16"),
+    *(
+        "keras",
+        "keras_jit",
+        "keras_jit_stateful",
+        "zoo",
+        "zoo_xla_block",
+        "zoo_tf_loop",
+        "zoo_tf_step",
+        "zoo_bfloat16",
+    ),
     *("torch", "torch_bfloat16", "torch_compile", "torch_compile_bfloat16"),
 )

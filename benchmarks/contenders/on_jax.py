@@ -8,7 +8,8 @@ from contenders.task import LEARNING_RATE, Loop, timed
 
 
 def jax_scan(task):
-    """One compiled program an epoch: `lax.scan` over its batches, images on the device, Optax's Adam."""
+    """One compiled program an epoch: `lax.scan` over its batches, images on the device, Optax's
+    Adam."""
     import jax
     import optax
     from jax import nn
@@ -23,7 +24,10 @@ def jax_scan(task):
 
     def initial_network(key, sizes):
         keys = jax.random.split(key, len(sizes) - 1)
-        return [(glorot(k, (i, o)), jnp.zeros(o)) for k, i, o in zip(keys, sizes[:-1], sizes[1:], strict=True)]
+        return [
+            (glorot(k, (i, o)), jnp.zeros(o))
+            for k, i, o in zip(keys, sizes[:-1], sizes[1:], strict=True)
+        ]
 
     def apply(network, h):
         for weights, bias in network[:-1]:
@@ -72,4 +76,8 @@ def jax_scan(task):
         return float(loss)
 
     device = jax.devices()[0]
-    return Loop(run_epoch, sum(leaf.size for leaf in jax.tree.leaves(networks)), "CPU" if device.platform == "cpu" else device.device_kind)
+    return Loop(
+        run_epoch,
+        sum(leaf.size for leaf in jax.tree.leaves(networks)),
+        "CPU" if device.platform == "cpu" else device.device_kind,
+    )

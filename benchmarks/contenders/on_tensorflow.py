@@ -9,12 +9,24 @@ from contenders.task import LEARNING_RATE, Loop, timed
 
 
 def keras_layers(layers, task):
-    """Layers of (encoder, decoder) with flat outputs: `layers` is that module of Keras 3 or of tf_keras."""
+    """Layers of (encoder, decoder) with flat outputs: `layers` is that module of Keras 3 or of
+    tf_keras."""
     dense, image_shape = layers.Dense, task.image_shape
     image, latent = layers.Input(image_shape), layers.Input([task.latent_dim])
     if not task.convolutional:
-        encoder = [image, layers.Flatten(), dense(400, "relu"), dense(400, "relu"), dense(2 * task.latent_dim)]
-        return encoder, [latent, dense(400, "relu"), dense(400, "relu"), dense(math.prod(image_shape))]
+        encoder = [
+            image,
+            layers.Flatten(),
+            dense(400, "relu"),
+            dense(400, "relu"),
+            dense(2 * task.latent_dim),
+        ]
+        return encoder, [
+            latent,
+            dense(400, "relu"),
+            dense(400, "relu"),
+            dense(math.prod(image_shape)),
+        ]
     down = [layers.Conv2D(32, 4, 2, "same", activation="relu") for _ in range(4)]
     up = [layers.Conv2DTranspose(32, 4, 2, "same", activation="relu") for _ in range(3)]
     encoder = [image, *down, layers.Flatten(), dense(256, "relu"), dense(2 * task.latent_dim)]
@@ -23,10 +35,12 @@ def keras_layers(layers, task):
 
 
 def fit_epoch(callbacks, model, data, **arguments):
-    """Seconds of one epoch of `fit` from its first step, or from the call where it compiles as well, to its last.
+    """Seconds of one epoch of `fit` from its first step, or from the call where it compiles as
+    well, to its last.
 
-    Not what comes after: an iterator of `tf.data` that tunes itself ends when its tuner wakes up, and that sleeps twice as long each
-    time (10, 20, 40 ... ms). A run pays it once, at its end, and not once an epoch.
+    Not what comes after: an iterator of `tf.data` that tunes itself ends when its tuner wakes up,
+    and that sleeps twice as long each time (10, 20, 40 ... ms). A run pays it once, at its end, and
+    not once an epoch.
 
     Args:
         callbacks: That module of Keras 3 or of tf_keras.
@@ -53,7 +67,8 @@ def tensorflow_device():
 
 
 def keras_fit(task, stateful_draws=False, **compile_arguments):
-    """Keras 3's own `fit`, on arrays; noise by `keras.random`, or by TensorFlow's stateful generator."""
+    """Keras 3's own `fit`, on arrays; noise by `keras.random`, or by TensorFlow's stateful
+    generator."""
     import keras
     import tensorflow as tf
     from keras import ops
@@ -63,26 +78,42 @@ def keras_fit(task, stateful_draws=False, **compile_arguments):
             super().__init__()
             self.encoder, self.decoder = map(keras.Sequential, keras_layers(keras.layers, task))
             seeds = {"seed": keras.random.SeedGenerator(0)}
-            self.uniform = tf.random.uniform if stateful_draws else functools.partial(keras.random.uniform, **seeds)
-            self.normal = tf.random.normal if stateful_draws else functools.partial(keras.random.normal, **seeds)
+            self.uniform = (
+                tf.random.uniform
+                if stateful_draws
+                else functools.partial(keras.random.uniform, **seeds)
+            )
+            self.normal = (
+                tf.random.normal
+                if stateful_draws
+                else functools.partial(keras.random.normal, **seeds)
+            )
 
         def call(self, images):
-            grey = ops.cast(ops.reshape(images, (-1, math.prod(task.image_shape))), "float32") / 255.0
+            grey = (
+                ops.cast(ops.reshape(images, (-1, math.prod(task.image_shape))), "float32") / 255.0
+            )
             x = ops.cast(self.uniform(ops.shape(grey)) < grey, "float32")
-            loc, log_scale = ops.split(self.encoder(ops.reshape(x, (-1, *task.image_shape))), 2, axis=-1)
+            loc, log_scale = ops.split(
+                self.encoder(ops.reshape(x, (-1, *task.image_shape))), 2, axis=-1
+            )
             z = loc + ops.exp(log_scale) * self.normal(ops.shape(loc))
             return x, loc, log_scale, self.decoder(z)
 
         def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
             x, loc, log_scale, logits = y_pred
             log_likelihood = -ops.sum(ops.binary_crossentropy(x, logits, from_logits=True), axis=-1)
-            kl = 0.5 * ops.sum(ops.square(loc) + ops.exp(2.0 * log_scale) - 1.0 - 2.0 * log_scale, axis=-1)
+            kl = 0.5 * ops.sum(
+                ops.square(loc) + ops.exp(2.0 * log_scale) - 1.0 - 2.0 * log_scale, axis=-1
+            )
             return ops.mean(kl - log_likelihood)
 
     model = PlainVAE()
     model.compile(keras.optimizers.Adam(LEARNING_RATE), **compile_arguments)
     num_parameters = model.encoder.count_params() + model.decoder.count_params()
-    run_epoch = functools.partial(fit_epoch, keras.callbacks, model, task.images, batch_size=task.batch_size)
+    run_epoch = functools.partial(
+        fit_epoch, keras.callbacks, model, task.images, batch_size=task.batch_size
+    )
     return Loop(run_epoch, num_parameters, tensorflow_device())
 
 
@@ -95,7 +126,8 @@ def keras_jit_stateful(task):
 
 
 def tfp_layers(task):
-    """TensorFlow Probability's own layers and its tutorial's way to train them: binarized in the input pipeline."""
+    """TensorFlow Probability's own layers and its tutorial's way to train them: binarized in the
+    input pipeline."""
     os.environ["TF_USE_LEGACY_KERAS"] = "1"
     import tensorflow_probability as tfp  # isort: skip
     import tensorflow as tf
@@ -104,19 +136,35 @@ def tfp_layers(task):
     tfd, tfpl = tfp.distributions, tfp.layers
     encoder, decoder = keras_layers(tf_keras.layers, task)
     prior = tfd.Independent(tfd.Normal(tf.zeros(task.latent_dim), 1.0), 1)
-    encoder.append(tfpl.IndependentNormal(task.latent_dim, activity_regularizer=tfpl.KLDivergenceRegularizer(prior)))
+    encoder.append(
+        tfpl.IndependentNormal(
+            task.latent_dim, activity_regularizer=tfpl.KLDivergenceRegularizer(prior)
+        )
+    )
     decoder.append(tfpl.IndependentBernoulli(task.image_shape))
     encoder, decoder = tf_keras.Sequential(encoder), tf_keras.Sequential(decoder)
     model = tf_keras.Model(encoder.inputs, decoder(encoder.outputs[0]))
-    model.compile(tf_keras.optimizers.Adam(LEARNING_RATE), loss=lambda x, likelihood: -likelihood.log_prob(x))
+    model.compile(
+        tf_keras.optimizers.Adam(LEARNING_RATE), loss=lambda x, likelihood: -likelihood.log_prob(x)
+    )
 
     def binarized(images):
-        x = tf.cast(tf.random.uniform(tf.shape(images)) < tf.cast(images, tf.float32) / 255.0, tf.float32)
+        x = tf.cast(
+            tf.random.uniform(tf.shape(images)) < tf.cast(images, tf.float32) / 255.0, tf.float32
+        )
         return x, x
 
-    data = tf.data.Dataset.from_tensor_slices(task.images).shuffle(len(task.images)).batch(task.batch_size)
+    data = (
+        tf.data.Dataset.from_tensor_slices(task.images)
+        .shuffle(len(task.images))
+        .batch(task.batch_size)
+    )
     data = data.map(binarized, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
-    return Loop(functools.partial(fit_epoch, tf_keras.callbacks, model, data), model.count_params(), tensorflow_device())
+    return Loop(
+        functools.partial(fit_epoch, tf_keras.callbacks, model, data),
+        model.count_params(),
+        tensorflow_device(),
+    )
 
 
 def zoo_fit(task, **compile_arguments):
@@ -124,7 +172,10 @@ def zoo_fit(task, **compile_arguments):
 
     import zoo
 
-    posterior, likelihood = zoo.layers.DiagonalNormal(task.latent_dim), zoo.layers.Bernoulli(task.image_shape)
+    posterior, likelihood = (
+        zoo.layers.DiagonalNormal(task.latent_dim),
+        zoo.layers.Bernoulli(task.image_shape),
+    )
     if task.convolutional:
         encoder = zoo.networks.ConvEncoder(posterior.num_params)
         decoder = zoo.networks.ConvDecoder(task.image_shape, likelihood.num_params)
@@ -133,7 +184,9 @@ def zoo_fit(task, **compile_arguments):
         decoder = zoo.networks.MLP((400, 400), likelihood.num_params)
     model = zoo.VAE(encoder, decoder, posterior, likelihood)
     model.compile(keras.optimizers.Adam(LEARNING_RATE), **compile_arguments)
-    run_epoch = functools.partial(fit_epoch, keras.callbacks, model, task.images, batch_size=task.batch_size)
+    run_epoch = functools.partial(
+        fit_epoch, keras.callbacks, model, task.images, batch_size=task.batch_size
+    )
     return Loop(run_epoch, model.count_params(), tensorflow_device())
 
 
@@ -162,7 +215,14 @@ def products(task):
     from tensorflow.compiler.tf2xla.python.xla import optimization_barrier
 
     num_pixels, latent_dim = math.prod(task.image_shape), task.latent_dim
-    sizes = [(num_pixels, 400), (400, 400), (400, 2 * latent_dim), (latent_dim, 400), (400, 400), (400, num_pixels)]
+    sizes = [
+        (num_pixels, 400),
+        (400, 400),
+        (400, 2 * latent_dim),
+        (latent_dim, 400),
+        (400, 400),
+        (400, num_pixels),
+    ]
     weights = [tf.random.normal(size) / size[0] ** 0.5 for size in sizes]
 
     def step(x):
@@ -177,11 +237,17 @@ def products(task):
             dx = tf.concat([dx, dx], axis=1) if dx.shape[1] == latent_dim else dx
         gradients.append(tf.matmul(inputs[0], dx, transpose_a=True))
         # The next step waits for all of them, and none may be left out.
-        return inputs[0] + 1e-9 * tf.add_n([gradient[0, 0] for gradient in optimization_barrier(*gradients)])
+        return inputs[0] + 1e-9 * tf.add_n(
+            [gradient[0, 0] for gradient in optimization_barrier(*gradients)]
+        )
 
     @tf.function(jit_compile=True, autograph=False)
     def epoch(x):
-        return tf.while_loop(lambda i, _: i < len(task.images) // task.batch_size, lambda i, x: (i + 1, step(x)), (0, x))[1]
+        return tf.while_loop(
+            lambda i, _: i < len(task.images) // task.batch_size,
+            lambda i, x: (i + 1, step(x)),
+            (0, x),
+        )[1]
 
     x = tf.random.normal([task.batch_size, num_pixels])
     num_parameters = sum(i * o + o for i, o in sizes)

@@ -14,11 +14,23 @@ def torch_networks(task):
         size = height * width
         hidden = lambda inputs: [nn.Linear(inputs, 400), nn.ReLU(), nn.Linear(400, 400), nn.ReLU()]  # noqa: E731
         encoder = nn.Sequential(nn.Flatten(), *hidden(size), nn.Linear(400, 2 * latent_dim))
-        return encoder, nn.Sequential(*hidden(latent_dim), nn.Linear(400, size), nn.Unflatten(1, (1, height, width)))
-    down = [layer for inputs in (1, 32, 32, 32) for layer in (nn.Conv2d(inputs, 32, 4, 2, 1), nn.ReLU())]
+        return encoder, nn.Sequential(
+            *hidden(latent_dim), nn.Linear(400, size), nn.Unflatten(1, (1, height, width))
+        )
+    down = [
+        layer for inputs in (1, 32, 32, 32) for layer in (nn.Conv2d(inputs, 32, 4, 2, 1), nn.ReLU())
+    ]
     up = [layer for _ in range(3) for layer in (nn.ConvTranspose2d(32, 32, 4, 2, 1), nn.ReLU())]
-    encoder = nn.Sequential(*down, nn.Flatten(), nn.Linear(4 * 4 * 32, 256), nn.ReLU(), nn.Linear(256, 2 * latent_dim))
-    start = [nn.Linear(latent_dim, 256), nn.ReLU(), nn.Linear(256, 4 * 4 * 32), nn.ReLU(), nn.Unflatten(1, (32, 4, 4))]
+    encoder = nn.Sequential(
+        *down, nn.Flatten(), nn.Linear(4 * 4 * 32, 256), nn.ReLU(), nn.Linear(256, 2 * latent_dim)
+    )
+    start = [
+        nn.Linear(latent_dim, 256),
+        nn.ReLU(),
+        nn.Linear(256, 4 * 4 * 32),
+        nn.ReLU(),
+        nn.Unflatten(1, (32, 4, 4)),
+    ]
     return encoder, nn.Sequential(*start, *up, nn.ConvTranspose2d(32, 1, 4, 2, 1))
 
 
@@ -39,8 +51,12 @@ def torch_eager(task, compiled=False, bfloat16=False):
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     encoder, decoder = (network.to(device) for network in torch_networks(task))
-    optimizer = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], LEARNING_RATE, fused=True)
-    images = torch.from_numpy(task.images).permute(0, 3, 1, 2).contiguous().to(device)  # [N, 1, H, W]
+    optimizer = torch.optim.Adam(
+        [*encoder.parameters(), *decoder.parameters()], LEARNING_RATE, fused=True
+    )
+    images = (
+        torch.from_numpy(task.images).permute(0, 3, 1, 2).contiguous().to(device)
+    )  # [N, 1, H, W]
 
     def mean_loss(images):
         grey = images.float() / 255
@@ -48,12 +64,17 @@ def torch_eager(task, compiled=False, bfloat16=False):
         with torch.autocast(device, torch.bfloat16, enabled=bfloat16):
             loc, log_scale = encoder(x).float().chunk(2, dim=-1)
             logits = decoder(loc + log_scale.exp() * torch.randn_like(loc)).float()
-        log_likelihood = -functional.binary_cross_entropy_with_logits(logits, x, reduction="none").flatten(1).sum(1)
+        log_likelihood = (
+            -functional.binary_cross_entropy_with_logits(logits, x, reduction="none")
+            .flatten(1)
+            .sum(1)
+        )
         kl = 0.5 * (loc.square() + (2 * log_scale).exp() - 1 - 2 * log_scale).sum(1)
         return (kl - log_likelihood).mean()
 
     if compiled:
-        # One program for full batches and one for the short last: with dynamic shapes full batches would run the general one.
+        # One program for full batches and one for the short last: with dynamic shapes full batches
+        # would run the general one.
         mean_loss = torch.compile(mean_loss, dynamic=False)
 
     @timed
@@ -108,12 +129,21 @@ def pythae(task):
         def forward(self, z):
             return ModelOutput(reconstruction=self.network(z).sigmoid())
 
-    grey = torch.from_numpy(task.images).permute(0, 3, 1, 2).contiguous().float() / 255  # [N, 1, H, W]
-    config = VAEConfig(input_dim=tuple(grey.shape[1:]), latent_dim=task.latent_dim, reconstruction_loss="bce")
+    grey = (
+        torch.from_numpy(task.images).permute(0, 3, 1, 2).contiguous().float() / 255
+    )  # [N, 1, H, W]
+    config = VAEConfig(
+        input_dim=tuple(grey.shape[1:]), latent_dim=task.latent_dim, reconstruction_loss="bce"
+    )
     model = VAE(config, Encoder(), Decoder())
-    with tempfile.TemporaryDirectory() as directory:  # the trainer makes folders at its start, and writes nothing in an epoch
-        settings = BaseTrainerConfig(directory, per_device_train_batch_size=task.batch_size, learning_rate=LEARNING_RATE)
-        trainer = BaseTrainer(model, BaseDataset(grey, torch.zeros(len(grey))), training_config=settings)
+    # The trainer makes folders at its start, and writes nothing in an epoch.
+    with tempfile.TemporaryDirectory() as directory:
+        settings = BaseTrainerConfig(
+            directory, per_device_train_batch_size=task.batch_size, learning_rate=LEARNING_RATE
+        )
+        trainer = BaseTrainer(
+            model, BaseDataset(grey, torch.zeros(len(grey))), training_config=settings
+        )
         trainer.prepare_training()
 
     @timed

@@ -1,10 +1,13 @@
-"""Goldens: what the stored models and their recipes gave when this was written, for every later revision to give again.
+"""Goldens: what the stored models and their recipes gave when this was written, for every later
+revision to give again.
 
-    python -m tests.goldens [numbers draws fits answers]      # writes them anew, where a defect is the reason to
+    python -m tests.goldens [numbers draws fits answers]   # writes them anew, for a defect's sake
 
     numbers.json   the published numbers of every stored version, which `zoo verify` recomputes
-    draws.json     the integer bits that every stored model draws: in a training step, in evaluation, and when it samples
-    fits.json      the metrics of five training steps of every recipe, in each execution mode, and of an evaluation after them
+    draws.json     the integer bits that every stored model draws: in a training step, in
+                   evaluation, and when it samples
+    fits.json      the metrics of five training steps of every recipe, in each execution mode,
+                   and of an evaluation after them
     answers.json   a part of what every stored version answers as a SavedModel
 
 A file that changes is committed with what changed it, and with the reason.
@@ -25,7 +28,11 @@ from zoo.store import cards, pretrained
 from zoo.versions import versions
 
 DIRECTORY = Path(__file__).parent
-MODES = {"xla-block": {"jit_compile": True}, "tf-loop": {"jit_compile": False}, "eager": {"run_eagerly": True}}
+MODES = {
+    "xla-block": {"jit_compile": True},
+    "tf-loop": {"jit_compile": False},
+    "eager": {"run_eagerly": True},
+}
 STEPS, BATCH_SIZE = 5, 20
 # Rows of a served question, and numbers of each output that are kept.
 ROWS, KEPT = 2, 16
@@ -42,10 +49,14 @@ def stored() -> list[tuple[str, int]]:
 
 
 def numbers(name: str, version: int) -> dict:
-    """The published value of each number of a version's card; of a mean over runs, that of the run whose weights are stored."""
+    """The published value of each number of a version's card; of a mean over runs, that of the run
+    whose weights are stored."""
     card = cards.read_version_card(cards.model_directory(name) / str(version))
     published = {key: number for key, number in card["numbers"].items() if "version" not in number}
-    return {key: number["values"][0] if "values" in number else number["value"] for key, number in published.items()}
+    return {
+        key: number["values"][0] if "values" in number else number["value"]
+        for key, number in published.items()
+    }
 
 
 def draws(name: str, version: int) -> dict:
@@ -85,7 +96,10 @@ class _Bits:
         random._unit_interval = self._unit_interval
 
     def _collect(self, bits):  # [S, B, size]
-        self._rows |= {hashlib.sha256(row.tobytes()).hexdigest()[:16] for row in bits.numpy().reshape(-1, bits.shape[-1])}
+        self._rows |= {
+            hashlib.sha256(row.tobytes()).hexdigest()[:16]
+            for row in bits.numpy().reshape(-1, bits.shape[-1])
+        }
         return self._unit_interval(bits)
 
     def found(self):
@@ -104,30 +118,40 @@ def fit(name: str, mode: str) -> dict:
         examples["label"][::2] = -1
     history = model.fit(examples, batch_size=BATCH_SIZE, verbose=0).history
     evaluated = model.evaluate(examples, batch_size=BATCH_SIZE, verbose=0, return_dict=True)
-    return {key: values[0] for key, values in history.items()} | {f"val_{key}": value for key, value in evaluated.items()}
+    return {key: values[0] for key, values in history.items()} | {
+        f"val_{key}": value for key, value in evaluated.items()
+    }
 
 
 def answers(name: str, version: int, ask) -> dict:
-    """signature/output -> some numbers of the answer; `ask` is a function (signature, inputs) -> dict of arrays."""
+    """signature/output -> some numbers of the answer; `ask` is a function (signature, inputs) ->
+    dict of arrays."""
     asked = signatures(pretrained.load(name, version))
     generator, found = np.random.default_rng(0), {}
     for signature, (_, inputs) in sorted(asked.items()):
         for output, value in sorted(ask(signature, made_up_rows(inputs, ROWS)).items()):
             places = np.sort(generator.integers(0, value.size, KEPT))
-            found[f"{signature}/{output}"] = [*value.ravel()[places].tolist(), float(value.mean(dtype=np.float64))]
+            found[f"{signature}/{output}"] = [
+                *value.ravel()[places].tolist(),
+                float(value.mean(dtype=np.float64)),
+            ]
     return found
 
 
 def served(name: str, version: int):
     """Asks the stored SavedModel."""
     loaded = tf.saved_model.load(str(cards.model_directory(name) / str(version)))
-    return lambda signature, inputs: _arrays(loaded.signatures[signature](**{key: tf.constant(value) for key, value in inputs.items()}))
+    return lambda signature, inputs: _arrays(
+        loaded.signatures[signature](**{key: tf.constant(value) for key, value in inputs.items()})
+    )
 
 
 def in_python(name: str, version: int):
     """Asks the functions that an export of the loaded model would hold."""
     asked = signatures(pretrained.load(name, version))
-    return lambda signature, inputs: _arrays(tf.function(asked[signature].function, autograph=False)(**inputs))
+    return lambda signature, inputs: _arrays(
+        tf.function(asked[signature].function, autograph=False)(**inputs)
+    )
 
 
 def _arrays(answer):
@@ -136,7 +160,11 @@ def _arrays(answer):
 
 def mock_examples(model, num_rows: int) -> dict:
     """Noise with labels."""
-    images = np.random.default_rng(0).integers(0, 256, (num_rows, *model.observation.shape)).astype(np.uint8)
+    images = (
+        np.random.default_rng(0)
+        .integers(0, 256, (num_rows, *model.observation.shape))
+        .astype(np.uint8)
+    )
     return {"image": images, "label": np.arange(num_rows, dtype=np.int32) % 10}
 
 

@@ -14,7 +14,8 @@ def main(argv: list[str] | None = None) -> int:
     """Runs one command.
 
     Returns:
-        The exit status: 0; 1 for checks that failed, or when nobody reads on (`zoo show X | head`); 2 for a mistake in what was asked
+        The exit status: 0; 1 for checks that failed, or when nobody reads on (`zoo show X | head`);
+            2 for a mistake in what was asked
         or a fault on the way, told in one line; 130 when it was interrupted.
     """
     arguments = parse(argv, COMMANDS)
@@ -38,7 +39,8 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _forget_output():
-    """What is still to be written goes nowhere, so that the interpreter does not fail at it. From Python's notes on SIGPIPE."""
+    """What is still to be written goes nowhere, so that the interpreter does not fail at it. From
+    Python's notes on SIGPIPE."""
     with contextlib.suppress(OSError, ValueError):  # a stream that is no file
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
@@ -53,13 +55,20 @@ TENSORFLOW_MARKS = re.compile(r"\{\{[^}]*\}\}|\[Op:\w+\](?: name:)?")
 
 
 def _in_one_line(error):
-    """An error's message, with the advice that a fault of the machine or of this package asks for."""
+    """An error's message, with the advice that a fault of the machine or of this package asks
+    for."""
     message = TENSORFLOW_MARKS.sub("", str(getattr(error, "message", None) or error))
     message = " ".join(message.split())
     if len(message) > LONGEST_LINE:
         message = message[:LONGEST_LINE] + " ..."
     if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
-        return f"There is not enough memory or disk space for this: {message or 'no more is known'}. Ask for less, or free some."
+        return (
+            "There is not enough memory or disk space for this: "
+            f"{message or 'no more is known'}. Ask for less, or free some."
+        )
     if isinstance(error, SENTENCES) and message:
         return message
-    return f"{type(error).__name__}: {message or 'no more is known'}. ZOO_TRACEBACK=1 shows where it was raised."
+    return (
+        f"{type(error).__name__}: {message or 'no more is known'}. ZOO_TRACEBACK=1 shows "
+        "where it was raised."
+    )

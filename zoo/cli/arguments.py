@@ -1,4 +1,5 @@
-"""What can be typed after `zoo`: commands, their arguments and their help. Standard library alone."""
+"""What can be typed after `zoo`: commands, their arguments and their help. Standard library
+alone."""
 
 import argparse
 
@@ -11,13 +12,22 @@ def parse(argv, functions):
         functions: Command -> what runs it.
 
     Returns:
-        `argparse.Namespace` with the command's function as `command`. A mistake ends the process with a line that names it.
+        `argparse.Namespace` with the command's function as `command`. A mistake ends the process
+        with a line that names it.
     """
     parser = _parser(functions)
     arguments, others = parser.parse_known_args(argv)
-    # argparse ends a list of positional arguments at the first option; name=value may follow it here.
-    if others and (not hasattr(arguments, "arguments") or any(other.startswith("-") or "=" not in other for other in others)):
-        hint = ". Arguments of a recipe are written name=value, such as epochs=3" if hasattr(arguments, "arguments") else ""
+    # argparse ends a list of positional arguments at the first option; name=value may follow it
+    # here.
+    if others and (
+        not hasattr(arguments, "arguments")
+        or any(other.startswith("-") or "=" not in other for other in others)
+    ):
+        hint = (
+            ". Arguments of a recipe are written name=value, such as epochs=3"
+            if hasattr(arguments, "arguments")
+            else ""
+        )
         parser.error(f"unrecognized arguments: {' '.join(others)}{hint}")
     if others:
         arguments.arguments += others
@@ -45,14 +55,26 @@ def _parser(functions):
         return subparser
 
     def add_data_dir(subparser):
-        subparser.add_argument("--data-dir", metavar="DIR", help="TFDS data directory (default: $ZOO_DATA_DIR, else TFDS's own)")
+        subparser.add_argument(
+            "--data-dir",
+            metavar="DIR",
+            help="TFDS data directory (default: $ZOO_DATA_DIR, else TFDS's own)",
+        )
 
     def add_imports(subparser):
-        help = "run a file of your own, or import a module, that defines layers of the models; may be given several times"
-        subparser.add_argument("--import", dest="imports", action="append", default=[], metavar="FILE.py", help=help)
+        help = (
+            "run a file of your own, or import a module, that defines layers of the models; "
+            "may be given several times"
+        )
+        subparser.add_argument(
+            "--import", dest="imports", action="append", default=[], metavar="FILE.py", help=help
+        )
 
     def add_target(subparser, **options):
-        help = "run directory, name of a recipe with stored weights, or directory of a stored or exported model"
+        help = (
+            "run directory, name of a recipe with stored weights, or directory of a stored or "
+            "exported model"
+        )
         subparser.add_argument("target", metavar="RUN_OR_RECIPE", help=help, **options)
         add_imports(subparser)
 
@@ -65,54 +87,109 @@ def _parser(functions):
     resume = " The last checkpoint is kept: the same command with --resume goes on."
     sub = command("train", "train a recipe into a run directory", on_interrupt=resume)
     sub.add_argument("recipe", metavar="RECIPE", help="name of a recipe, or path of a recipe file")
-    sub.add_argument("arguments", nargs="*", metavar="name=value", help="arguments of the recipe (`zoo show RECIPE` lists them)")
+    sub.add_argument(
+        "arguments",
+        nargs="*",
+        metavar="name=value",
+        help="arguments of the recipe (`zoo show RECIPE` lists them)",
+    )
     sub.add_argument("--out", metavar="DIR", help="run directory (default: runs/RECIPE)")
     add_imports(sub)
     add_data_dir(sub)
     sub.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
     sub.add_argument(
-        "--checkpoint-minutes", type=float, default=5.0, metavar="N", help="checkpoints within an epoch (5); one follows every epoch"
+        "--checkpoint-minutes",
+        type=float,
+        default=5.0,
+        metavar="N",
+        help="checkpoints within an epoch (5); one follows every epoch",
     )
     sub.add_argument(
         "--strategy",
         choices=("mirrored", "multi_worker"),
-        help="train on all devices of this machine, or on several machines that TF_CONFIG or Slurm describes",
+        help="train on all devices of this machine, or on several machines that TF_CONFIG or "
+        "Slurm describes",
     )
-    sub.add_argument("--tensorboard", action="store_true", help="write TensorBoard logs into the run directory")
-    sub.add_argument("--dry-run", action="store_true", help="say what would be run, and where, and stop")
+    sub.add_argument(
+        "--tensorboard", action="store_true", help="write TensorBoard logs into the run directory"
+    )
+    sub.add_argument(
+        "--dry-run", action="store_true", help="say what would be run, and where, and stop"
+    )
 
     resume = " Finished points and epochs are kept: the same command with --resume goes on."
-    sub = command("sweep", "train a recipe at several values of its arguments and compare them", on_interrupt=resume)
+    sub = command(
+        "sweep",
+        "train a recipe at several values of its arguments and compare them",
+        on_interrupt=resume,
+    )
     sub.add_argument("recipe", metavar="RECIPE", help="name of a recipe, or path of a recipe file")
-    sub.add_argument("arguments", nargs="*", metavar="name=value,value", help="arguments of the recipe; all combinations are trained")
-    sub.add_argument("--out", metavar="DIR", help="directory of the sweep (default: runs/RECIPE_sweep)")
+    sub.add_argument(
+        "arguments",
+        nargs="*",
+        metavar="name=value,value",
+        help="arguments of the recipe; all combinations are trained",
+    )
+    sub.add_argument(
+        "--out", metavar="DIR", help="directory of the sweep (default: runs/RECIPE_sweep)"
+    )
     add_imports(sub)
     add_data_dir(sub)
-    sub.add_argument("--resume", action="store_true", help="go on in the directory: train what is not finished there")
     sub.add_argument(
-        "--jobs", type=_positive, metavar="N", help="points that train at the same time (default: one for each core; on a GPU one)"
+        "--resume",
+        action="store_true",
+        help="go on in the directory: train what is not finished there",
     )
-    sub.add_argument("--dry-run", action="store_true", help="say which points would be trained, and where, and stop")
+    sub.add_argument(
+        "--jobs",
+        type=_positive,
+        metavar="N",
+        help="points that train at the same time (default: one for each core; on a GPU one)",
+    )
+    sub.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="say which points would be trained, and where, and stop",
+    )
 
     sub = command("evaluate", "measure the bound and the importance-sampled -log p(x) on a split")
     add_target(sub)
-    sub.add_argument("--split", default="test", help="train, validation, test, or a split of the data set (default: test)")
-    sub.add_argument("--num-samples", type=int, metavar="S", help="importance samples per image (default: the recipe's)")
-    sub.add_argument("--seed", type=int, default=0, help="seed of binarization and latents (default: 0)")
+    sub.add_argument(
+        "--split",
+        default="test",
+        help="train, validation, test, or a split of the data set (default: test)",
+    )
+    sub.add_argument(
+        "--num-samples",
+        type=int,
+        metavar="S",
+        help="importance samples per image (default: the recipe's)",
+    )
+    sub.add_argument(
+        "--seed", type=int, default=0, help="seed of binarization and latents (default: 0)"
+    )
     sub.add_argument(
         "--metrics",
         default="",
         metavar="NAME,...",
-        help="disentanglement scores, of data with factors: all, or some of beta_vae,factor_vae,mig,sap,dci,modularity",
+        help="disentanglement scores, of data with factors: all, or some of "
+        "beta_vae,factor_vae,mig,sap,dci,modularity",
     )
-    sub.add_argument("--quality", action="store_true", help="FID, precision and recall of samples, in features of a stored classifier")
+    sub.add_argument(
+        "--quality",
+        action="store_true",
+        help="FID, precision and recall of samples, in features of a stored classifier",
+    )
     sub.add_argument("--json", metavar="FILE", help="write the numbers to FILE as well")
     add_data_dir(sub)
 
     sub = command("sample", "draw images from the prior into a PNG")
     add_target(sub)
     sub.add_argument(
-        "--label", type=int, metavar="K", help="the class to draw, of a model that is conditional on one (default: a column each)"
+        "--label",
+        type=int,
+        metavar="K",
+        help="the class to draw, of a model that is conditional on one (default: a column each)",
     )
     sub.add_argument("--seed", type=int, default=0)
     sub.add_argument("--out", metavar="PNG", help="default: RECIPE_samples.png")
@@ -122,9 +199,16 @@ def _parser(functions):
     sub.add_argument("--out", metavar="PNG", help="default: RECIPE_reconstructions.png")
     add_data_dir(sub)
 
-    sub = command("report", "write one HTML page about a model, or two side by side: numbers, pictures, and a decoder to play with")
+    sub = command(
+        "report",
+        "write one HTML page about a model, or two side by side: numbers, pictures, and a "
+        "decoder to play with",
+    )
     sub.add_argument(
-        "targets", nargs="+", metavar="RUN_OR_RECIPE", help="one or two: run directory, or name of a recipe with stored weights"
+        "targets",
+        nargs="+",
+        metavar="RUN_OR_RECIPE",
+        help="one or two: run directory, or name of a recipe with stored weights",
     )
     add_imports(sub)
     sub.add_argument("--out", metavar="HTML", help="default: report.html")
@@ -133,38 +217,62 @@ def _parser(functions):
     sub = command("export", "write a SavedModel that TF Serving takes")
     add_target(sub, nargs="?")
     sub.add_argument("--all", action="store_true", help="every recipe with stored weights")
-    sub.add_argument("--out", required=True, metavar="BASE", help="base directory: the model goes to BASE/RECIPE/VERSION")
+    sub.add_argument(
+        "--out",
+        required=True,
+        metavar="BASE",
+        help="base directory: the model goes to BASE/RECIPE/VERSION",
+    )
     sub.add_argument(
         "--format",
         choices=("saved_model", "litert", "onnx"),
         default="saved_model",
-        help="litert or onnx: encoder and decoder as files for these runtimes, BASE/RECIPE/encoder.tflite (default: saved_model)",
+        help="litert or onnx: encoder and decoder as files for these runtimes, "
+        "BASE/RECIPE/encoder.tflite (default: saved_model)",
     )
 
-    sub = command("check", "check exports: their graphs, and every answer in TensorFlow's C++ runtime against the Python model")
-    sub.add_argument("directory", metavar="DIR", help="version directory, model directory or base directory")
+    sub = command(
+        "check",
+        "check exports: their graphs, and every answer in TensorFlow's C++ runtime "
+        "against the Python model",
+    )
+    sub.add_argument(
+        "directory", metavar="DIR", help="version directory, model directory or base directory"
+    )
     add_imports(sub)
 
-    sub = command("serve", "serve exports: with tensorflow_model_server where it is installed, else with Docker")
+    sub = command(
+        "serve",
+        "serve exports: with tensorflow_model_server where it is installed, else with Docker",
+    )
     sub.add_argument("base", metavar="BASE", help="base directory that `zoo export` wrote")
-    sub.add_argument("--rest-port", type=_positive, default=8501, metavar="PORT", help="default: 8501")
-    sub.add_argument("--grpc-port", type=_positive, default=8500, metavar="PORT", help="default: 8500")
+    sub.add_argument(
+        "--rest-port", type=_positive, default=8501, metavar="PORT", help="default: 8501"
+    )
+    sub.add_argument(
+        "--grpc-port", type=_positive, default=8500, metavar="PORT", help="default: 8500"
+    )
 
     sub = command("copy", "copy a recipe file, to change it")
     sub.add_argument("recipe", metavar="RECIPE")
     sub.add_argument("file", metavar="FILE")
 
     sub = command("verify", "recompute the published numbers of stored models from their files")
-    sub.add_argument("names", nargs="*", metavar="RECIPE", help="names of recipes with stored weights")
+    sub.add_argument(
+        "names", nargs="*", metavar="RECIPE", help="names of recipes with stored weights"
+    )
     sub.add_argument("--all", action="store_true", help="every recipe with stored weights")
-    sub.add_argument("--version", type=int, metavar="N", help="one version (default: every stored one)")
+    sub.add_argument(
+        "--version", type=int, metavar="N", help="one version (default: every stored one)"
+    )
     sub.add_argument(
         "--new-seed",
         type=int,
         nargs="?",
         const=1,
         metavar="SEED",
-        help="other noise than the card's (default: 1): numbers have to agree to 4 standard errors instead of to rounding",
+        help="other noise than the card's (default: 1): numbers have to agree to 4 standard "
+        "errors instead of to rounding",
     )
     add_data_dir(sub)
 
@@ -177,10 +285,28 @@ def _parser(functions):
         "Or the name of a recipe with stored weights: they are measured and written again",
     )
     add_imports(sub)
-    sub.add_argument("--version", type=int, metavar="N", help="of a recipe's name: which of its versions (default: the newest)")
-    sub.add_argument("--replace", action="store_true", help="remove stored versions with the same arguments")
-    sub.add_argument("--num-samples", type=int, metavar="S", help="importance samples per image (default: the recipe's)")
-    sub.add_argument("--allow-dirty", action="store_true", help="store a run of uncommitted code all the same")
-    sub.add_argument("--root", metavar="DIR", help="directory of stored models (default: saved_models/ of the checkout)")
+    sub.add_argument(
+        "--version",
+        type=int,
+        metavar="N",
+        help="of a recipe's name: which of its versions (default: the newest)",
+    )
+    sub.add_argument(
+        "--replace", action="store_true", help="remove stored versions with the same arguments"
+    )
+    sub.add_argument(
+        "--num-samples",
+        type=int,
+        metavar="S",
+        help="importance samples per image (default: the recipe's)",
+    )
+    sub.add_argument(
+        "--allow-dirty", action="store_true", help="store a run of uncommitted code all the same"
+    )
+    sub.add_argument(
+        "--root",
+        metavar="DIR",
+        help="directory of stored models (default: saved_models/ of the checkout)",
+    )
     add_data_dir(sub)
     return parser

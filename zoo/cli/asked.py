@@ -9,7 +9,8 @@ from zoo.files import check_directory_target, check_file_target
 
 
 def start_tensorflow(arguments):
-    """What commands with TensorFlow begin with: it is imported, and layers of one's own; returns the strategy that is asked for."""
+    """What commands with TensorFlow begin with: it is imported, and layers of one's own; returns
+    the strategy that is asked for."""
     strategy = _import_tensorflow(getattr(arguments, "strategy", None))
     for name in getattr(arguments, "imports", ()):
         from zoo.own_layers import import_layers
@@ -19,7 +20,8 @@ def start_tensorflow(arguments):
 
 
 def _import_tensorflow(strategy):
-    """Imports TensorFlow without the notices that its C++ side writes at any log level; returns the strategy of a name."""
+    """Imports TensorFlow without the notices that its C++ side writes at any log level; returns the
+    strategy of a name."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     logging.getLogger("absl").setLevel("ERROR")
     sys.stderr.flush()
@@ -34,7 +36,8 @@ def _import_tensorflow(strategy):
         if strategy is not None:
             from zoo.engine.replicas import make_strategy
 
-            strategy = make_strategy(strategy)  # workers connect before TensorFlow does anything else
+            # Workers connect before TensorFlow does anything else.
+            strategy = make_strategy(strategy)
         with contextlib.suppress(RuntimeError):
             tf.config.list_physical_devices("GPU")
             tf.zeros([])

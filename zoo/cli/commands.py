@@ -22,7 +22,9 @@ def _list(arguments):
         recipe = registry.find(name).build({})
         card = cards.find_card(name)
         number = cards.headline(card, recipe.headline)
-        rows.append((name, recipe.family, str(recipe.dataset.name), "yes" if card else "no", number))
+        rows.append(
+            (name, recipe.family, str(recipe.dataset.name), "yes" if card else "no", number)
+        )
     header = ("recipe", "model", "data", "stored weights", "measured on the test split")
     if arguments.markdown:
         rows = [(f"[`{name}`](recipes/{name}.py)", *rest) for name, *rest in rows]
@@ -31,7 +33,9 @@ def _list(arguments):
         return
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     for row in (header, *rows):
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        print(
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        )
 
 
 def _show(arguments):
@@ -42,7 +46,11 @@ def _show(arguments):
     print(recipe.docstring(), end="\n\n")
     print("Arguments (zoo train RECIPE name=value ...):")
     for parameter in recipe.parameters().values():
-        annotation = "" if parameter.annotation is inspect.Parameter.empty else f": {inspect.formatannotation(parameter.annotation)}"
+        annotation = (
+            ""
+            if parameter.annotation is inspect.Parameter.empty
+            else f": {inspect.formatannotation(parameter.annotation)}"
+        )
         print(f"    {parameter.name}{annotation} = {parameter.default!r}")
     card = cards.find_card(recipe.name) if recipe.module else None
     print("\nCard:", json.dumps(card, indent=2) if card else "nothing is stored yet")
@@ -53,7 +61,10 @@ def _copy(arguments):
 
     recipe, file = registry.find(arguments.recipe), Path(arguments.file)
     if file.suffix != ".py" or not file.stem.isidentifier():
-        raise ValueError(f"A recipe is a .py file with a Python name, such as my_vae.py. Received: {arguments.file!r}.")
+        raise ValueError(
+            "A recipe is a .py file with a Python name, such as my_vae.py. Received: "
+            f"{arguments.file!r}."
+        )
     if file.exists():
         raise ValueError(f"{arguments.file!r} exists.")
     check_file_target("FILE", file)
@@ -71,7 +82,13 @@ def _train(arguments):
 
     assigned = assignments(arguments.arguments)
     if arguments.dry_run:
-        print("\n".join(training.describe(arguments.recipe, assigned, out=arguments.out, data_dir=arguments.data_dir)))
+        print(
+            "\n".join(
+                training.describe(
+                    arguments.recipe, assigned, out=arguments.out, data_dir=arguments.data_dir
+                )
+            )
+        )
         return
     path = training.train(
         arguments.recipe,
@@ -95,7 +112,12 @@ def _sweep(arguments):
     from zoo.runs import sweep
 
     if arguments.dry_run:
-        options = {"out": arguments.out, "data_dir": arguments.data_dir, "resume": arguments.resume, "jobs": arguments.jobs}
+        options = {
+            "out": arguments.out,
+            "data_dir": arguments.data_dir,
+            "resume": arguments.resume,
+            "jobs": arguments.jobs,
+        }
         print("\n".join(sweep.describe(arguments.recipe, assigned, **options)))
         return
     path = sweep.sweep(
@@ -119,29 +141,45 @@ def _evaluate(arguments):
     from zoo.store import pretrained
 
     model, name, recipe = pretrained.open_model(arguments.target)
-    split = {"train": recipe.dataset.train, "validation": recipe.dataset.validation, "test": recipe.dataset.test}.get(
-        arguments.split, arguments.split
+    split = {
+        "train": recipe.dataset.train,
+        "validation": recipe.dataset.validation,
+        "test": recipe.dataset.test,
+    }.get(arguments.split, arguments.split)
+    examples = data.load(
+        recipe.dataset.name,
+        split,
+        data_dir=arguments.data_dir,
+        binarization=recipe.dataset.binarization,
     )
-    examples = data.load(recipe.dataset.name, split, data_dir=arguments.data_dir, binarization=recipe.dataset.binarization)
     numbers = evaluate(
         model,
         examples,
-        num_samples=recipe.evaluation_samples if arguments.num_samples is None else arguments.num_samples,
+        num_samples=recipe.evaluation_samples
+        if arguments.num_samples is None
+        else arguments.num_samples,
         seed=arguments.seed,
         split=split,
         nll_name=recipe.nll_name,
-        metrics="all" if arguments.metrics == "all" else [word for word in arguments.metrics.split(",") if word],
+        metrics="all"
+        if arguments.metrics == "all"
+        else [word for word in arguments.metrics.split(",") if word],
         verbose=int(sys.stdout.isatty()),
     )
     if arguments.quality:
         from zoo.evaluation.classifier import Reader
         from zoo.evaluation.generation import quality
 
-        numbers |= quality(model, examples, Reader.stored(model.observation.shape), seed=arguments.seed)
+        numbers |= quality(
+            model, examples, Reader.stored(model.observation.shape), seed=arguments.seed
+        )
     print(f"{name} on {len(examples['image']):,} images, {recipe.dataset.name} {split}:")
     print(table(numbers))
     if arguments.json:
-        write_atomically(Path(arguments.json), (json.dumps({"recipe": name, "numbers": numbers}, indent=2) + "\n").encode())
+        write_atomically(
+            Path(arguments.json),
+            (json.dumps({"recipe": name, "numbers": numbers}, indent=2) + "\n").encode(),
+        )
 
 
 def _sample(arguments):
@@ -183,7 +221,9 @@ def _report(arguments):
 
 def _export(arguments):
     if bool(arguments.target) == arguments.all:
-        raise ValueError("Name a run or a recipe, or pass --all for every recipe with stored weights.")
+        raise ValueError(
+            "Name a run or a recipe, or pass --all for every recipe with stored weights."
+        )
     check_directory("--out", arguments.out)
     start_tensorflow(arguments)
     from zoo import serving
@@ -209,9 +249,18 @@ def _check(arguments):
 
     passed = failed = 0
     for where, check, problem in serving.check(arguments.directory):
-        print(f"ok    {where}  {check}" if problem is None else f"FAIL  {where}  {check}: {' '.join(problem.split())}", flush=True)
+        print(
+            f"ok    {where}  {check}"
+            if problem is None
+            else f"FAIL  {where}  {check}: {' '.join(problem.split())}",
+            flush=True,
+        )
         passed, failed = passed + (problem is None), failed + (problem is not None)
-    print(f"{failed} of {passed + failed} checks failed." if failed else f"All {passed} checks passed.")
+    print(
+        f"{failed} of {passed + failed} checks failed."
+        if failed
+        else f"All {passed} checks passed."
+    )
     return 1 if failed else 0
 
 
@@ -223,10 +272,17 @@ def _serve(arguments):
         print("Every model is ready. REST:", flush=True)
         for line in server.examples(arguments.base, arguments.rest_port):
             print(f"    {line}", flush=True)
-        print(f"gRPC: zoo.serving.Client('grpc://localhost:{arguments.grpc_port}', MODEL). Ctrl-C stops the server.", flush=True)
+        print(
+            f"gRPC: zoo.serving.Client('grpc://localhost:{arguments.grpc_port}', MODEL). "
+            "Ctrl-C stops the server.",
+            flush=True,
+        )
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the server ends with this process
-    server.serve(arguments.base, rest_port=arguments.rest_port, grpc_port=arguments.grpc_port, on_ready=tell)
+    # As Ctrl-C: the server ends with this process.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    server.serve(
+        arguments.base, rest_port=arguments.rest_port, grpc_port=arguments.grpc_port, on_ready=tell
+    )
 
 
 def _verify(arguments):
@@ -240,10 +296,16 @@ def _verify(arguments):
         verify.assert_stored(name, arguments.version)
     failed = total = 0
     for name in names:
-        for row in verify.verify(name, arguments.version, new_seed=arguments.new_seed, data_dir=arguments.data_dir):
+        for row in verify.verify(
+            name, arguments.version, new_seed=arguments.new_seed, data_dir=arguments.data_dir
+        ):
             print(verify.line(row), flush=True)
             total, failed = total + 1, failed + (row.agrees is False)
-    print(f"{failed} of {total} numbers are not the published ones." if failed else f"All {total} numbers are those that were published.")
+    print(
+        f"{failed} of {total} numbers are not the published ones."
+        if failed
+        else f"All {total} numbers are those that were published."
+    )
     return 1 if failed else 0
 
 

@@ -1,4 +1,5 @@
-"""What every source hands over: images and labels that mean what they say, of a split that there is."""
+"""What every source hands over: images and labels that mean what they say, of a split that there
+is."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -38,7 +39,8 @@ def checked_images(images: np.ndarray, source: str) -> np.ndarray:
     """Images as `zoo.images.check_images` takes them: uint8, or float32 in [0, 1]. The shape stays.
 
     Args:
-        images: Array [N, H, W] or [N, H, W, C]: integers in 0 ... 255, floats in [0, 1], or bools (white where true).
+        images: Array [N, H, W] or [N, H, W, C]: integers in 0 ... 255, floats in [0, 1], or bools
+            (white where true).
         source: Where they are from, for messages.
 
     Raises:
@@ -46,10 +48,14 @@ def checked_images(images: np.ndarray, source: str) -> np.ndarray:
     """
     images = np.asarray(images)
     if images.ndim not in (3, 4):
-        raise ValueError(f"{source}: images must have the shape [N, H, W] or [N, H, W, C]. Received: shape {images.shape}.")
+        raise ValueError(
+            f"{source}: images must have the shape [N, H, W] or [N, H, W, C]. Received: shape "
+            f"{images.shape}."
+        )
     if images.ndim == 4 and images.shape[1] in (1, 3, 4) and images.shape[3] > 4:
         raise ValueError(
-            f"{source}: the channels of images come last, [N, H, W, C]. Received: shape {images.shape}. Pass `np.moveaxis(images, 1, -1)`."
+            f"{source}: the channels of images come last, [N, H, W, C]. Received: shape "
+            f"{images.shape}. Pass `np.moveaxis(images, 1, -1)`."
         )
     if images.dtype == bool:
         return images.astype(np.uint8) * np.uint8(255)
@@ -78,16 +84,26 @@ def checked_labels(labels: np.ndarray, num_images: int, source: str) -> np.ndarr
         )
     if labels.ndim == 0 or len(labels) != num_images:
         rows = len(labels) if labels.ndim else "a single number"
-        raise ValueError(f"{source}: there must be a label for each image. Received: {rows} for {num_images} images.")
+        raise ValueError(
+            f"{source}: there must be a label for each image. Received: {rows} for "
+            f"{num_images} images."
+        )
     if labels.ndim == 2 and labels.shape[1] != 1:
         labels = _numbers_of_rows(labels, source)
     labels = labels.reshape(num_images, -1)
     if labels.shape[1] != 1:
-        raise ValueError(f"{source}: labels must have the shape [N], or be one-hot rows [N, K]. Received: {labels.shape[1]} numbers a row.")
+        raise ValueError(
+            f"{source}: labels must have the shape [N], or be one-hot rows [N, K]. Received: "
+            f"{labels.shape[1]} numbers a row."
+        )
     labels = labels[:, 0]
-    wrong = labels[~((labels >= -1) & (labels <= LARGEST_LABEL) & (labels == np.floor(labels)))]  # NaN is wrong as well
+    # NaN is wrong as well.
+    wrong = labels[~((labels >= -1) & (labels <= LARGEST_LABEL) & (labels == np.floor(labels)))]
     if wrong.size:
-        raise ValueError(f"{source}: labels must be class numbers 0, 1, ..., or -1 for an unknown class. Received: {wrong[0].item()}.")
+        raise ValueError(
+            f"{source}: labels must be class numbers 0, 1, ..., or -1 for an unknown class. "
+            f"Received: {wrong[0].item()}."
+        )
     return labels.astype(np.int32)
 
 
@@ -95,5 +111,8 @@ def _numbers_of_rows(rows, source):
     """One-hot rows [N, K] -> class numbers [N]."""
     wrong = rows[~(np.isin(rows, (0, 1)).all(axis=1) & (rows.sum(axis=1) == 1))]
     if len(wrong):
-        raise ValueError(f"{source}: a row of one-hot labels must hold one 1 and zeros. Received: {wrong[0].tolist()}.")
+        raise ValueError(
+            f"{source}: a row of one-hot labels must hold one 1 and zeros. Received: "
+            f"{wrong[0].tolist()}."
+        )
     return rows.argmax(axis=1)

@@ -15,40 +15,54 @@ from zoo.random import RowNoise, Stream
 from zoo.validation import shown
 
 
-def load(name, split: str, *, data_dir: str | None = None, binarization: str = "grey", seed: int = 0) -> dict:
+def load(
+    name, split: str, *, data_dir: str | None = None, binarization: str = "grey", seed: int = 0
+) -> dict:
     """The images of a split, in memory.
 
     Args:
-        name: "digits" or "sprites" (embedded), the TFDS name of an image data set ("mnist", "emnist/letters", "mnist:3.0.1"), the path
-            of an .npz file (`zoo.data.archives`) or of a folder of images (`zoo.data.folders`), or the arrays themselves: an array or
-            a dict with images.
+        name: "digits" or "sprites" (embedded), the TFDS name of an image data set ("mnist",
+            "emnist/letters", "mnist:3.0.1"), the path of an .npz file (`zoo.data.archives`) or of a
+            folder of images (`zoo.data.folders`), or the arrays themselves: an array or a dict with
+            images.
         split: In TFDS's notation: "train", "test", "train[:50000]", "train[80%:]".
         data_dir: Where TFDS keeps its data; by default $ZOO_DATA_DIR, else TFDS's own default.
-        binarization: "grey" or "dynamic" leave the images as they are (a model draws dynamic binarization inside its step); "static"
-            draws every pixel once, from `seed`. That is this package's static binarization and not Larochelle's file.
+        binarization: "grey" or "dynamic" leave the images as they are (a model draws dynamic
+            binarization inside its step); "static" draws every pixel once, from `seed`. That is
+            this package's static binarization and not Larochelle's file.
         seed: Seed of the static binarization.
 
     Returns:
-        Dict of arrays: images, uint8 [N, H, W, C], or float32 in [0, 1] where the data hold floats; "label" int32 [N] where the data have
-        labels; and "factors" int32 [N, K] where they have ground-truth factors (sprites, and TFDS's dsprites and shapes3d). The images
-        of "sprites" are `zoo.data.sprites.Sprites`, drawn when they are looked at; arrays that were passed keep their shape.
+        Dict of arrays: images, uint8 [N, H, W, C], or float32 in [0, 1] where the data hold floats;
+            "label" int32 [N] where the data have
+        labels; and "factors" int32 [N, K] where they have ground-truth factors (sprites, and TFDS's
+        dsprites and shapes3d). The images of "sprites" are `zoo.data.sprites.Sprites`, drawn when
+        they are looked at; arrays that were passed keep their shape.
 
     Raises:
-        ValueError: If the data cannot be found or read, are no images in 0 ... 255 or [0, 1] or no class numbers, or the split is not
-            one of theirs.
+        ValueError: If the data cannot be found or read, are no images in 0 ... 255 or [0, 1] or no
+            class numbers, or the split is not one of theirs.
     """
     seed = validation.seed(seed)
     base, start, stop = _parse_split(split)
     seed = validation.seed(seed)
     arrays = sources.find(name, data_dir)(base)
-    if binarization == "static" and not isinstance(arrays[IMAGE], sprites.Sprites):  # which are black and white
+    # Which are black and white.
+    if binarization == "static" and not isinstance(arrays[IMAGE], sprites.Sprites):
         arrays = {**arrays, IMAGE: _binarize_once(arrays[IMAGE], seed, base)}
     elif binarization not in ("grey", "dynamic"):
-        raise ValueError(f"`binarization` must be 'dynamic', 'static' or 'grey'. Received: binarization={shown(binarization)}.")
+        raise ValueError(
+            "`binarization` must be 'dynamic', 'static' or 'grey'. Received: "
+            f"binarization={shown(binarization)}."
+        )
     num_rows = len(arrays[IMAGE])
-    first, last = (_position(edge, num_rows, default) for edge, default in ((start, 0), (stop, num_rows)))
+    first, last = (
+        _position(edge, num_rows, default) for edge, default in ((start, 0), (stop, num_rows))
+    )
     if first >= last:
-        raise ValueError(f"Split {split!r} of {sources.shown(name)} is empty: it has {num_rows} examples.")
+        raise ValueError(
+            f"Split {split!r} of {sources.shown(name)} is empty: it has {num_rows} examples."
+        )
     return {key: array[first:last] for key, array in arrays.items()}
 
 
@@ -62,7 +76,8 @@ def batches(
     data_dir: str | None = None,
     binarization: str = "grey",
 ) -> tf.data.Dataset:
-    """The same as a `tf.data.Dataset` of dicts, for use with any Keras model. Arguments as in `load`; a short last batch is kept."""
+    """The same as a `tf.data.Dataset` of dicts, for use with any Keras model. Arguments as in
+    `load`; a short last batch is kept."""
     batch_size = validation.integer("batch_size", batch_size)
     arrays = load(name, split, data_dir=data_dir, binarization=binarization, seed=seed)
     drawn = isinstance(arrays[IMAGE], sprites.Sprites)
@@ -72,7 +87,12 @@ def batches(
         dataset = dataset.shuffle(len(arrays[IMAGE]), seed=seed, reshuffle_each_iteration=True)
     dataset = dataset.batch(batch_size)
     if drawn:
-        dataset = dataset.map(lambda batch: {**batch, IMAGE: tf.cast(255.0 * sprites.render(batch["factors"]), tf.uint8)})
+        dataset = dataset.map(
+            lambda batch: {
+                **batch,
+                IMAGE: tf.cast(255.0 * sprites.render(batch["factors"]), tf.uint8),
+            }
+        )
     return dataset.prefetch(tf.data.AUTOTUNE)
 
 
@@ -85,9 +105,16 @@ def _binarize_once(images, seed, split):
 
 def _parse_split(split):
     """ "train[10:50%]" -> ("train", "10", "50%")."""
-    match = re.fullmatch(r"([\w.-]+)(?:\[(-?\d+%?)?:(-?\d+%?)?\])?", split) if isinstance(split, str) else None
+    match = (
+        re.fullmatch(r"([\w.-]+)(?:\[(-?\d+%?)?:(-?\d+%?)?\])?", split)
+        if isinstance(split, str)
+        else None
+    )
     if match is None:
-        raise ValueError(f"A split is a name with an optional slice, such as 'test' or 'train[:50000]'. Received: {shown(split)}.")
+        raise ValueError(
+            "A split is a name with an optional slice, such as 'test' or 'train[:50000]'. "
+            f"Received: {shown(split)}."
+        )
     return match.groups()
 
 
@@ -99,7 +126,8 @@ def _position(edge, num_rows, default):
 
 
 def sha256(images, chunk: int = 10_000) -> str:
-    """Of the decoded pixels as they are stored, some images at a time: they may be drawn only now."""
+    """Of the decoded pixels as they are stored, some images at a time: they may be drawn only
+    now."""
     digest = hashlib.sha256()
     for first in range(0, len(images), chunk):
         digest.update(np.ascontiguousarray(images[first : first + chunk]))

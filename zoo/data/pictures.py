@@ -18,7 +18,9 @@ READABLE_MODES = ("1", "L", "LA", *PALETTES, "RGB", "RGBA", "RGBX")
 @functools.cache
 def suffixes() -> frozenset[str]:
     """Those of the files that Pillow opens, in lower case."""
-    return frozenset(suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN)
+    return frozenset(
+        suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN
+    )
 
 
 def is_picture(file: Path) -> bool:
@@ -26,7 +28,8 @@ def is_picture(file: Path) -> bool:
 
 
 def read_picture(file: Path) -> np.ndarray:
-    """uint8 [H, W] of a grey picture, [H, W, 3] of one in colours, upright as its EXIF data say. A palette of greys is grey.
+    """uint8 [H, W] of a grey picture, [H, W, 3] of one in colours, upright as its EXIF data say. A
+    palette of greys is grey.
 
     Raises:
         ValueError: If it cannot be read, or is of a kind that has no 8-bit grey or RGB pixels.
@@ -37,7 +40,10 @@ def read_picture(file: Path) -> np.ndarray:
             if refusal is None:
                 pixels = _opaque(ImageOps.exif_transpose(image))
     except Exception as error:  # Pillow's readers have no common class of errors
-        raise ValueError(f"The picture {str(file)!r} cannot be read: {error} ({type(error).__name__}). Restore or remove it.") from None
+        raise ValueError(
+            f"The picture {str(file)!r} cannot be read: {error} ({type(error).__name__}). "
+            "Restore or remove it."
+        ) from None
     if pixels is None:
         refusal = refusal or "with transparent pixels. Lay it over a background."
         raise ValueError(f"{EXPECTED}. Received: {str(file)!r}, {refusal}")
@@ -47,20 +53,26 @@ def read_picture(file: Path) -> np.ndarray:
 def _refusal(image):
     """What the picture is and what to do about it, or None."""
     num_frames = getattr(image, "n_frames", 1)
-    if num_frames > 1 and image.format != "MPO":  # a photograph whose other frames are previews of it
+    # A photograph whose other frames are previews of it.
+    if num_frames > 1 and image.format != "MPO":
         return f"with {num_frames} frames. Save each in a file of its own."
     if _is_deep(image):
-        return f"with more than 8 bits (mode {image.mode!r}). Scale its pixels to 0 ... 255, or save floats in [0, 1] as .npz."
+        return (
+            f"with more than 8 bits (mode {image.mode!r}). Scale its pixels to 0 ... 255, or "
+            "save floats in [0, 1] as .npz."
+        )
     if image.mode not in READABLE_MODES:
         return f"in colours of mode {image.mode!r}. Convert it to RGB."
     return None
 
 
 def _is_deep(image):
-    """Whether the file has more bits than the pixels that Pillow gives, or pixels of more than 8."""
+    """Whether the file has more bits than the pixels that Pillow gives, or pixels of more than
+    8."""
     if image.mode.split(";")[0] in DEEP_MODES or SIXTEEN_BITS.search(str(image.tile)):
         return True
-    # (codec, extents, offset, arguments): SGI's has 16 bits by its name, those of PPM end in the largest level.
+    # (codec, extents, offset, arguments): SGI's has 16 bits by its name, those of PPM end in the
+    # largest level.
     codec, *_, arguments = image.tile[0] if image.tile else ("", ())
     return codec == "SGI16" or (codec in ("ppm", "ppm_plain") and arguments[-1] > 255)
 

@@ -1,4 +1,5 @@
-"""Where images come from. A source is a function from the name of a split to a dict of whole arrays."""
+"""Where images come from. A source is a function from the name of a split to a dict of whole
+arrays."""
 
 import functools
 import logging
@@ -29,21 +30,31 @@ def find(name: object, data_dir: str | None = None) -> Callable[[str], dict]:
     """The source of this name; what a name can be is told in `zoo.data.load`.
 
     Raises:
-        ValueError: If it is a file or a folder that is not there or of another kind; an unknown name of TFDS is found out by the source.
+        ValueError: If it is a file or a folder that is not there or of another kind; an unknown
+            name of TFDS is found out by the source.
     """
     if not isinstance(name, (str, Path)):
         return functools.partial(_from_arrays, name)
     if name in EMBEDDED:
         return EMBEDDED[name]
-    path, could_be_tfds = Path(name), isinstance(name, str) and TFDS_NAME.fullmatch(name) is not None
+    path, could_be_tfds = (
+        Path(name),
+        isinstance(name, str) and TFDS_NAME.fullmatch(name) is not None,
+    )
     if path.suffix.lower() == ".npz":
         return functools.partial(read_archive, path)
     if path.is_file():
-        raise ValueError(f"Data are a folder of images or an .npz file. Received: the file {str(name)!r}. `np.savez` writes an .npz file.")
+        raise ValueError(
+            f"Data are a folder of images or an .npz file. Received: the file {str(name)!r}. "
+            "`np.savez` writes an .npz file."
+        )
     if path.is_dir() and not _is_prepared_by_tfds(path):
         return functools.partial(read_folder, path)
     if path.is_dir() and not could_be_tfds:
-        raise ValueError(f"{str(name)!r} was prepared by TFDS. Pass the data set's name, and the directory that holds it as `data_dir`.")
+        raise ValueError(
+            f"{str(name)!r} was prepared by TFDS. Pass the data set's name, and the directory "
+            "that holds it as `data_dir`."
+        )
     if could_be_tfds:
         return lambda split: _from_tfds(name, split, data_dir or default_data_dir())
     raise ValueError(f"There is no folder or .npz file {str(name)!r}.")
@@ -63,7 +74,8 @@ def default_data_dir():
 
 
 def _digits(split):
-    """scikit-learn's digits (UCI ML hand-written digits): 1,797 images 8x8 in 17 grey levels; the first 1,500 train, the others test."""
+    """scikit-learn's digits (UCI ML hand-written digits): 1,797 images 8x8 in 17 grey levels; the
+    first 1,500 train, the others test."""
     from sklearn.datasets import load_digits
 
     digits = load_digits()
@@ -74,7 +86,8 @@ def _digits(split):
 
 
 def _sprites(split):
-    """White shapes with the factors of dSprites, drawn when they are looked at; 10,000 of the 737,280, in a fixed random order, test."""
+    """White shapes with the factors of dSprites, drawn when they are looked at; 10,000 of the
+    737,280, in a fixed random order, test."""
     factors = sprites.split(known_split("sprites", split, ("train", "test")))
     return {IMAGE: sprites.Sprites(factors), "factors": factors}
 
@@ -95,12 +108,14 @@ def _from_arrays(arrays, split):
     for key, array in arrays.items():
         if array.ndim == 0 or len(array) != num_images:
             raise ValueError(
-                f"The arrays: all must have as many rows as the images, {num_images}. Received: {key!r} of shape {array.shape}."
+                f"The arrays: all must have as many rows as the images, {num_images}. Received: "
+                f"{key!r} of shape {array.shape}."
             )
     return arrays
 
 
-@functools.lru_cache(maxsize=2)  # training and validation are slices of one split, and decoding it takes seconds
+# Training and validation are slices of one split, and decoding it takes seconds.
+@functools.lru_cache(maxsize=2)
 def _from_tfds(name, split, data_dir):
     import tensorflow_datasets as tfds
 
@@ -110,9 +125,13 @@ def _from_tfds(name, split, data_dir):
     known_split(name, split, builder.info.splits)
     features = _features(builder, name)
     # TFDS's order of the examples is its own, not that of the original files.
-    decoders = {key: tfds.decode.SkipDecoding() for key in builder.info.features if key not in features}
+    decoders = {
+        key: tfds.decode.SkipDecoding() for key in builder.info.features if key not in features
+    }
     columns = {key: [] for key in features}
-    for batch in builder.as_dataset(split=split, batch_size=1000, decoders=decoders, shuffle_files=False).as_numpy_iterator():
+    for batch in builder.as_dataset(
+        split=split, batch_size=1000, decoders=decoders, shuffle_files=False
+    ).as_numpy_iterator():
         for key, column in columns.items():
             column.append(batch[key])
     arrays = {key: np.concatenate(column) for key, column in columns.items()}
@@ -120,7 +139,9 @@ def _from_tfds(name, split, data_dir):
         arrays[IMAGE] = arrays[IMAGE] * np.uint8(255)
     arrays[IMAGE] = checked_images(arrays[IMAGE], f"Data set {name!r}")
     for key in features[1:]:
-        arrays[key] = checked_labels(arrays[key], len(arrays[IMAGE]), f"{key!r} of data set {name!r}")
+        arrays[key] = checked_labels(
+            arrays[key], len(arrays[IMAGE]), f"{key!r} of data set {name!r}"
+        )
     factors = [key for key in features if key.startswith("label_")]  # of dsprites and shapes3d
     if factors:
         arrays["factors"] = np.stack([arrays.pop(key) for key in factors], axis=-1)
@@ -136,22 +157,35 @@ def _builder(name, data_dir):
         return tfds.builder(name, data_dir=data_dir)
     except tfds.core.DatasetNotFoundError as error:
         hint = str(error).strip().splitlines()[0]
-        raise ValueError(f"No data set is named {name!r}: it is not 'digits', not a file or folder, and TFDS says: {hint}") from None
+        raise ValueError(
+            f"No data set is named {name!r}: it is not 'digits', not a file or folder, and "
+            f"TFDS says: {hint}"
+        ) from None
     except (AssertionError, ValueError) as error:  # of a version, of a configuration
         hint = str(error).strip().splitlines()[0]
-        raise ValueError(f"TFDS knows {name.partition('/')[0].partition(':')[0]!r}, but not {name!r}: {hint}") from None
+        raise ValueError(
+            f"TFDS knows {name.partition('/')[0].partition(':')[0]!r}, but not {name!r}: {hint}"
+        ) from None
 
 
 def _features(builder, name):
-    """Names of the features to read: the image, then "label" and "label_*" as far as they are class numbers."""
+    """Names of the features to read: the image, then "label" and "label_*" as far as they are class
+    numbers."""
     features = builder.info.features
     if IMAGE not in features:
         raise ValueError(f"Data set {name!r} has no images. Its features are {sorted(features)}.")
     shape = features[IMAGE].shape
     if None in shape:
-        raise ValueError(f"All images of a data set must have one size. Received: {name!r} with images of shape {shape}.")
+        raise ValueError(
+            f"All images of a data set must have one size. Received: {name!r} with images of "
+            f"shape {shape}."
+        )
     labels = [key for key in features if key == "label" or key.startswith("label_")]
-    numbers = [key for key in labels if features[key].shape == () and np.dtype(features[key].np_dtype).kind in "biu"]
+    numbers = [
+        key
+        for key in labels
+        if features[key].shape == () and np.dtype(features[key].np_dtype).kind in "biu"
+    ]
     for key in set(labels) - set(numbers):
         logger.warning("Left out of data set %r: %r, as it holds no class numbers.", name, key)
     return [IMAGE, *numbers]
@@ -160,27 +194,39 @@ def _features(builder, name):
 def _prepare(builder, name):
     """Prepares a TFDS data set from raw files on disk, or from the network where there is one.
 
-    TFDS itself would retry a missing file for minutes, so it is asked only once every file is known to be within reach.
+    TFDS itself would retry a missing file for minutes, so it is asked only once every file is known
+    to be within reach.
     """
     import tensorflow_datasets as tfds
 
     has_configuration = builder.builder_config is not None
-    root = Path(builder.data_dir).parents[2 if has_configuration else 1]  # <root>/<name>/<configuration>/<version>
+    # <root>/<name>/<configuration>/<version>.
+    root = Path(builder.data_dir).parents[2 if has_configuration else 1]
     manual_dir = root / "downloads" / "manual" / builder.name
     missing = {}  # URL -> the name that a file put there by hand has
     for url, info in (builder.url_infos or {}).items():
         if not (manual_dir / (info.filename or "")).is_file():
             missing[url] = info.filename
-    unreachable = sorted({urlsplit(url).hostname for url in missing if not _is_reachable(urlsplit(url).hostname)})
+    unreachable = sorted(
+        {urlsplit(url).hostname for url in missing if not _is_reachable(urlsplit(url).hostname)}
+    )
     if unreachable or not builder.url_infos:
-        why = f"{', '.join(unreachable)} cannot be reached" if unreachable else "TFDS lists no files to download"
+        why = (
+            f"{', '.join(unreachable)} cannot be reached"
+            if unreachable
+            else "TFDS lists no files to download"
+        )
         files = ", ".join(sorted(filter(None, missing.values())))
         raise ValueError(
-            f"Data set {name!r} is not in {root} and cannot be downloaded ({why}). Say where it is with --data-dir or ZOO_DATA_DIR, "
-            f"put its raw files ({files}) into {manual_dir}, or run the recipe {OFFLINE_RECIPE!r}, which needs no download."
+            f"Data set {name!r} is not in {root} and cannot be downloaded ({why}). Say where "
+            "it is with --data-dir or ZOO_DATA_DIR, "
+            f"put its raw files ({files}) into {manual_dir}, or run the recipe "
+            f"{OFFLINE_RECIPE!r}, which needs no download."
         )
     manual = {"manual_dir": str(manual_dir)} if manual_dir.is_dir() else {}
-    builder.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False, **manual))
+    builder.download_and_prepare(
+        download_config=tfds.download.DownloadConfig(try_download_gcs=False, **manual)
+    )
 
 
 def _is_reachable(host, port=443, seconds=3):

@@ -1,10 +1,12 @@
 """White shapes on black, drawn from their factors: a data set that is nowhere stored.
 
-The factors are those of dSprites: 3 shapes, 6 scales, 40 orientations, 32 x 32 positions, 737,280 binary images of 64x64 pixels. This is a
-rendering of the same factors and not DeepMind's file: sizes, outlines and margins are this module's own.
+The factors are those of dSprites: 3 shapes, 6 scales, 40 orientations, 32 x 32 positions, 737,280
+binary images of 64x64 pixels. This is a rendering of the same factors and not DeepMind's file:
+sizes, outlines and margins are this module's own.
 
 Reference:
-    Matthey, Higgins, Hassabis & Lerchner, "dSprites: disentanglement testing sprites dataset", 2017.
+    Matthey, Higgins, Hassabis & Lerchner, "dSprites: disentanglement testing sprites dataset",
+    2017.
     https://github.com/google-deepmind/dsprites-dataset
 """
 
@@ -33,10 +35,11 @@ HEART_SIZE = 10.0  # of the unit in (u^2 + v^2 - 1)^3 = u^2 v^3
 
 
 class Sprites(Rendered):
-    """Images that are drawn when they are looked at: a uint8 array [N, 64, 64, 1], 0 and 255, in what data need of one.
+    """Images that are drawn when they are looked at: a uint8 array [N, 64, 64, 1], 0 and 255, in
+    what data need of one.
 
-    Slices and selections of rows are `Sprites` again, `np.asarray` draws. A model that is trained on them gets the factors, and draws
-    inside its step.
+    Slices and selections of rows are `Sprites` again, `np.asarray` draws. A model that is trained
+    on them gets the factors, and draws inside its step.
 
     Args:
         factors: Int array [N, 5], as `render` takes it.
@@ -66,13 +69,18 @@ class Sprites(Rendered):
         return Sprites(np.atleast_2d(self.factors[rows]))
 
     def __array__(self, dtype=None, copy=None):
-        chunks = [self.factors[first : first + self._CHUNK] for first in range(0, len(self), self._CHUNK)]
+        chunks = [
+            self.factors[first : first + self._CHUNK] for first in range(0, len(self), self._CHUNK)
+        ]
         images = [render(chunk).numpy().astype(np.uint8) * np.uint8(255) for chunk in chunks]
-        return np.concatenate(images or [np.zeros(self.shape, np.uint8)]).astype(dtype or np.uint8, copy=False)
+        return np.concatenate(images or [np.zeros(self.shape, np.uint8)]).astype(
+            dtype or np.uint8, copy=False
+        )
 
 
 def split(name):
-    """The factors of "train" or "test": all images in a fixed random order, of which the last 10,000 are for testing.
+    """The factors of "train" or "test": all images in a fixed random order, of which the last
+    10,000 are for testing.
 
     Returns:
         Int32 array [N, 5].
@@ -97,12 +105,15 @@ def render(factors):
     """Draws sprites; runs eagerly, in graphs and under XLA.
 
     Args:
-        factors: Int tensor [B, 5]: shape, scale, orientation, x, y, each 0 ... its number of values - 1.
+        factors: Int tensor [B, 5]: shape, scale, orientation, x, y, each 0 ... its number of values
+            - 1.
 
     Returns:
         Float32 tensor [B, 64, 64, 1] of 0 and 1.
     """
-    shape, scale, orientation, x, y = (factor[:, None, None] for factor in tf.unstack(tf.cast(factors, tf.int32), axis=-1))  # [B, 1, 1]
+    shape, scale, orientation, x, y = (
+        factor[:, None, None] for factor in tf.unstack(tf.cast(factors, tf.int32), axis=-1)
+    )  # [B, 1, 1]
     scale, cosine, sine, x, y = (
         tf.gather(tf.constant(table, tf.float32), index)
         for table, index in (
@@ -114,8 +125,16 @@ def render(factors):
         )
     )
     centres = tf.range(IMAGE_SHAPE[0], dtype=tf.float32) + 0.5
-    right, down = (centres[None, None, :] - x) / scale, (centres[None, :, None] - y) / scale  # [B, 1, 64], [B, 64, 1]
-    u, v = cosine * right + sine * down, cosine * down - sine * right  # [B, 64, 64], in the shape's own axes
+    # [B, 1, 64], [B, 64, 1].
+    right, down = (
+        (centres[None, None, :] - x) / scale,
+        (centres[None, :, None] - y) / scale,
+    )
+    # [B, 64, 64], in the shape's own axes.
+    u, v = (
+        cosine * right + sine * down,
+        cosine * down - sine * right,
+    )
     square = tf.maximum(tf.abs(u), tf.abs(v)) < SQUARE_SIDE / 2
     ellipse = (u / ELLIPSE_AXES[0]) ** 2 + (v / ELLIPSE_AXES[1]) ** 2 < 1.0
     a, b = u / HEART_SIZE, -v / HEART_SIZE  # the heart stands upright at orientation 0

@@ -1,7 +1,8 @@
 """Blocks of batches, the unit that one compiled call trains on or evaluates.
 
-A block is a table of rows, an order of their numbers, and where in it each batch begins. Data in memory are one table that stays on the
-device, with an order that is drawn there; of a stream, each block brings its own table.
+A block is a table of rows, an order of their numbers, and where in it each batch begins. Data in
+memory are one table that stays on the device, with an order that is drawn there; of a stream, each
+block brings its own table.
 """
 
 import math
@@ -17,12 +18,13 @@ class Block(NamedTuple):
     Attributes:
         table: Dict of tensors [N, ...].
         order: Int32 tensor [M], row numbers: a batch is `batch_size` of them in a row.
-        starts: Int32 array [K]: where in `order` each batch begins. Only the first `num_steps` of K are used: K is the same for every
-            block, so that one program serves all.
+        starts: Int32 array [K]: where in `order` each batch begins. Only the first `num_steps` of K
+            are used: K is the same for every block, so that one program serves all.
         first_row: Int32 array [K]: where each batch starts in the data set, for evaluation's noise.
         num_steps: Number of batches.
         batch_size: B.
-        size: Number of rows that count, where the others of B only fill the shape; None where all count.
+        size: Number of rows that count, where the others of B only fill the shape; None where all
+            count.
     """
 
     table: dict
@@ -36,7 +38,12 @@ class Block(NamedTuple):
     @property
     def shapes(self):
         """What a compiled program is made for."""
-        return len(next(iter(self.table.values()))), len(self.order), len(self.starts), self.batch_size
+        return (
+            len(next(iter(self.table.values()))),
+            len(self.order),
+            len(self.starts),
+            self.batch_size,
+        )
 
     def batch(self, i) -> dict:
         """The rows of batch number `i`: dict of tensors [B, ...]."""
@@ -48,7 +55,8 @@ class Block(NamedTuple):
         return {name: tf.gather(values, rows) for name, values in self.table.items()}
 
     def of_tensors(self):
-        """The same block with tensors where arrays and numbers of steps would make a compiled program for each value."""
+        """The same block with tensors where arrays and numbers of steps would make a compiled
+        program for each value."""
         names = ("starts", "first_row", "num_steps", *(() if self.size is None else ("size",)))
         return self._replace(**{name: tf.constant(getattr(self, name)) for name in names})
 
@@ -56,11 +64,12 @@ class Block(NamedTuple):
 class Programs:
     """Keeps compiled programs few, whatever lengths batches and data sets have.
 
-    Blocks of the first few shapes are as they are. Those of later ones are filled up, with rows that do not count, to shapes that many
-    share.
+    Blocks of the first few shapes are as they are. Those of later ones are filled up, with rows
+    that do not count, to shapes that many share.
     """
 
-    # A model is fitted on one or two data sets, each with a short last batch, and validated on as many.
+    # A model is fitted on one or two data sets, each with a short last batch, and validated on as
+    # many.
     EXACT = 8
 
     def __init__(self):
@@ -73,7 +82,9 @@ class Programs:
         rows, order, starts, batch_size = block.shapes
         width = 2 ** math.ceil(math.log2(batch_size))
         return block._replace(
-            table={name: _filled(values, _rounded_up(rows)) for name, values in block.table.items()},
+            table={
+                name: _filled(values, _rounded_up(rows)) for name, values in block.table.items()
+            },
             order=_filled(block.order, _rounded_up(order)),
             starts=padded(block.starts, _rounded_up(starts)),
             first_row=padded(block.first_row, _rounded_up(starts)),
@@ -83,7 +94,8 @@ class Programs:
 
 
 def _rounded_up(number):
-    """The least number of three binary digits and zeros that is no less: eight of them between a power of two and the next."""
+    """The least number of three binary digits and zeros that is no less: eight of them between a
+    power of two and the next."""
     unit = 2 ** max(0, math.ceil(math.log2(number)) - 3)
     return -(-number // unit) * unit
 

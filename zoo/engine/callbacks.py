@@ -5,12 +5,22 @@ import math
 import keras
 
 
-def steps_asked_for(callbacks, hooks: tuple[str, ...] = ("on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end")):
-    """After how many batches callbacks want to be called, at the most; None where once a block will do.
+def steps_asked_for(
+    callbacks,
+    hooks: tuple[str, ...] = (
+        "on_train_batch_begin",
+        "on_train_batch_end",
+        "on_batch_begin",
+        "on_batch_end",
+    ),
+):
+    """After how many batches callbacks want to be called, at the most; None where once a block will
+    do.
 
     Args:
-        callbacks: Keras callbacks, in lists or not, or None. One that overrides a hook of batches asks for each of them; those of Keras
-            that save every so many batches ask for that many. A callback with the attribute `per_block = True` asks for none.
+        callbacks: Keras callbacks, in lists or not, or None. One that overrides a hook of batches
+            asks for each of them; those of Keras that save every so many batches ask for that many.
+            A callback with the attribute `per_block = True` asks for none.
         hooks: Names of the hooks that count.
     """
     steps = [_steps_of(callback, hooks) for callback in _each(callbacks)]
@@ -19,8 +29,9 @@ def steps_asked_for(callbacks, hooks: tuple[str, ...] = ("on_train_batch_begin",
 
 
 def last_initial_step(steps_per_epoch, callbacks):
-    """Where an epoch can go on: where a step is left. Where a callback brings the metrics back (`restores_metrics = True`), no step need
-    be: the epoch then has its validation alone to come."""
+    """Where an epoch can go on: where a step is left. Where a callback brings the metrics back
+    (`restores_metrics = True`), no step need be: the epoch then has its validation alone to
+    come."""
     if steps_per_epoch is None:
         return math.inf
     whole = any(getattr(callback, "restores_metrics", False) for callback in _each(callbacks))
@@ -30,21 +41,36 @@ def last_initial_step(steps_per_epoch, callbacks):
 def _each(callbacks):
     if isinstance(callbacks, keras.callbacks.CallbackList):
         callbacks = callbacks.callbacks
-    return callbacks if isinstance(callbacks, (list, tuple)) else [callbacks] if callbacks is not None else []
+    return (
+        callbacks
+        if isinstance(callbacks, (list, tuple))
+        else [callbacks]
+        if callbacks is not None
+        else []
+    )
 
 
 def _steps_of(callback, hooks):
-    if getattr(callback, "per_block", False) or isinstance(callback, (keras.callbacks.TerminateOnNaN, keras.callbacks.ProgbarLogger)):
+    if getattr(callback, "per_block", False) or isinstance(
+        callback, (keras.callbacks.TerminateOnNaN, keras.callbacks.ProgbarLogger)
+    ):
         return None
     for name in ("save_freq", "update_freq"):  # ModelCheckpoint, BackupAndRestore; TensorBoard
         frequency = getattr(callback, name, None)
         if frequency is not None:
             return frequency if isinstance(frequency, int) else None
-    overridden = (hook in vars(callback) or getattr(type(callback), hook) is not getattr(keras.callbacks.Callback, hook) for hook in hooks)
+    overridden = (
+        hook in vars(callback)
+        or getattr(type(callback), hook) is not getattr(keras.callbacks.Callback, hook)
+        for hook in hooks
+    )
     return 1 if any(overridden) else None
 
 
 def end_blocks_every(feed, steps: int) -> None:
-    """Makes a feed's blocks end where callbacks that ask for every so many batches want to be called, across epochs."""
+    """Makes a feed's blocks end where callbacks that ask for every so many batches want to be
+    called, across epochs."""
     common = math.gcd(steps, feed.steps_per_epoch or 1)
-    feed.block_steps = max(length for length in range(1, feed.block_steps + 1) if common % length == 0)
+    feed.block_steps = max(
+        length for length in range(1, feed.block_steps + 1) if common % length == 0
+    )

@@ -4,10 +4,16 @@ import keras
 import tensorflow as tf
 from tensorflow.python.framework.config import is_op_determinism_enabled
 
-CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.Conv2DTranspose, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D)
+CONVOLUTIONS = (
+    keras.layers.Conv2D,
+    keras.layers.Conv2DTranspose,
+    keras.layers.DepthwiseConv2D,
+    keras.layers.SeparableConv2D,
+)
 
-# What was fastest where: zoo_xla_block, zoo_tf_loop and zoo_tf_step of benchmarks/train_step.py, with numbers in its README. The GPU's rows
-# are not measured yet: they follow Keras's rule that XLA pays there.
+# What was fastest where: zoo_xla_block, zoo_tf_loop and zoo_tf_step of benchmarks/train_step.py,
+# with numbers in its README. The GPU's rows are not measured yet: they follow Keras's rule that XLA
+# pays there.
 FASTEST = {
     ("cpu", "dense"): "xla-block",
     ("cpu", "convolutional"): "tf-loop",
@@ -17,12 +23,18 @@ FASTEST = {
     ("gpu", "drawing"): "xla-block",
 }
 
-# Hooks of Keras that a model of the zoo never calls: what they would change is changed in `loss_terms`.
+# Hooks of Keras that a model of the zoo never calls: what they would change is changed in
+# `loss_terms`.
 NEVER_CALLED = ("train_step", "test_step", "compute_loss", "compute_metrics")
 
 
 def execution_mode(
-    jit_compile: bool | str, run_eagerly: bool, device: str, network: str, deterministic: bool = False, supports_jit: bool = True
+    jit_compile: bool | str,
+    run_eagerly: bool,
+    device: str,
+    network: str,
+    deterministic: bool = False,
+    supports_jit: bool = True,
 ) -> str:
     """How training runs.
 
@@ -30,14 +42,16 @@ def execution_mode(
         jit_compile: "auto" (what was fastest), True (XLA) or False.
         run_eagerly: Whether to run step by step in Python.
         device: "cpu" or "gpu".
-        network: "dense", "convolutional" or "drawing": with Keras's own Dropout or noise, whose draws XLA makes slowly on a CPU. A dense
-            model with two Dropout layers a network trained nine times slower than in TensorFlow's loop; those of `zoo.layers` cost a tenth.
-        deterministic: Whether op determinism is on. XLA's programs for a GPU are not covered by it, those for a CPU repeat themselves to
-            the bit in any case.
+        network: "dense", "convolutional" or "drawing": with Keras's own Dropout or noise, whose
+            draws XLA makes slowly on a CPU. A dense model with two Dropout layers a network trained
+            nine times slower than in TensorFlow's loop; those of `zoo.layers` cost a tenth.
+        deterministic: Whether op determinism is on. XLA's programs for a GPU are not covered by it,
+            those for a CPU repeat themselves to the bit in any case.
         supports_jit: Whether every layer can be compiled.
 
     Returns:
-        "xla-block": a block of steps is one XLA program. "tf-loop": the same loop over TensorFlow's own kernels. "eager".
+        "xla-block": a block of steps is one XLA program. "tf-loop": the same loop over TensorFlow's
+        own kernels. "eager".
     """
     if run_eagerly:
         return "eager"
@@ -51,35 +65,56 @@ def mode_of(model: keras.Model, jit_compile: bool | str, run_eagerly: bool) -> s
     """`execution_mode` of a model on this machine."""
     device = "gpu" if tf.config.list_physical_devices("GPU") else "cpu"
     supports_jit = all(layer.supports_jit for layer in model._flatten_layers())
-    return execution_mode(jit_compile, run_eagerly, device, kind_of_network(model), is_op_determinism_enabled(), supports_jit)
+    return execution_mode(
+        jit_compile,
+        run_eagerly,
+        device,
+        kind_of_network(model),
+        is_op_determinism_enabled(),
+        supports_jit,
+    )
 
 
 def kind_of_network(model) -> str:
     """ "drawing" if a layer of Keras draws, "convolutional" if one is, else "dense"."""
     if generator_states(model):
         return "drawing"
-    return "convolutional" if any(isinstance(layer, CONVOLUTIONS) for layer in model._flatten_layers()) else "dense"
+    return (
+        "convolutional"
+        if any(isinstance(layer, CONVOLUTIONS) for layer in model._flatten_layers())
+        else "dense"
+    )
 
 
 def has_batch_statistics(layers) -> bool:
-    """Whether a row that only fills a shape would be seen by other rows: where a layer normalizes over the batch."""
+    """Whether a row that only fills a shape would be seen by other rows: where a layer normalizes
+    over the batch."""
     return any(isinstance(layer, keras.layers.BatchNormalization) for layer in layers)
 
 
 def is_synchronized(layers) -> bool:
     """Whether a layer's own statistics are of all replicas' rows."""
-    return any(isinstance(layer, keras.layers.BatchNormalization) and layer.synchronized for layer in layers)
+    return any(
+        isinstance(layer, keras.layers.BatchNormalization) and layer.synchronized
+        for layer in layers
+    )
 
 
 def generator_states(model) -> list:
-    """The states of the random generators of Keras's own layers (Dropout, GaussianNoise): they are no weights, and `fit` moves them."""
+    """The states of the random generators of Keras's own layers (Dropout, GaussianNoise): they are
+    no weights, and `fit` moves them."""
     others = {id(variable) for variable in (*model.weights, *model.metrics_variables)}
     return [variable for variable in model.variables if id(variable) not in others]
 
 
 def assert_hooks_are_called(model: keras.Model, base: type[keras.Model]) -> None:
-    """Raises TypeError where a model changes a hook of Keras that `base`, whose training it has, never calls."""
-    overridden = [name for name in NEVER_CALLED if name in vars(model) or getattr(type(model), name) is not getattr(base, name)]
+    """Raises TypeError where a model changes a hook of Keras that `base`, whose training it has,
+    never calls."""
+    overridden = [
+        name
+        for name in NEVER_CALLED
+        if name in vars(model) or getattr(type(model), name) is not getattr(base, name)
+    ]
     if overridden:
         raise TypeError(
             f"Training in compiled blocks never calls Keras's {', '.join(NEVER_CALLED)}. "

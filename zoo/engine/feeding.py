@@ -17,7 +17,8 @@ class Feeding(Steps):
         return self._feed(data, batch_size, False, steps, callbacks, hooks=hooks)
 
     def dataset_size(self, training):
-        """The number of examples that `fit` (in training) or `evaluate` goes through: a float32 scalar."""
+        """The number of examples that `fit` (in training) or `evaluate` goes through: a float32
+        scalar."""
         return tf.convert_to_tensor(self._num_examples[bool(training)])
 
     def _count_examples(self, data, training):
@@ -25,44 +26,100 @@ class Feeding(Steps):
             self._num_examples[training].assign(len(next(iter(data.values()))))
         elif self.needs_num_examples:
             raise ValueError(
-                "The loss is a function of the number of examples, which a stream does not tell: pass arrays, or a regularizer with "
+                "The loss is a function of the number of examples, which a stream does not tell: "
+                "pass arrays, or a regularizer with "
                 "`num_examples`. Received: a tf.data.Dataset."
             )
 
-    def _feed(self, data, batch_size, shuffle, steps_per_epoch, callbacks, first_step=0, initial_epoch=0, initial_step=0, **hooks):
+    def _feed(
+        self,
+        data,
+        batch_size,
+        shuffle,
+        steps_per_epoch,
+        callbacks,
+        first_step=0,
+        initial_epoch=0,
+        initial_step=0,
+        **hooks,
+    ):
         requested = 1 if self.execution == "eager" else self._requested["steps_per_execution"]
-        feed = self._feed_of(data, batch_size, shuffle, steps_per_epoch, requested or BLOCK_STEPS, first_step, initial_epoch, initial_step)
+        feed = self._feed_of(
+            data,
+            batch_size,
+            shuffle,
+            steps_per_epoch,
+            requested or BLOCK_STEPS,
+            first_step,
+            initial_epoch,
+            initial_step,
+        )
         if initial_step and initial_step > last_initial_step(feed.steps_per_epoch, callbacks):
             raise ValueError(
-                f"`initial_step` must lie within an epoch of {feed.steps_per_epoch} steps. Received: initial_step={initial_step}."
+                f"`initial_step` must lie within an epoch of {feed.steps_per_epoch} steps. "
+                f"Received: initial_step={initial_step}."
             )
         asked = steps_asked_for(callbacks, **hooks)
         if requested is None and asked is not None:
             end_blocks_every(feed, asked)
         return feed
 
-    def _feed_of(self, data, batch_size, shuffle, steps_per_epoch, block_steps, first_step, initial_epoch, initial_step):
+    def _feed_of(
+        self,
+        data,
+        batch_size,
+        shuffle,
+        steps_per_epoch,
+        block_steps,
+        first_step,
+        initial_epoch,
+        initial_step,
+    ):
         if isinstance(data, tf.data.Dataset):
             if batch_size is not None:
-                raise ValueError(f"A `tf.data.Dataset` brings its own batches: leave `batch_size` out. Received: batch_size={batch_size}.")
+                raise ValueError(
+                    "A `tf.data.Dataset` brings its own batches: leave `batch_size` out. Received: "
+                    f"batch_size={batch_size}."
+                )
             if data.cardinality() == tf.data.INFINITE_CARDINALITY and steps_per_epoch is None:
                 raise ValueError("The data set is infinite: pass `steps_per_epoch` (or `steps`).")
             if initial_step:
-                raise ValueError(f"Only arrays go on within an epoch. Received: a tf.data.Dataset and initial_step={initial_step}.")
+                raise ValueError(
+                    "Only arrays go on within an epoch. Received: a tf.data.Dataset and "
+                    f"initial_step={initial_step}."
+                )
             return StreamFeed(data, steps_per_epoch, block_steps)
         if batch_size is None:
             batch_size = 32
-        return array_feed(data, batch_size, shuffle, self.seed, steps_per_epoch, block_steps, first_step, initial_epoch, initial_step)
+        return array_feed(
+            data,
+            batch_size,
+            shuffle,
+            self.seed,
+            steps_per_epoch,
+            block_steps,
+            first_step,
+            initial_epoch,
+            initial_step,
+        )
 
     def _next_blocks(self, iterator, feed, step):
         element = next(iterator)
-        if not isinstance(iterator, tf.data.Iterator):  # `train_on_batch` passes (x, y, sample_weight)
+        # `train_on_batch` passes (x, y, sample_weight).
+        if not isinstance(iterator, tf.data.Iterator):
             batch = only_x(element, "batch")
             if isinstance(batch, tf.data.Dataset):
-                raise ValueError("A batch is an array or a dict of arrays: `fit` takes data sets. Received: a tf.data.Dataset.")
+                raise ValueError(
+                    "A batch is an array or a dict of arrays: `fit` takes data sets. Received: a "
+                    "tf.data.Dataset."
+                )
             return SingleBatchFeed().blocks(self.standardize(batch))
         blocks = feed.blocks(element, step)
-        return self._checked(blocks, feed) if isinstance(feed, StreamFeed) and not feed.was_checked else blocks
+        return (
+            self._checked(blocks, feed)
+            if isinstance(feed, StreamFeed) and not feed.was_checked
+            else blocks
+        )
 
     def _checked(self, blocks, feed):
         for block in blocks:
@@ -76,7 +133,8 @@ class Feeding(Steps):
 
 
 class _StepsPerExecution:
-    """Tells Keras how many batches a call covers while `fit` or `evaluate` runs; `predict` stays batch by batch."""
+    """Tells Keras how many batches a call covers while `fit` or `evaluate` runs; `predict` stays
+    batch by batch."""
 
     def __init__(self, model, steps):
         self.model, self.steps = model, steps

@@ -9,20 +9,34 @@ from zoo import machine
 from zoo.engine.blocks import Block, padded
 from zoo.random import permutation
 
-# Batches per compiled call. 30 were as fast as a whole epoch; more only make callbacks rarer and a stream's blocks larger.
+# Batches per compiled call. 30 were as fast as a whole epoch; more only make callbacks rarer and a
+# stream's blocks larger.
 BLOCK_STEPS = 30
 
 # Arrays that take more than this share of the device's memory are sent to it block by block.
 RESIDENT_SHARE = 0.5
 
 
-def array_feed(arrays, batch_size, shuffle, seed, steps_per_epoch, block_steps, first_step=0, initial_epoch=0, initial_step=0):
-    """The feed of arrays: one that stays on the device, or where they are too large for it, a stream of the same batches.
+def array_feed(
+    arrays,
+    batch_size,
+    shuffle,
+    seed,
+    steps_per_epoch,
+    block_steps,
+    first_step=0,
+    initial_epoch=0,
+    initial_step=0,
+):
+    """The feed of arrays: one that stays on the device, or where they are too large for it, a
+    stream of the same batches.
 
-    The first pass over them begins with epoch 0 of the `fit`, or where a `fit` that goes on would have begun it.
+    The first pass over them begins with epoch 0 of the `fit`, or where a `fit` that goes on would
+    have begun it.
 
     Args:
-        arrays, batch_size, shuffle, seed, steps_per_epoch, block_steps, initial_step: As in `ArrayFeed`.
+        arrays, batch_size, shuffle, seed, steps_per_epoch, block_steps, initial_step: As in
+        `ArrayFeed`.
         first_step: The training step that comes first.
         initial_epoch: Epochs of the `fit` that were trained before.
     """
@@ -31,15 +45,19 @@ def array_feed(arrays, batch_size, shuffle, seed, steps_per_epoch, block_steps, 
     steps_per_pass = -(-num_rows // min(batch_size, num_rows))
     origin = first_step - initial_step - initial_epoch * (steps_per_epoch or steps_per_pass)
     if sum(array.nbytes for array in arrays.values()) <= RESIDENT_SHARE * device_memory():
-        return ArrayFeed(arrays, batch_size, shuffle, seed, steps_per_epoch, block_steps, initial_step, origin)
+        return ArrayFeed(
+            arrays, batch_size, shuffle, seed, steps_per_epoch, block_steps, initial_step, origin
+        )
     stream = stream_of_arrays(arrays, batch_size, shuffle, seed, first_step, origin)
     return StreamFeed(stream, steps_per_epoch or steps_per_pass, block_steps, initial_step)
 
 
 def pass_of_step(step, origin, steps_per_pass):
-    """(number of the pass over the data that a training step is in, place in it), where a pass begins at step `origin`.
+    """(number of the pass over the data that a training step is in, place in it), where a pass
+    begins at step `origin`.
 
-    Passes are numbered as if all steps before had been on the same data, so that each has an order of its own.
+    Passes are numbered as if all steps before had been on the same data, so that each has an order
+    of its own.
     """
     passes, place = divmod(step - origin, steps_per_pass)
     return -(-origin // steps_per_pass) + passes, place
@@ -50,15 +68,19 @@ def device_memory():
     from tensorflow.python.client import device_lib
 
     if tf.config.list_physical_devices("GPU"):
-        return min(device.memory_limit for device in device_lib.list_local_devices() if device.device_type == "GPU")
+        return min(
+            device.memory_limit
+            for device in device_lib.list_local_devices()
+            if device.device_type == "GPU"
+        )
     return machine.memory()
 
 
 class ArrayFeed:
     """Batches of arrays that stay on the device.
 
-    The shuffle is a function of (seed, pass over the data) and the place in it a function of the step, so a resumed run needs no iterator
-    state.
+    The shuffle is a function of (seed, pass over the data) and the place in it a function of the
+    step, so a resumed run needs no iterator state.
 
     Args:
         arrays: Dict of arrays [N, ...].
@@ -73,7 +95,17 @@ class ArrayFeed:
 
     counts_batches = True
 
-    def __init__(self, arrays, batch_size, shuffle, seed, steps_per_epoch, block_steps, initial_step=0, origin=0):
+    def __init__(
+        self,
+        arrays,
+        batch_size,
+        shuffle,
+        seed,
+        steps_per_epoch,
+        block_steps,
+        initial_step=0,
+        origin=0,
+    ):
         self.num_rows = len(next(iter(arrays.values())))
         self.batch_size = min(batch_size, self.num_rows)
         self.shuffle = shuffle
@@ -86,30 +118,43 @@ class ArrayFeed:
         self._initial_step = initial_step
         self._origin = origin
         self._epoch_began_at = origin
-        self.where = f"{sum(array.nbytes for array in arrays.values()) / 1e6:,.1f} MB of data stay on the device"
+        self.where = (
+            f"{sum(array.nbytes for array in arrays.values()) / 1e6:,.1f} MB of data stay on "
+            "the device"
+        )
 
     def dataset(self):
         """Keras iterates over calls: (first step of the epoch's call, number of steps)."""
         starts = np.arange(0, self.steps_per_epoch, self.block_steps)
         ends = np.minimum(starts + self.block_steps, self.steps_per_epoch)
         left = np.clip(starts, self._initial_step, ends)  # calls that were made before are empty
-        calls, first_calls = (tf.data.Dataset.from_tensor_slices((s, ends - s)) for s in (starts, left))
-        # Autotuned, an iterator's end waits for the tuner, which sleeps for as long as the iterator has lived (up to a minute).
+        calls, first_calls = (
+            tf.data.Dataset.from_tensor_slices((s, ends - s)) for s in (starts, left)
+        )
+        # Autotuned, an iterator's end waits for the tuner, which sleeps for as long as the iterator
+        # has lived (up to a minute).
         options = tf.data.Options()
         options.autotune.enabled = False
-        # Repeated, so that Keras takes the number of batches from `steps_per_epoch` and not from the number of calls.
+        # Repeated, so that Keras takes the number of batches from `steps_per_epoch` and not from
+        # the number of calls.
         return first_calls.concatenate(calls.repeat()).with_options(options)
 
     def blocks(self, call, step=None):
-        """The blocks of one call, from training step `step`, or from where the call says (evaluation)."""
+        """The blocks of one call, from training step `step`, or from where the call says
+        (evaluation)."""
         start, count = (int(value) for value in call)
         if step is not None and start == self._initial_step:
-            self._epoch_began_at = int(tf.convert_to_tensor(step)) - start  # once an epoch: reading the step waits for the device
+            # Once an epoch: reading the step waits for the device.
+            self._epoch_began_at = int(tf.convert_to_tensor(step)) - start
             self._initial_step = 0
         first = self._epoch_began_at + start
-        for (number, length), steps in itertools.groupby(range(first, first + count), key=self._pass_and_length):
+        for (number, length), steps in itertools.groupby(
+            range(first, first + count), key=self._pass_and_length
+        ):
             steps = np.array(list(steps))
-            starts = padded((steps - self._origin) % self.steps_per_pass * self.batch_size, self.block_steps)
+            starts = padded(
+                (steps - self._origin) % self.steps_per_pass * self.batch_size, self.block_steps
+            )
             yield Block(self.table, self._order_of(number), starts, starts, len(steps), length)
 
     def _pass_and_length(self, step):
@@ -118,15 +163,20 @@ class ArrayFeed:
 
     def _order_of(self, number):
         if self.shuffle and self._order[0] != number:
-            self._order = (number, permutation(tf.constant(self.seed, tf.uint32), tf.constant(number), self.num_rows))
+            self._order = (
+                number,
+                permutation(tf.constant(self.seed, tf.uint32), tf.constant(number), self.num_rows),
+            )
         return self._order[1]
 
 
 def stream_of_arrays(arrays, batch_size, shuffle, seed, first_step=0, origin=0):
-    """The batches of an `ArrayFeed` as a `tf.data.Dataset`: pass after pass, or one of them where all are alike.
+    """The batches of an `ArrayFeed` as a `tf.data.Dataset`: pass after pass, or one of them where
+    all are alike.
 
     Args:
-        arrays: Dict of arrays [N, ...], which may be memory maps: only the rows of a batch are read.
+        arrays: Dict of arrays [N, ...], which may be memory maps: only the rows of a batch are
+            read.
         batch_size, shuffle, seed, origin: As in `ArrayFeed`.
         first_step: The step of the first batch.
     """
@@ -134,18 +184,38 @@ def stream_of_arrays(arrays, batch_size, shuffle, seed, first_step=0, origin=0):
     batch_size = min(batch_size, num_rows)
     steps_per_pass = -(-num_rows // batch_size)
     first_pass, skipped = pass_of_step(first_step, origin, steps_per_pass)
-    signature = tuple(tf.TensorSpec([None, *array.shape[1:]], array.dtype) for array in arrays.values())
+    signature = tuple(
+        tf.TensorSpec([None, *array.shape[1:]], array.dtype) for array in arrays.values()
+    )
 
     def batches_of_pass(number):
-        order = permutation(tf.constant(seed, tf.uint32), number, num_rows) if shuffle else tf.range(num_rows)
+        order = (
+            permutation(tf.constant(seed, tf.uint32), number, num_rows)
+            if shuffle
+            else tf.range(num_rows)
+        )
         return tf.data.Dataset.from_tensor_slices(order).batch(batch_size)
 
     def rows(indices):
-        values = tf.numpy_function(lambda i: tuple(array[i] for array in arrays.values()), [indices], [spec.dtype for spec in signature])
-        return {name: tf.ensure_shape(value, spec.shape) for name, value, spec in zip(arrays, values, signature, strict=True)}
+        values = tf.numpy_function(
+            lambda i: tuple(array[i] for array in arrays.values()),
+            [indices],
+            [spec.dtype for spec in signature],
+        )
+        return {
+            name: tf.ensure_shape(value, spec.shape)
+            for name, value, spec in zip(arrays, values, signature, strict=True)
+        }
 
-    passes = tf.data.Dataset.range(first_pass, np.iinfo(np.int64).max if shuffle or skipped else first_pass + 1)
-    return passes.flat_map(batches_of_pass).skip(skipped).map(rows, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+    passes = tf.data.Dataset.range(
+        first_pass, np.iinfo(np.int64).max if shuffle or skipped else first_pass + 1
+    )
+    return (
+        passes.flat_map(batches_of_pass)
+        .skip(skipped)
+        .map(rows, tf.data.AUTOTUNE)
+        .prefetch(tf.data.AUTOTUNE)
+    )
 
 
 class StreamFeed:
@@ -155,28 +225,35 @@ class StreamFeed:
         stream: `tf.data.Dataset` of dicts of tensors [b, ...]; batches may differ in length.
         steps_per_epoch: Batches that Keras counts as one epoch, or None for one pass.
         block_steps: K.
-        initial_step: Batches of the first epoch that were taken before, and that the stream does not hold.
+        initial_step: Batches of the first epoch that were taken before, and that the stream does
+            not hold.
     """
 
     def __init__(self, stream, steps_per_epoch, block_steps, initial_step=0):
         cardinality = int(stream.cardinality())
         known = cardinality if cardinality >= 0 else None
-        # With an unknown length Keras has to count calls: its progress bar then shows blocks, not batches.
+        # With an unknown length Keras has to count calls: its progress bar then shows blocks, not
+        # batches.
         self.counts_batches = steps_per_epoch is not None or known is not None
         self.steps_per_epoch = steps_per_epoch or known
         self.block_steps = min(block_steps, self.steps_per_epoch or block_steps)
         self._windowed = steps_per_epoch is not None and steps_per_epoch != known
-        self._stream = _empty_batches(stream, initial_step).concatenate(stream) if initial_step else stream
+        self._stream = (
+            _empty_batches(stream, initial_step).concatenate(stream) if initial_step else stream
+        )
         self.where = "data stream to the device"
         self.was_checked = False  # whether the model has looked at the first block
 
     def dataset(self):
-        """Keras iterates over blocks: (batches padded to one length [k, B, ...], lengths [k], first rows [k])."""
+        """Keras iterates over blocks: (batches padded to one length [k, B, ...], lengths [k], first
+        rows [k])."""
         stream = self._stream.scan(np.int32(0), _with_position)
         if self._windowed:
             # Blocks must end where Keras's epochs end.
             windows = stream.repeat().window(self.steps_per_epoch)
-            blocks = windows.flat_map(lambda *window: tf.data.Dataset.zip(window).padded_batch(self.block_steps))
+            blocks = windows.flat_map(
+                lambda *window: tf.data.Dataset.zip(window).padded_batch(self.block_steps)
+            )
         else:
             blocks = stream.padded_batch(self.block_steps)
             if self.counts_batches:
@@ -189,19 +266,28 @@ class StreamFeed:
         width = next(iter(batches.values())).shape[1]
         missing = self.block_steps - len(lengths)
         table = {
-            name: tf.reshape(tf.pad(b, [[0, missing]] + [[0, 0]] * (b.shape.rank - 1)), [-1, *b.shape[2:]]) for name, b in batches.items()
+            name: tf.reshape(
+                tf.pad(b, [[0, missing]] + [[0, 0]] * (b.shape.rank - 1)), [-1, *b.shape[2:]]
+            )
+            for name, b in batches.items()
         }
         order = tf.range(self.block_steps * width)
         for length, steps in itertools.groupby(range(len(lengths)), key=lambda i: lengths[i]):
             steps = np.array(list(steps))
             if length == 0:
                 continue  # taken before
-            starts, firsts = padded(steps * width, self.block_steps), padded(first_rows[steps], self.block_steps)
+            starts, firsts = (
+                padded(steps * width, self.block_steps),
+                padded(first_rows[steps], self.block_steps),
+            )
             yield Block(table, order, starts, firsts, len(steps), int(length))
 
 
 def _empty_batches(stream, count):
-    batch = {name: tf.zeros([0, *spec.shape[1:]], spec.dtype) for name, spec in stream.element_spec.items()}
+    batch = {
+        name: tf.zeros([0, *spec.shape[1:]], spec.dtype)
+        for name, spec in stream.element_spec.items()
+    }
     return tf.data.Dataset.from_tensors(batch).repeat(count)
 
 
@@ -219,4 +305,6 @@ class SingleBatchFeed:
     def blocks(self, batch, step=None):
         num_rows = len(next(iter(batch.values())))
         table = {name: tf.convert_to_tensor(array) for name, array in batch.items()}
-        yield Block(table, tf.range(num_rows), np.zeros(1, np.int32), np.zeros(1, np.int32), 1, num_rows)
+        yield Block(
+            table, tf.range(num_rows), np.zeros(1, np.int32), np.zeros(1, np.int32), 1, num_rows
+        )

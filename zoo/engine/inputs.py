@@ -1,4 +1,5 @@
-"""What users pass to `fit` and `evaluate`, before a model looks at it; batches that Python brings become `tf.data`."""
+"""What users pass to `fit` and `evaluate`, before a model looks at it; batches that Python brings
+become `tf.data`."""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -14,22 +15,24 @@ from zoo import validation
 def as_stream(x: Any, passes: int = 1):
     """What brings batches as a `tf.data.Dataset`; arrays, dicts of them and data sets as they are.
 
-    A `keras.utils.PyDataset`, PyTorch's DataLoader and whatever else can be walked again and again is walked once an epoch, in its own
-    order and in this process. A generator is walked once.
+    A `keras.utils.PyDataset`, PyTorch's DataLoader and whatever else can be walked again and again
+    is walked once an epoch, in its own order and in this process. A generator is walked once.
 
     Args:
         x: What a user passes as data.
         passes: How often it will be walked.
 
     Raises:
-        ValueError: If it brings no batch at all, or is a generator that would be walked several times.
+        ValueError: If it brings no batch at all, or is a generator that would be walked several
+            times.
     """
     if isinstance(x, keras.utils.PyDataset):
         return _stream(lambda: _batches_of_pydataset(x), x.num_batches, "a PyDataset")
     if isinstance(x, Iterator):
         if passes > 1:
             raise ValueError(
-                f"A generator can be walked once. Pass `steps_per_epoch` for one that never ends, or a keras.utils.PyDataset. "
+                "A generator can be walked once. Pass `steps_per_epoch` for one that never ends, "
+                "or a keras.utils.PyDataset. "
                 f"Received: a {type(x).__name__} for {passes} epochs."
             )
         first, whole = _peek(x)
@@ -40,7 +43,8 @@ def as_stream(x: Any, passes: int = 1):
 
 
 def as_arrays(x: Any):
-    """What brings batches as a dict of whole arrays, or an array; arrays and dicts of them as they are.
+    """What brings batches as a dict of whole arrays, or an array; arrays and dicts of them as they
+    are.
 
     Raises:
         ValueError: If it never ends, or brings pairs.
@@ -52,19 +56,33 @@ def as_arrays(x: Any):
         raise ValueError("The data set is infinite: `.take(steps)` of it can be measured.")
     batches = list(stream.as_numpy_iterator())
     if not batches or isinstance(batches[0], tuple):
-        raise ValueError(f"Batches must be images or dicts. Received: {'pairs' if batches else 'a data set without a batch'}.")
+        raise ValueError(
+            "Batches must be images or dicts. Received: "
+            f"{'pairs' if batches else 'a data set without a batch'}."
+        )
     return tf.nest.map_structure(lambda *arrays: np.concatenate(arrays), *batches)
 
 
-def with_first_batch_checked(stream: tf.data.Dataset, check: Callable[[dict], None]) -> tf.data.Dataset:
-    """The same stream, which calls `check` with its first batch, a dict of tensors, as that comes by; what it raises stops the stream."""
+def with_first_batch_checked(
+    stream: tf.data.Dataset, check: Callable[[dict], None]
+) -> tf.data.Dataset:
+    """The same stream, which calls `check` with its first batch, a dict of tensors, as that comes
+    by; what it raises stops the stream."""
 
     def look(number, batch):
         def look_at(*values):
             check(dict(zip(batch, values, strict=True)))
             return True
 
-        with tf.control_dependencies([tf.cond(number == 0, lambda: tf.py_function(look_at, list(batch.values()), tf.bool), lambda: True)]):
+        with tf.control_dependencies(
+            [
+                tf.cond(
+                    number == 0,
+                    lambda: tf.py_function(look_at, list(batch.values()), tf.bool),
+                    lambda: True,
+                )
+            ]
+        ):
             return tf.nest.map_structure(tf.identity, batch)
 
     return stream.enumerate().map(look)
@@ -76,7 +94,9 @@ def sizes(**values) -> list[int | None]:
     Raises:
         ValueError: If one is neither.
     """
-    return [None if value is None else validation.integer(name, value) for name, value in values.items()]
+    return [
+        None if value is None else validation.integer(name, value) for name, value in values.items()
+    ]
 
 
 def refuse(**arguments) -> None:
@@ -84,7 +104,8 @@ def refuse(**arguments) -> None:
     for name, value in arguments.items():
         if value is not None:
             raise ValueError(
-                f"A generative model has no `{name}`: pass images alone, or a dict {{'image': ..., 'condition': ...}}. "
+                f"A generative model has no `{name}`: pass images alone, or a dict {{'image': "
+                "..., 'condition': ...}. "
                 f"Received: {name} of type {type(value).__name__}."
             )
 
@@ -96,24 +117,37 @@ def only_x(data, argument):
     if not data:
         raise ValueError(f"There are no images in `{argument}`. Received: {argument}={data!r}.")
     if any(part is not None for part in data[1:]):
-        raise ValueError(f"`{argument}` holds targets or weights, which a generative model does not use. Pass images alone, or a dict.")
+        raise ValueError(
+            f"`{argument}` holds targets or weights, which a generative model does not use. "
+            "Pass images alone, or a dict."
+        )
     return data[0]
 
 
 def split(data, fraction):
     """The last `fraction` of every array is for validation, as in Keras."""
     if isinstance(data, tf.data.Dataset):
-        raise ValueError(f"`validation_split` needs arrays. Received: a tf.data.Dataset and validation_split={fraction}.")
+        raise ValueError(
+            "`validation_split` needs arrays. Received: a tf.data.Dataset and "
+            f"validation_split={fraction}."
+        )
     num_rows = len(next(iter(data.values())))
     boundary = int(num_rows * (1 - fraction))
     if not 0 < boundary < num_rows:
-        raise ValueError(f"`validation_split` leaves no examples on one side. Received: validation_split={fraction}, {num_rows} examples.")
+        raise ValueError(
+            "`validation_split` leaves no examples on one side. Received: "
+            f"validation_split={fraction}, {num_rows} examples."
+        )
     return {k: v[:boundary] for k, v in data.items()}, {k: v[boundary:] for k, v in data.items()}
 
 
 def _is_loader(x):
     """Whether `x` is walked by batches, and no array, list, text or mapping."""
-    return hasattr(x, "__iter__") and not hasattr(x, "__getitem__") and not isinstance(x, (tf.data.Dataset, set, frozenset))
+    return (
+        hasattr(x, "__iter__")
+        and not hasattr(x, "__getitem__")
+        and not isinstance(x, (tf.data.Dataset, set, frozenset))
+    )
 
 
 def _length(x):
@@ -144,11 +178,18 @@ def _peek(iterator):
 
 
 def _stream_like(first, batches, length):
-    """The data set of `batches()`, whose elements have the form of `first` but for their number of rows."""
+    """The data set of `batches()`, whose elements have the form of `first` but for their number of
+    rows."""
     first = _arrays(first)
-    signature = tf.nest.map_structure(lambda array: tf.TensorSpec([None, *array.shape[1:]], array.dtype), first)
-    stream = tf.data.Dataset.from_generator(lambda: map(_arrays, batches()), output_signature=signature)
-    return stream if length is None else stream.apply(tf.data.experimental.assert_cardinality(length))
+    signature = tf.nest.map_structure(
+        lambda array: tf.TensorSpec([None, *array.shape[1:]], array.dtype), first
+    )
+    stream = tf.data.Dataset.from_generator(
+        lambda: map(_arrays, batches()), output_signature=signature
+    )
+    return (
+        stream if length is None else stream.apply(tf.data.experimental.assert_cardinality(length))
+    )
 
 
 def _arrays(batch):

@@ -1,4 +1,5 @@
-"""The steps of a `CompiledModel` on the replicas of a `tf.distribute` strategy: several devices, or several machines."""
+"""The steps of a `CompiledModel` on the replicas of a `tf.distribute` strategy: several devices, or
+several machines."""
 
 import os
 
@@ -14,8 +15,8 @@ def make_strategy(name):
     """A strategy by name. It has to be made before TensorFlow does anything else.
 
     Args:
-        name: "mirrored", all devices of this machine; or "multi_worker", this process and others, as the environment variable TF_CONFIG or
-            Slurm's variables describe them.
+        name: "mirrored", all devices of this machine; or "multi_worker", this process and others,
+            as the environment variable TF_CONFIG or Slurm's variables describe them.
 
     Raises:
         ValueError: If the name is another one, or the environment describes no workers.
@@ -28,25 +29,32 @@ def make_strategy(name):
     if os.environ.get("TF_CONFIG"):
         return tf.distribute.MultiWorkerMirroredStrategy()
     if "SLURM_PROCID" in os.environ:
-        return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=tf.distribute.cluster_resolver.SlurmClusterResolver())
+        return tf.distribute.MultiWorkerMirroredStrategy(
+            cluster_resolver=tf.distribute.cluster_resolver.SlurmClusterResolver()
+        )
     raise ValueError(
-        "The strategy 'multi_worker' needs to know its workers. Start it by Slurm, or set TF_CONFIG in each process, as in "
-        """TF_CONFIG='{"cluster": {"worker": ["host0:9999", "host1:9999"]}, "task": {"type": "worker", "index": 0}}'."""
+        "The strategy 'multi_worker' needs to know its workers. Start it by Slurm, or set "
+        "TF_CONFIG in each process, as in "
+        """TF_CONFIG='{"cluster": {"worker": ["host0:9999", "host1:9999"]}, """
+        """"task": {"type": "worker", "index": 0}}'."""
     )
 
 
 def is_chief(strategy):
-    """Whether this process is the one that writes: the only one, or the first of several workers."""
+    """Whether this process is the one that writes: the only one, or the first of several
+    workers."""
     resolver = getattr(strategy, "cluster_resolver", None)
     if resolver is None or not resolver.cluster_spec().jobs:
         return True
-    return resolver.task_type == "chief" or ("chief" not in resolver.cluster_spec().jobs and resolver.task_id == 0)
+    return resolver.task_type == "chief" or (
+        "chief" not in resolver.cluster_spec().jobs and resolver.task_id == 0
+    )
 
 
 def is_multi_worker(strategy):
-    return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy) and strategy.num_replicas_in_sync > len(
-        strategy.extended.worker_devices
-    )
+    return isinstance(
+        strategy, tf.distribute.MultiWorkerMirroredStrategy
+    ) and strategy.num_replicas_in_sync > len(strategy.extended.worker_devices)
 
 
 class Replicas:
@@ -61,12 +69,14 @@ class Replicas:
         self.model = model
         self.strategy = strategy
         self.num_replicas = strategy.num_replicas_in_sync
-        # Functions of the variables' values: one program serves all replicas, each of which has variables of its own. XLA compiles the
-        # gradient and no more, since updates synchronize; where the loss itself does, nothing.
+        # Functions of the variables' values: one program serves all replicas, each of which has
+        # variables of its own. XLA compiles the gradient and no more, since updates synchronize;
+        # where the loss itself does, nothing.
         self._gradients, self._terms = self._gradients_of_values, self._terms_of_values
         if model.execution == "xla-block" and not model.communicates:
             self._gradients, self._terms = (
-                tf.function(function, jit_compile=True, autograph=False) for function in (self._gradients, self._terms)
+                tf.function(function, jit_compile=True, autograph=False)
+                for function in (self._gradients, self._terms)
             )
 
     def train(self, batch, length, size, first_row):
@@ -89,8 +99,11 @@ class Replicas:
         for number, updates in enumerate(passes(model.updates)):
             gradients, terms, moved = self._gradients(self._values(), batch, shard, number)
             for place, value in moved.items():
-                if value.dtype.is_floating:  # statistics of a replica's rows; counters and generators are the same everywhere
-                    value = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, value)
+                # Statistics of a replica's rows; counters and generators are the same everywhere.
+                if value.dtype.is_floating:
+                    value = tf.distribute.get_replica_context().all_reduce(
+                        tf.distribute.ReduceOp.MEAN, value
+                    )
                 self._movable()[int(place)].assign(value)
             for update in updates:
                 self._apply(update, gradients[update.name])
@@ -104,28 +117,40 @@ class Replicas:
 
     def _apply(self, update, gradients):
         optimizer = self.model.optimizer_of(update)
-        if any(getattr(optimizer, name, None) is not None for name in ("clipnorm", "clipvalue", "global_clipnorm")):
-            # Keras clips what a replica has before it adds up. Here the sum is clipped, which a second clipping of its parts leaves alone.
-            summed = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, gradients)
-            gradients = [gradient / self.num_replicas for gradient in optimizer._clip_gradients(summed)]
+        if any(
+            getattr(optimizer, name, None) is not None
+            for name in ("clipnorm", "clipvalue", "global_clipnorm")
+        ):
+            # Keras clips what a replica has before it adds up. Here the sum is clipped, which a
+            # second clipping of its parts leaves alone.
+            summed = tf.distribute.get_replica_context().all_reduce(
+                tf.distribute.ReduceOp.SUM, gradients
+            )
+            gradients = [
+                gradient / self.num_replicas for gradient in optimizer._clip_gradients(summed)
+            ]
         optimizer.apply(gradients, list(update.weights))  # adds up over the replicas
 
     # -- As functions of the variables' values
 
     def _state(self):
-        """What a step reads: all weights, the states of Keras's generators, the step, and the optimizers' counters and scales."""
+        """What a step reads: all weights, the states of Keras's generators, the step, and the
+        optimizers' counters and scales."""
         counters = [variable for variable in self.model.training_state if not variable.shape]
         return [*self.model.weights, *generator_states(self.model), *counters]
 
     def _movable(self):
-        """What a forward pass may move: batch statistics, whose mean over the replicas is kept, and generators, which are alike in all."""
+        """What a forward pass may move: batch statistics, whose mean over the replicas is kept, and
+        generators, which are alike in all."""
         return [*self.model.non_trainable_weights, *generator_states(self.model)]
 
     def _values(self):
         return [tf.convert_to_tensor(variable.value) for variable in self._state()]
 
     def _with(self, values):
-        return keras.StatelessScope(list(zip(self._state(), values, strict=True)), collect_losses=True)
+        return keras.StatelessScope(
+            list(zip(self._state(), values, strict=True)), collect_losses=True
+        )
 
     def _gradients_of_values(self, values, batch, shard, number):
         """The gradients of the updates of pass `number`, the terms, and what the pass has moved."""
@@ -133,14 +158,23 @@ class Replicas:
         with self._with(values) as scope:
             before = [scope.get_current_value(variable) for variable in self._movable()]
             updates = passes(model.updates)[number]
-            weights = {u.name: [scope.get_current_value(weight) for weight in u.weights] for u in updates}
+            weights = {
+                u.name: [scope.get_current_value(weight) for weight in u.weights] for u in updates
+            }
             with tf.GradientTape(persistent=len(updates) > 1) as tape:
                 tape.watch(weights)
                 losses, terms = model.shard_losses(batch, shard)
-            gradients = {name: tape.gradient(losses[name], own, unconnected_gradients="zero") for name, own in weights.items()}
+            gradients = {
+                name: tape.gradient(losses[name], own, unconnected_gradients="zero")
+                for name, own in weights.items()
+            }
             del tape
             after = [scope.get_current_value(variable) for variable in self._movable()]
-            moved = {str(i): value for i, (value, old) in enumerate(zip(after, before, strict=True)) if value is not old}
+            moved = {
+                str(i): value
+                for i, (value, old) in enumerate(zip(after, before, strict=True))
+                if value is not old
+            }
             return gradients, terms, moved
 
     def _terms_of_values(self, values, batch, shard, first_row):

@@ -1,4 +1,5 @@
-"""A training step: losses and terms of a batch, the updates that follow from them, and the loop over a block of batches."""
+"""A training step: losses and terms of a batch, the updates that follow from them, and the loop
+over a block of batches."""
 
 import contextlib
 
@@ -28,14 +29,19 @@ class Steps(keras.Model):
     needs_num_examples = False
 
     def __init__(self, seed=0, **kwargs):
-        super().__init__(autocast=False, **kwargs)  # networks cast what they compute with; densities stay in float32
+        # Networks cast what they compute with; densities stay in float32.
+        super().__init__(autocast=False, **kwargs)
         self.seed = validation.seed(seed)
         self._mode = None  # what `compile` chose
         self._train_feed = self._test_feed = None
-        # Of the data that `fit` and `evaluate` go through: variables, so that a compiled step serves data of any number.
-        self._num_examples = [tf.Variable(1.0, trainable=False, name=f"num_{part}") for part in ("evaluated", "trained")]
-        # The strategy in whose scope the model was made. Keras is not told: its `fit` would distribute blocks as if they were batches, and
-        # with several machines it fails.
+        # Of the data that `fit` and `evaluate` go through: variables, so that a compiled step
+        # serves data of any number.
+        self._num_examples = [
+            tf.Variable(1.0, trainable=False, name=f"num_{part}")
+            for part in ("evaluated", "trained")
+        ]
+        # The strategy in whose scope the model was made. Keras is not told: its `fit` would
+        # distribute blocks as if they were batches, and with several machines it fails.
         self._strategy = tf.distribute.get_strategy() if tf.distribute.has_strategy() else None
         self._distribute_strategy = None
         with self._scope():
@@ -55,29 +61,36 @@ class Steps(keras.Model):
 
     @property
     def updates(self):
-        """What a step changes: tuple of `Update`, of which the first is the model's own. By default it moves all weights, by the loss."""
+        """What a step changes: tuple of `Update`, of which the first is the model's own. By default
+        it moves all weights, by the loss."""
         return (Update("model", "loss", self.trainable_weights),)
 
     def make_metric(self, name):
-        """The `keras.Metric` that gathers a term over the steps of an epoch: its mean over examples, unless a subclass says otherwise."""
+        """The `keras.Metric` that gathers a term over the steps of an epoch: its mean over
+        examples, unless a subclass says otherwise."""
         return keras.metrics.Mean(name=name)
 
     def check_first_block(self, table):
-        """Raises ValueError where the first rows of a stream, a dict of tensors, show what no single batch can."""
+        """Raises ValueError where the first rows of a stream, a dict of tensors, show what no
+        single batch can."""
 
     @property
     def execution(self):
-        """How training runs: "xla-block", "tf-loop" or "eager" (`zoo.engine.execution`). Before `compile`, as it would."""
+        """How training runs: "xla-block", "tf-loop" or "eager" (`zoo.engine.execution`). Before
+        `compile`, as it would."""
         return self._mode or mode_of(self, "auto", run_eagerly=False)
 
     def _number_noise_layers(self):
         """Each layer that draws by row gets draws of its own: its number among them."""
-        for number, layer in enumerate(layer for layer in self._flatten_layers() if isinstance(layer, RowKeyedLayer)):
+        for number, layer in enumerate(
+            layer for layer in self._flatten_layers() if isinstance(layer, RowKeyedLayer)
+        ):
             layer.number = number
 
     @property
     def communicates(self):
-        """Whether replicas have to speak to each other within a step's gradient, which XLA cannot compile."""
+        """Whether replicas have to speak to each other within a step's gradient, which XLA cannot
+        compile."""
         return self.batch_statistics or is_synchronized(self._flatten_layers())
 
     def _scope(self):
@@ -94,7 +107,8 @@ class Steps(keras.Model):
                 self.optimizer_of(update).build(list(update.weights))
 
     def optimizer_of(self, update):
-        """The optimizer of an `Update`: the model's own, or that which `compile` was given for it."""
+        """The optimizer of an `Update`: the model's own, or that which `compile` was given for
+        it."""
         return self.other_optimizers.get(update.name, self.optimizer)
 
     @property
@@ -104,15 +118,21 @@ class Steps(keras.Model):
 
     @property
     def training_state(self):
-        """What training moves beside weights and generators: the step, and the optimizers' variables."""
-        return [self._counter.variable, *(variable for optimizer in self.optimizers for variable in optimizer.variables)]
+        """What training moves beside weights and generators: the step, and the optimizers'
+        variables."""
+        return [
+            self._counter.variable,
+            *(variable for optimizer in self.optimizers for variable in optimizer.variables),
+        ]
 
     def save_own_variables(self, store):
         super().save_own_variables(store)
         store[STEP] = int(self._counter.value())
 
     def load_own_variables(self, store):
-        super().load_own_variables({name: store[name] for name in list(store.keys()) if name != STEP})
+        super().load_own_variables(
+            {name: store[name] for name in list(store.keys()) if name != STEP}
+        )
         if STEP in list(store.keys()):  # files of before hold none
             self._counter.variable.assign(int(np.asarray(store[STEP])))
 
@@ -122,32 +142,44 @@ class Steps(keras.Model):
         """The losses and terms of rows as they are stored.
 
         Returns:
-            Name of each update -> this shard's part of its loss, scaled as its optimizer wants it; and the terms to track.
+            Name of each update -> this shard's part of its loss, scaled as its optimizer wants it;
+            and the terms to track.
         """
         noise = self._noise(self._counter.value(), shard.rows)
         with shard.as_batch(), layers_draw(noise):
             terms = self.loss_terms(self.prepare(batch, noise), noise, training=True)
-        # The mean over the batch, once; nats per example. Penalties of the networks count once for all shards.
+        # The mean over the batch, once; nats per example. Penalties of the networks count once for
+        # all shards.
         penalties = sum(self.losses) / shard.num_replicas
-        losses = {u.name: self.optimizer_of(u).scale_loss(shard.mean(terms[u.loss]) + penalties) for u in self.updates}
+        losses = {
+            u.name: self.optimizer_of(u).scale_loss(shard.mean(terms[u.loss]) + penalties)
+            for u in self.updates
+        }
         return losses, self._weighed(terms, shard)
 
     def shard_terms(self, batch, shard, first_row):
-        """Terms to track, of rows as they are stored, `first_row` being the number of the batch's first in the data set."""
+        """Terms to track, of rows as they are stored, `first_row` being the number of the batch's
+        first in the data set."""
         noise = self._noise(EVALUATION_STEP, first_row + shard.rows)
         with shard.as_batch():
             terms = self.loss_terms(self.prepare(batch, noise), noise, training=False)
         return self._weighed(terms, shard)
 
     def _weighed(self, terms, shard):
-        """Per-example terms with their weights; the loss is reported as it is minimized, with the penalties of the networks."""
-        return {name: shard.weigh(term) for name, term in {**terms, "loss": terms["loss"] + sum(self.losses)}.items()}
+        """Per-example terms with their weights; the loss is reported as it is minimized, with the
+        penalties of the networks."""
+        return {
+            name: shard.weigh(term)
+            for name, term in {**terms, "loss": terms["loss"] + sum(self.losses)}.items()
+        }
 
     def _train_batch(self, batch, length, size, first_row):
         for number, updates in enumerate(passes(self.updates)):
             with tf.GradientTape(persistent=len(updates) > 1) as tape:
                 losses, terms = self.shard_losses(batch, shards.whole(length, size))
-            gradients = [tape.gradient(losses[update.name], list(update.weights)) for update in updates]
+            gradients = [
+                tape.gradient(losses[update.name], list(update.weights)) for update in updates
+            ]
             del tape
             for update, gradient in zip(updates, gradients, strict=True):
                 self.optimizer_of(update).apply(gradient, list(update.weights))
@@ -160,13 +192,19 @@ class Steps(keras.Model):
 
     @property
     def training_step(self):
-        """Training batches so far, int32: what schedules are functions of. `compile` sets it to 0; `.keras` files keep it."""
+        """Training batches so far, int32: what schedules are functions of. `compile` sets it to 0;
+        `.keras` files keep it."""
         return self._counter.value()
 
     def _noise(self, step, rows):
         # Outside XLA the draws are compiled by themselves; inside it they are part of the program.
         inside_xla = self.execution == "xla-block" and not (self._strategy and self.communicates)
-        return RowNoise(self.seed, tf.convert_to_tensor(step), rows, jit=self.execution != "eager" and not inside_xla)
+        return RowNoise(
+            self.seed,
+            tf.convert_to_tensor(step),
+            rows,
+            jit=self.execution != "eager" and not inside_xla,
+        )
 
     def track(self, terms):
         for name, tracker in self._trackers.items():
@@ -184,7 +222,9 @@ class Steps(keras.Model):
                 one_batch(block, i)
                 return (i + 1,)
 
-            tf.while_loop(lambda i: i < block.num_steps, body, (tf.constant(0),), parallel_iterations=1)
+            tf.while_loop(
+                lambda i: i < block.num_steps, body, (tf.constant(0),), parallel_iterations=1
+            )
             return self.get_metrics_result()
 
         def run_eagerly(block):
@@ -195,7 +235,11 @@ class Steps(keras.Model):
         if self.execution == "eager":
             return run_eagerly
         # On replicas XLA compiles their gradients alone: see `Replicas`.
-        compiled = tf.function(run, jit_compile=self.execution == "xla-block" and self._strategy is None, autograph=False)
+        compiled = tf.function(
+            run,
+            jit_compile=self.execution == "xla-block" and self._strategy is None,
+            autograph=False,
+        )
         if has_batch_statistics(self._flatten_layers()):  # rows that fill a shape would enter them
             return lambda block: compiled(block.of_tensors())
         programs = Programs()

@@ -1,4 +1,5 @@
-"""Judging a trained model: numbers over a whole split, each example once; what its latents hold; scores beside known factors."""
+"""Judging a trained model: numbers over a whole split, each example once; what its latents hold;
+scores beside known factors."""
 
 from zoo.evaluation.latents import LatentMonitor as LatentMonitor
 from zoo.evaluation.latents import LatentReader as LatentReader

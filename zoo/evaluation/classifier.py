@@ -1,6 +1,7 @@
 """A small classifier that reads what a model draws, and whose features images are compared in.
 
-Two come with the package, so that numbers which depend on one mean the same everywhere. This is how they were made:
+Two come with the package, so that numbers which depend on one mean the same everywhere. This is how
+they were made:
 
     python -m zoo.evaluation.classifier mnist --data-dir DIR
     python -m zoo.evaluation.classifier digits --epochs 200
@@ -38,16 +39,22 @@ class Reader:
         images = np.asarray(to_unit_interval(examples[Image.key]))
         self._build(images.shape[1:], int(np.max(examples["label"])) + 1, hidden_units)
         self._trained.compile(
-            keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(2e-3, epochs * -(-len(images) // 256))),
+            keras.optimizers.Adam(
+                keras.optimizers.schedules.CosineDecay(2e-3, epochs * -(-len(images) // 256))
+            ),
             keras.losses.SparseCategoricalCrossentropy(from_logits=True),
             jit_compile=True,
         )
-        self._trained.fit(images, np.asarray(examples["label"]), batch_size=256, epochs=epochs, verbose=0)
+        self._trained.fit(
+            images, np.asarray(examples["label"]), batch_size=256, epochs=epochs, verbose=0
+        )
 
     def _build(self, image_shape, num_classes, hidden_units):
         self.card = None
         image = keras.Input(image_shape)
-        h = keras.layers.Dropout(0.2)(keras.layers.Dense(hidden_units, "relu")(keras.layers.Flatten()(image)))
+        h = keras.layers.Dropout(0.2)(
+            keras.layers.Dense(hidden_units, "relu")(keras.layers.Flatten()(image))
+        )
         features = keras.layers.Dense(NUM_FEATURES, "relu")(h)
         logits = keras.layers.Dense(num_classes)(keras.layers.Dropout(0.2)(features))
         self.model = keras.Model(image, [features, logits])
@@ -60,15 +67,34 @@ class Reader:
         Raises:
             ValueError: If there is none.
         """
-        cards = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(STORED.glob("*.json"))}
-        name = next((name for name, card in cards.items() if tuple(card["image_shape"]) == tuple(image_shape)), None)
+        cards = {
+            path.stem: json.loads(path.read_text(encoding="utf-8"))
+            for path in sorted(STORED.glob("*.json"))
+        }
+        name = next(
+            (
+                name
+                for name, card in cards.items()
+                if tuple(card["image_shape"]) == tuple(image_shape)
+            ),
+            None,
+        )
         if name is None:
-            shapes = ", ".join(f"{tuple(card['image_shape'])} ({name})" for name, card in cards.items())
-            raise ValueError(f"No classifier comes with the package for images of shape {tuple(image_shape)}: there are {shapes}.")
+            shapes = ", ".join(
+                f"{tuple(card['image_shape'])} ({name})" for name, card in cards.items()
+            )
+            raise ValueError(
+                f"No classifier comes with the package for images of shape {tuple(image_shape)}: "
+                f"there are {shapes}."
+            )
         reader = cls.__new__(cls)
-        reader._build(cards[name]["image_shape"], cards[name]["num_classes"], cards[name]["hidden_units"])
+        reader._build(
+            cards[name]["image_shape"], cards[name]["num_classes"], cards[name]["hidden_units"]
+        )
         with np.load(STORED / f"{name}.npz", allow_pickle=False) as archive:
-            reader.model.set_weights([archive[str(i)].astype(np.float32) for i in range(len(reader.model.weights))])
+            reader.model.set_weights(
+                [archive[str(i)].astype(np.float32) for i in range(len(reader.model.weights))]
+            )
         reader.card = cards[name]
         return reader
 
@@ -90,11 +116,13 @@ def transfer_accuracy(model, examples, reader, num_images=1000):
 
     Args:
         model: A `zoo.CVAE`.
-        examples: Dict with images and "label": the first `num_images` are transferred to every class.
+        examples: Dict with images and "label": the first `num_images` are transferred to every
+            class.
         reader: A `Reader`.
 
     Returns:
-        Dict of `value`, the share over all images and classes, and `by_class`, the share for each class that was asked for.
+        Dict of `value`, the share over all images and classes, and `by_class`, the share for each
+        class that was asked for.
     """
     images, labels = examples[Image.key][:num_images], examples["label"][:num_images]
     by_class = []
@@ -107,13 +135,17 @@ def transfer_accuracy(model, examples, reader, num_images=1000):
 def main(argv=None):
     from zoo import data
 
-    parser = argparse.ArgumentParser(description="Trains the classifier of a data set and stores it in the package.")
+    parser = argparse.ArgumentParser(
+        description="Trains the classifier of a data set and stores it in the package."
+    )
     parser.add_argument("name", choices=("mnist", "digits"))
     parser.add_argument("--data-dir")
     parser.add_argument("--hidden-units", type=int, default=128)
     parser.add_argument("--epochs", type=int, default=20)
     arguments = parser.parse_args(argv)
-    train, test = (data.load(arguments.name, split, data_dir=arguments.data_dir) for split in ("train", "test"))
+    train, test = (
+        data.load(arguments.name, split, data_dir=arguments.data_dir) for split in ("train", "test")
+    )
     reader = Reader(train, epochs=arguments.epochs, hidden_units=arguments.hidden_units)
     weights = [weight.astype(np.float16) for weight in reader.model.get_weights()]  # half the bytes
     reader.model.set_weights([weight.astype(np.float32) for weight in weights])
@@ -129,8 +161,12 @@ def main(argv=None):
         "accuracy_on": f"test, {len(test['image']):,} images",
     }
     STORED.mkdir(exist_ok=True)
-    np.savez_compressed(STORED / f"{arguments.name}.npz", **{str(i): weight for i, weight in enumerate(weights)})
-    write_atomically(STORED / f"{arguments.name}.json", (json.dumps(card, indent=2) + "\n").encode())
+    np.savez_compressed(
+        STORED / f"{arguments.name}.npz", **{str(i): weight for i, weight in enumerate(weights)}
+    )
+    write_atomically(
+        STORED / f"{arguments.name}.json", (json.dumps(card, indent=2) + "\n").encode()
+    )
     print(json.dumps(card, indent=2))
 
 

@@ -1,10 +1,13 @@
-"""How far each latent takes after one factor: scores in [0, 1] of codes [N, D] beside ground-truth factors [N, K].
+"""How far each latent takes after one factor: scores in [0, 1] of codes [N, D] beside ground-truth
+factors [N, K].
 
-Codes are posterior means; factors are integers, such as those of `zoo.data.sprites`. Every score follows its paper in the form that
-disentanglement_lib gave it (Locatello et al., "Challenging common assumptions in the unsupervised learning of disentangled
-representations", ICML 2019, https://arxiv.org/abs/1811.12359), with one difference for all: disentanglement_lib draws new images from the
-data set for every score, where here all of it is drawn from the N rows that were given. Rows that share a factor's value are looked up
-among them, and models are fitted on a random half and scored on the other.
+Codes are posterior means; factors are integers, such as those of `zoo.data.sprites`. Every score
+follows its paper in the form that disentanglement_lib gave it (Locatello et al., "Challenging
+common assumptions in the unsupervised learning of disentangled representations", ICML 2019,
+https://arxiv.org/abs/1811.12359), with one difference for all: disentanglement_lib draws new images
+from the data set for every score, where here all of it is drawn from the N rows that were given.
+Rows that share a factor's value are looked up among them, and models are fitted on a random half
+and scored on the other.
 """
 
 import warnings
@@ -18,7 +21,8 @@ from sklearn.metrics import mutual_info_score
 from sklearn.svm import LinearSVC
 
 NUM_BINS = 20
-# Rows of one vote (FactorVAE) or pairs of one difference (beta-VAE), votes to fit with and votes to score with.
+# Rows of one vote (FactorVAE) or pairs of one difference (beta-VAE), votes to fit with and votes to
+# score with.
 VOTE_ROWS, FITTED_VOTES, SCORED_VOTES = 64, 10_000, 5_000
 # A latent whose variance is below this is taken for switched off, where codes of N(0, I) have 1.
 ACTIVE_VARIANCE = 0.05
@@ -35,16 +39,20 @@ def scores(codes, factors, metrics="all", seed=0):
         seed: Of the draws and halves.
 
     Returns:
-        Dict of name -> score. `dci` gives three: `dci_disentanglement`, `dci_completeness`, `dci_informativeness`.
+        Dict of name -> score. `dci` gives three: `dci_disentanglement`, `dci_completeness`,
+        `dci_informativeness`.
 
     Raises:
-        ValueError: If a metric is unknown, there are fewer than 200 rows, the two arrays do not fit each other, a code is not finite or a
-            factor has one value only.
+        ValueError: If a metric is unknown, there are fewer than 200 rows, the two arrays do not fit
+            each other, a code is not finite or a factor has one value only.
     """
     names = list(METRICS) if metrics == "all" else list(metrics)
     unknown = sorted(set(names) - METRICS.keys())
     if unknown or not names:
-        raise ValueError(f"`metrics` must be 'all' or some of {', '.join(METRICS)}. Received: {', '.join(unknown) or 'none'}.")
+        raise ValueError(
+            f"`metrics` must be 'all' or some of {', '.join(METRICS)}. Received: "
+            f"{', '.join(unknown) or 'none'}."
+        )
     codes, factors = _checked(codes, factors)
     found = {}
     for name in names:
@@ -54,7 +62,8 @@ def scores(codes, factors, metrics="all", seed=0):
 
 
 def beta_vae(codes, factors, seed=0):
-    """Accuracy of a linear classifier that reads from mean |z - z'| over pairs of rows which factor they share.
+    """Accuracy of a linear classifier that reads from mean |z - z'| over pairs of rows which factor
+    they share.
 
     Higgins et al., ICLR 2017, section 3. https://openreview.net/forum?id=Sy2fzU9gl
     """
@@ -73,11 +82,13 @@ def beta_vae(codes, factors, seed=0):
 
 
 def factor_vae(codes, factors, seed=0):
-    """Accuracy of a majority vote that reads from the latent that varies least, over rows that share a factor, which one it is.
+    """Accuracy of a majority vote that reads from the latent that varies least, over rows that
+    share a factor, which one it is.
 
     Latents that are switched off do not vote; 0 where all are.
 
-    Kim & Mnih, "Disentangling by factorising", ICML 2018, section 4. https://arxiv.org/abs/1802.05983
+    Kim & Mnih, "Disentangling by factorising", ICML 2018, section 4.
+    https://arxiv.org/abs/1802.05983
     """
     codes, factors = _checked(codes, factors)
     variances = codes.var(axis=0, ddof=1)
@@ -91,7 +102,9 @@ def factor_vae(codes, factors, seed=0):
     def votes(num_votes):
         shared = generator.integers(factors.shape[1], size=num_votes)
         anchor = generator.integers(len(codes), size=num_votes)
-        rows = rows_of.draw(generator, shared[:, None], np.broadcast_to(anchor[:, None], (num_votes, VOTE_ROWS)))
+        rows = rows_of.draw(
+            generator, shared[:, None], np.broadcast_to(anchor[:, None], (num_votes, VOTE_ROWS))
+        )
         return codes[rows].var(axis=1, ddof=1).argmin(axis=1), shared
 
     table = np.zeros((codes.shape[1], factors.shape[1]))
@@ -101,9 +114,11 @@ def factor_vae(codes, factors, seed=0):
 
 
 def mig(codes, factors, seed=0):
-    """Mutual information gap: by how much the latent that knows most about a factor surpasses the next, in units of its entropy.
+    """Mutual information gap: by how much the latent that knows most about a factor surpasses the
+    next, in units of its entropy.
 
-    Chen, Li, Grosse & Duvenaud, "Isolating sources of disentanglement in VAEs", NeurIPS 2018, eq. 6. https://arxiv.org/abs/1802.04942
+    Chen, Li, Grosse & Duvenaud, "Isolating sources of disentanglement in VAEs", NeurIPS 2018, eq.
+    6. https://arxiv.org/abs/1802.04942
     """
     codes, factors = _checked(codes, factors)
     information = np.sort(_mutual_information(codes, factors), axis=0)  # [D, K]
@@ -113,26 +128,32 @@ def mig(codes, factors, seed=0):
 
 
 def modularity(codes, factors, seed=0):
-    """How much each latent knows about one factor only: 1 - sum_{f != f*} I_f^2 / (I_f*^2 (K - 1)), the mean over latents.
+    """How much each latent knows about one factor only: 1 - sum_{f != f*} I_f^2 / (I_f*^2 (K - 1)),
+    the mean over latents.
 
     A latent that knows about none counts 0.
 
-    Ridgeway & Mozer, "Learning deep disentangled embeddings with the F-statistic loss", NeurIPS 2018, section 3.
+    Ridgeway & Mozer, "Learning deep disentangled embeddings with the F-statistic loss", NeurIPS
+    2018, section 3.
     https://arxiv.org/abs/1802.05312
     """
     codes, factors = _checked(codes, factors)
     squares = _mutual_information(codes, factors) ** 2  # [D, K]
     most = squares.max(axis=1)
     rest = squares.sum(axis=1) - most
-    spread = np.divide(rest, most * max(1, factors.shape[1] - 1), out=np.ones_like(most), where=most > 0)
+    spread = np.divide(
+        rest, most * max(1, factors.shape[1] - 1), out=np.ones_like(most), where=most > 0
+    )
     return np.mean(1.0 - spread)
 
 
 def sap(codes, factors, seed=0):
-    """Separated attribute predictability: by how much the best single latent predicts a factor better than the next one, in accuracy.
+    """Separated attribute predictability: by how much the best single latent predicts a factor
+    better than the next one, in accuracy.
 
-    Kumar, Sattigeri & Balakrishnan, "Variational inference of disentangled latent concepts from unlabeled observations", ICLR 2018,
-    section 3. https://arxiv.org/abs/1711.00848. The predictor is disentanglement_lib's: a linear support vector machine, C = 0.01.
+    Kumar, Sattigeri & Balakrishnan, "Variational inference of disentangled latent concepts from
+    unlabeled observations", ICLR 2018, section 3. https://arxiv.org/abs/1711.00848. The predictor
+    is disentanglement_lib's: a linear support vector machine, C = 0.01.
     """
     codes, factors = _checked(codes, factors)
     fitted, scored = _halves(len(codes), seed)
@@ -146,49 +167,79 @@ def sap(codes, factors, seed=0):
             )
 
     shape = codes.shape[1], factors.shape[1]
-    accuracies = Parallel(n_jobs=-1, prefer="threads")(delayed(accuracy)(*pair) for pair in np.ndindex(shape))
+    accuracies = Parallel(n_jobs=-1, prefer="threads")(
+        delayed(accuracy)(*pair) for pair in np.ndindex(shape)
+    )
     accuracies = np.sort(np.reshape(accuracies, shape), axis=0)
     return np.mean(accuracies[-1] - (accuracies[-2] if len(accuracies) > 1 else 0.0))
 
 
 def dci(codes, factors, seed=0):
-    """Disentanglement, completeness and informativeness, from the importance of each latent to a predictor of each factor.
+    """Disentanglement, completeness and informativeness, from the importance of each latent to a
+    predictor of each factor.
 
-    Disentanglement is 1 - the entropy of a latent's importances over factors (in units of log K), weighted by its share of all importance;
-    completeness is the same for a factor over latents; informativeness is the accuracy.
+    Disentanglement is 1 - the entropy of a latent's importances over factors (in units of log K),
+    weighted by its share of all importance; completeness is the same for a factor over latents;
+    informativeness is the accuracy.
 
-    Eastwood & Williams, "A framework for the quantitative evaluation of disentangled representations", ICLR 2018.
-    https://openreview.net/forum?id=By-7dz-AZ. The predictor is disentanglement_lib's: gradient-boosted trees.
+    Eastwood & Williams, "A framework for the quantitative evaluation of disentangled
+    representations", ICLR 2018. https://openreview.net/forum?id=By-7dz-AZ. The predictor is
+    disentanglement_lib's: gradient-boosted trees.
     """
     codes, factors = _checked(codes, factors)
     fitted, scored = _halves(len(codes), seed)
 
     def predict(factor):
-        trees = GradientBoostingClassifier(random_state=0).fit(codes[fitted], factors[fitted, factor])
+        trees = GradientBoostingClassifier(random_state=0).fit(
+            codes[fitted], factors[fitted, factor]
+        )
         return trees.feature_importances_, trees.score(codes[scored], factors[scored, factor])
 
     order = np.argsort([-len(np.unique(factor)) for factor in factors.T])  # the longest first
-    importances, accuracies = zip(*Parallel(n_jobs=-1, prefer="threads")(delayed(predict)(factor) for factor in order), strict=True)
+    importances, accuracies = zip(
+        *Parallel(n_jobs=-1, prefer="threads")(delayed(predict)(factor) for factor in order),
+        strict=True,
+    )
     importances = np.stack(importances, axis=1) + 1e-11  # [D, K]
     total = importances.sum()
     return {
-        "dci_disentanglement": np.sum(importances.sum(axis=1) / total * (1.0 - _entropy(importances, axis=1))),
-        "dci_completeness": np.sum(importances.sum(axis=0) / total * (1.0 - _entropy(importances, axis=0))),
+        "dci_disentanglement": np.sum(
+            importances.sum(axis=1) / total * (1.0 - _entropy(importances, axis=1))
+        ),
+        "dci_completeness": np.sum(
+            importances.sum(axis=0) / total * (1.0 - _entropy(importances, axis=0))
+        ),
         "dci_informativeness": np.mean(accuracies),
     }
 
 
-METRICS = {"beta_vae": beta_vae, "factor_vae": factor_vae, "mig": mig, "sap": sap, "dci": dci, "modularity": modularity}
+METRICS = {
+    "beta_vae": beta_vae,
+    "factor_vae": factor_vae,
+    "mig": mig,
+    "sap": sap,
+    "dci": dci,
+    "modularity": modularity,
+}
 
 
 class _Groups:
     """Rows by the value of each factor."""
 
     def __init__(self, factors):
-        self.order = np.argsort(factors, axis=0, kind="stable").T  # [K, N]: rows sorted by each factor
+        self.order = np.argsort(
+            factors, axis=0, kind="stable"
+        ).T  # [K, N]: rows sorted by each factor
         ordered = np.take_along_axis(factors, self.order.T, axis=0).T
-        self.first = np.stack([np.searchsorted(o, f, "left") for o, f in zip(ordered, factors.T, strict=True)])  # [K, N]
-        self.size = np.stack([np.searchsorted(o, f, "right") for o, f in zip(ordered, factors.T, strict=True)]) - self.first
+        self.first = np.stack(
+            [np.searchsorted(o, f, "left") for o, f in zip(ordered, factors.T, strict=True)]
+        )  # [K, N]
+        self.size = (
+            np.stack(
+                [np.searchsorted(o, f, "right") for o, f in zip(ordered, factors.T, strict=True)]
+            )
+            - self.first
+        )
 
     def draw(self, generator, factor, rows):
         """For each of `rows`, a random row that has the same value of `factor`."""
@@ -204,7 +255,8 @@ def _mutual_information(codes, factors):
 
 
 def _entropy(importances, axis):
-    """Entropy of the shares along an axis, in units of that of equal shares; 0 where there is only one."""
+    """Entropy of the shares along an axis, in units of that of equal shares; 0 where there is only
+    one."""
     shares = importances / importances.sum(axis=axis, keepdims=True)
     return -np.sum(shares * np.log(shares), axis=axis) / np.log(max(2, importances.shape[axis]))
 
@@ -216,15 +268,30 @@ def _halves(num_rows, seed):
 
 def _checked(codes, factors):
     codes, factors = np.asarray(codes, np.float64), np.asarray(factors)
-    if codes.ndim != 2 or factors.ndim != 2 or len(codes) != len(factors) or not factors.shape[1] or not codes.shape[1]:
-        raise ValueError(f"Codes [N, D] and factors [N, K] are needed. Received: shapes {codes.shape} and {factors.shape}.")
+    if (
+        codes.ndim != 2
+        or factors.ndim != 2
+        or len(codes) != len(factors)
+        or not factors.shape[1]
+        or not codes.shape[1]
+    ):
+        raise ValueError(
+            f"Codes [N, D] and factors [N, K] are needed. Received: shapes {codes.shape} and "
+            f"{factors.shape}."
+        )
     if len(codes) < MIN_ROWS:
         raise ValueError(f"At least {MIN_ROWS} rows are needed. Received: {len(codes)}.")
     if not np.isfinite(codes).all():
-        raise ValueError(f"Codes must be finite. Received: {int((~np.isfinite(codes)).any(axis=1).sum())} rows with NaN or infinity.")
+        raise ValueError(
+            f"Codes must be finite. Received: {int((~np.isfinite(codes)).any(axis=1).sum())} "
+            "rows with NaN or infinity."
+        )
     if factors.dtype.kind not in "iu":
         raise ValueError(f"Factors must be integers. Received: dtype {factors.dtype}.")
     constant = [k for k, factor in enumerate(factors.T) if (factor == factor[0]).all()]
     if constant:
-        raise ValueError(f"A factor with one value cannot be told from the others. Received: factor {constant[0]} is constant.")
+        raise ValueError(
+            "A factor with one value cannot be told from the others. Received: factor "
+            f"{constant[0]} is constant."
+        )
     return codes, factors

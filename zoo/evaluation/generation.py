@@ -1,6 +1,8 @@
-"""Whether a model generates: are its codes where the prior draws them, is its decoder smooth, and do prior draws look like data?
+"""Whether a model generates: are its codes where the prior draws them, is its decoder smooth, and
+do prior draws look like data?
 
-One definition each that fits a VAE and a deterministic autoencoder alike, so that the two can be compared.
+One definition each that fits a VAE and a deterministic autoencoder alike, so that the two can be
+compared.
 """
 
 import numpy as np
@@ -11,10 +13,12 @@ from zoo.random import RowNoise
 
 
 def sliced_wasserstein(codes, draws, num_directions=500, seed=0):
-    """Sliced 2-Wasserstein distance between two samples of equal size, in units of the latent space.
+    """Sliced 2-Wasserstein distance between two samples of equal size, in units of the latent
+    space.
 
     Args:
-        codes: Float array [N, D], such as draws from the aggregate posterior, or an autoencoder's codes.
+        codes: Float array [N, D], such as draws from the aggregate posterior, or an autoencoder's
+            codes.
         draws: Float array [N, D], such as draws from the prior.
         num_directions: Random directions that both are projected on.
         seed: Of the directions.
@@ -26,11 +30,14 @@ def sliced_wasserstein(codes, draws, num_directions=500, seed=0):
         ValueError: If the shapes differ.
 
     Reference:
-        Rabin, Peyre, Delon & Bernot, "Wasserstein barycenter and its application to texture mixing", SSVM 2011, definition 2.
+        Rabin, Peyre, Delon & Bernot, "Wasserstein barycenter and its application to texture
+        mixing", SSVM 2011, definition 2.
     """
     codes, draws = np.asarray(codes, np.float64), np.asarray(draws, np.float64)
     if codes.shape != draws.shape or codes.ndim != 2:
-        raise ValueError(f"Both samples must have one shape [N, D]. Received: {codes.shape} and {draws.shape}.")
+        raise ValueError(
+            f"Both samples must have one shape [N, D]. Received: {codes.shape} and {draws.shape}."
+        )
     directions = np.random.default_rng(seed).normal(size=(codes.shape[1], num_directions))
     directions /= np.linalg.norm(directions, axis=0)
     difference = np.sort(codes @ directions, axis=0) - np.sort(draws @ directions, axis=0)
@@ -38,11 +45,13 @@ def sliced_wasserstein(codes, draws, num_directions=500, seed=0):
 
 
 def continuity(decode, codes, images, step=0.05, seed=0):
-    """How far an image moves when its code moves a little: a Lipschitz-type ratio, small where neighbours decode to neighbours.
+    """How far an image moves when its code moves a little: a Lipschitz-type ratio, small where
+    neighbours decode to neighbours.
 
-    Each code goes `step` of the way to another code that is drawn at random. Distances are in units of the root mean square distance
-    between random codes, and between random images, so that the scale of a latent space plays no part: a decoder that is linear between
-    codes has a ratio of about 1.
+    Each code goes `step` of the way to another code that is drawn at random. Distances are in units
+    of the root mean square distance between random codes, and between random images, so that the
+    scale of a latent space plays no part: a decoder that is linear between codes has a ratio of
+    about 1.
 
     Args:
         decode: Function z [N, D] -> images [N, ...].
@@ -58,18 +67,25 @@ def continuity(decode, codes, images, step=0.05, seed=0):
     moved = codes + step * (codes[other] - codes)
 
     def distance(a, b):
-        return np.linalg.norm(np.asarray(a, np.float64).reshape(len(a), -1) - np.asarray(b, np.float64).reshape(len(b), -1), axis=1)
+        return np.linalg.norm(
+            np.asarray(a, np.float64).reshape(len(a), -1)
+            - np.asarray(b, np.float64).reshape(len(b), -1),
+            axis=1,
+        )
 
     def spread(values):
         return np.sqrt(np.mean(distance(values, np.asarray(values)[other]) ** 2))
 
     kept = other != np.arange(len(codes))
-    ratio = (distance(decode(moved), decode(codes)) / spread(images))[kept] / (distance(moved, codes) / spread(codes))[kept]
+    ratio = (distance(decode(moved), decode(codes)) / spread(images))[kept] / (
+        distance(moved, codes) / spread(codes)
+    )[kept]
     return {"median": float(np.median(ratio)), "p99": float(np.percentile(ratio, 99))}
 
 
 def precision(generated, real, num_neighbours=3):
-    """Share of generated points inside the manifold of real ones: within some real point's distance to its k-th neighbour.
+    """Share of generated points inside the manifold of real ones: within some real point's distance
+    to its k-th neighbour.
 
     Args:
         generated: Features [M, F].
@@ -80,12 +96,14 @@ def precision(generated, real, num_neighbours=3):
         Share in [0, 1].
 
     Reference:
-        Kynkaanniemi et al., "Improved precision and recall metric for assessing generative models", NeurIPS 2019, eqs. 1 and 2.
+        Kynkaanniemi et al., "Improved precision and recall metric for assessing generative models",
+        NeurIPS 2019, eqs. 1 and 2.
         https://arxiv.org/abs/1904.06991
     """
     generated, real = np.asarray(generated, np.float64), np.asarray(real, np.float64)
     neighbours = NearestNeighbors(n_neighbors=num_neighbours + 1).fit(real)
-    radii = neighbours.kneighbors(real)[0][:, -1]  # the first neighbour of a point is the point itself
+    # The first neighbour of a point is the point itself.
+    radii = neighbours.kneighbors(real)[0][:, -1]
     inside = np.zeros(len(generated), bool)
     for first in range(0, len(generated), 500):
         part = generated[first : first + 500]
@@ -95,38 +113,55 @@ def precision(generated, real, num_neighbours=3):
 
 
 def frechet_distance(generated, real):
-    """|m - m'|^2 + tr(C + C' - 2 (C C')^(1/2)) between normal distributions of the two means and covariances: FID, of any features.
+    """|m - m'|^2 + tr(C + C' - 2 (C C')^(1/2)) between normal distributions of the two means and
+    covariances: FID, of any features.
 
     Args:
         generated, real: Features [M, F] and [N, F].
 
     Returns:
-        The distance, in squared units of the features: it means nothing beside one of other features.
+        The distance, in squared units of the features: it means nothing beside one of other
+            features.
 
     Raises:
         ValueError: If there are fewer images than features, or one is not finite.
 
     Reference:
-        Heusel et al., "GANs trained by a two time-scale update rule converge to a local Nash equilibrium", NeurIPS 2017, eq. 6.
+        Heusel et al., "GANs trained by a two time-scale update rule converge to a local Nash
+        equilibrium", NeurIPS 2017, eq. 6.
         https://arxiv.org/abs/1706.08500
     """
     generated, real = np.asarray(generated, np.float64), np.asarray(real, np.float64)
-    if generated.ndim != 2 or generated.shape[1:] != real.shape[1:] or min(len(generated), len(real)) <= real.shape[1]:
-        raise ValueError(f"More images than features are needed, [M, F] and [N, F]. Received: {generated.shape} and {real.shape}.")
+    if (
+        generated.ndim != 2
+        or generated.shape[1:] != real.shape[1:]
+        or min(len(generated), len(real)) <= real.shape[1]
+    ):
+        raise ValueError(
+            "More images than features are needed, [M, F] and [N, F]. Received: "
+            f"{generated.shape} and {real.shape}."
+        )
     if not (np.isfinite(generated).all() and np.isfinite(real).all()):
         raise ValueError("Features must be finite. Received: NaN or infinity.")
     difference = generated.mean(axis=0) - real.mean(axis=0)
     covariances = [np.atleast_2d(np.cov(features, rowvar=False)) for features in (generated, real)]
-    # tr (C C')^(1/2) = sum of the roots of the eigenvalues of C C', which are real and not negative up to rounding.
+    # tr (C C')^(1/2) = sum of the roots of the eigenvalues of C C', which are real and not negative
+    # up to rounding.
     roots = np.sqrt(np.maximum(np.linalg.eigvals(covariances[0] @ covariances[1]).real, 0.0))
-    return float(difference @ difference + np.trace(covariances[0]) + np.trace(covariances[1]) - 2.0 * roots.sum())
+    return float(
+        difference @ difference
+        + np.trace(covariances[0])
+        + np.trace(covariances[1])
+        - 2.0 * roots.sum()
+    )
 
 
 def quality(model, examples, reader, num_images=5000, seed=0):
-    """How samples look beside images, in the features of a classifier: Frechet distance, precision and recall.
+    """How samples look beside images, in the features of a classifier: Frechet distance, precision
+    and recall.
 
-    Samples are means of p(x|z) at z ~ p(z), of random classes where the model is conditional on one; images are those of the examples in
-    grey.
+    Samples are means of p(x|z) at z ~ p(z), of random classes where the model is conditional on
+    one; images are those of the examples in grey.
 
     Args:
         model: A model that generates.
@@ -136,29 +171,47 @@ def quality(model, examples, reader, num_images=5000, seed=0):
         seed: Of the samples.
 
     Returns:
-        Dict of numbers `fid`, `precision` and `recall`, each a dict of `value`, `unit`, `num_examples` and `features`.
+        Dict of numbers `fid`, `precision` and `recall`, each a dict of `value`, `unit`,
+        `num_examples` and `features`.
 
     Raises:
         ValueError: If the model does not generate by itself.
     """
     num_classes = model.num_classes
-    if "sample" not in model.answers() or (model.condition_shape is not None and model.condition_shape != (num_classes,)):
-        raise ValueError(f"{type(model).__name__} draws no images by itself, so that there is nothing to judge.")
+    if "sample" not in model.answers() or (
+        model.condition_shape is not None and model.condition_shape != (num_classes,)
+    ):
+        raise ValueError(
+            f"{type(model).__name__} draws no images by itself, so that there is nothing to judge."
+        )
     images = np.asarray(to_unit_interval(np.asarray(examples[model.key][:num_images])))
     samples = []
     for first in range(0, len(images), 1000):
         rows = np.arange(first, min(first + 1000, len(images)), dtype=np.int32)
-        given = [] if model.condition_shape is None else [np.random.default_rng((seed, first)).integers(0, num_classes, len(rows))]
-        samples.append(np.asarray(model.generate(RowNoise(seed, 0, rows), *given)["reconstruction"]))
+        given = (
+            []
+            if model.condition_shape is None
+            else [np.random.default_rng((seed, first)).integers(0, num_classes, len(rows))]
+        )
+        samples.append(
+            np.asarray(model.generate(RowNoise(seed, 0, rows), *given)["reconstruction"])
+        )
     generated, real = reader.features(np.concatenate(samples)), reader.features(images)
     card = reader.card
-    features = f"{card['num_features']} of the {card['data']} classifier ({card['accuracy']:.4f} accurate)" if card else "of a classifier"
+    features = (
+        f"{card['num_features']} of the {card['data']} classifier ({card['accuracy']:.4f} accurate)"
+        if card
+        else "of a classifier"
+    )
     scores = {
         "fid": {"value": frechet_distance(generated, real), "unit": "squared features"},
         "precision": {"value": precision(generated, real), "unit": "share"},
         "recall": {"value": precision(real, generated), "unit": "share"},
     }
-    return {name: {**score, "num_examples": len(images), "features": features} for name, score in scores.items()}
+    return {
+        name: {**score, "num_examples": len(images), "features": features}
+        for name, score in scores.items()
+    }
 
 
 def compare(model, examples, reader, num_images=5000, seed=0):
@@ -174,9 +227,12 @@ def compare(model, examples, reader, num_images=5000, seed=0):
         seed: Of all draws.
 
     Returns:
-        Dict of numbers: `sliced_wasserstein` and what it is between two samples of the prior (`of_prior`), `continuity`, `precision` of
-        decoded prior draws and `precision_of_reconstructions`, `recall` (the share of the images inside the manifold of decoded prior
-        draws: the same paper's measure of what a model leaves out), and the rms `reconstruction_error` a pixel.
+        Dict of numbers: `sliced_wasserstein` and what it is between two samples of the prior
+            (`of_prior`), `continuity`, `precision` of
+        decoded prior draws and `precision_of_reconstructions`, `recall` (the share of the images
+        inside the manifold of decoded prior
+        draws: the same paper's measure of what a model leaves out), and the rms
+            `reconstruction_error` a pixel.
     """
     generator = np.random.default_rng(seed)
     images = np.asarray(examples[model.key][:num_images], np.float32) / np.float32(255)
@@ -185,7 +241,12 @@ def compare(model, examples, reader, num_images=5000, seed=0):
     real = reader.features(images)
 
     def decode(z):
-        return np.concatenate([np.asarray(model.decode(part).mean()) for part in np.array_split(z, max(1, len(z) // 1000))])
+        return np.concatenate(
+            [
+                np.asarray(model.decode(part).mean())
+                for part in np.array_split(z, max(1, len(z) // 1000))
+            ]
+        )
 
     reconstructions, generated = decode(codes), reader.features(decode(draws))
     return {

@@ -2,10 +2,12 @@
 
     log p(x) = log E_r[p(x, z) / r(z)]      for any r that covers the posterior
 
-r = p(z) is plain Monte Carlo; nearly all of its draws decode to other images and weigh nothing. The number of samples that
-importance sampling takes is of the order of exp(KL(p(z|x) || r)): for the prior that is e to the nats that the code of x holds.
+r = p(z) is plain Monte Carlo; nearly all of its draws decode to other images and weigh nothing. The
+number of samples that importance sampling takes is of the order of exp(KL(p(z|x) || r)): for the
+prior that is e to the nats that the code of x holds.
 
-Chatterjee & Diaconis, "The sample size required in importance sampling", Annals of Applied Probability 28, 2018.
+Chatterjee & Diaconis, "The sample size required in importance sampling", Annals of Applied
+Probability 28, 2018.
 https://arxiv.org/abs/1511.01437
 """
 
@@ -19,37 +21,53 @@ from zoo.inference.handlers import FromPosterior, FromPrior
 from zoo.random import EVALUATION_STEP, RowNoise
 
 PROPOSALS = ("prior", "posterior")
-# Decoded samples that are held at once, over all images of a batch: 3,200 images of 28x28 are 10 MB of decoder output.
+# Decoded samples that are held at once, over all images of a batch: 3,200 images of 28x28 are 10 MB
+# of decoder output.
 HELD = 3200
 
 
-def importance_curve(model, examples, proposals=PROPOSALS, num_samples=(1, 10, 100, 1000, 10_000, 100_000), seed=0):
+def importance_curve(
+    model, examples, proposals=PROPOSALS, num_samples=(1, 10, 100, 1000, 10_000, 100_000), seed=0
+):
     """Estimates of log p(x) at growing numbers of samples, from draws of p(z) and of q(z|x).
 
-    The samples are nested: the first 10 of 100 are the 10. Both proposals move the same noise, and images are binarized as in
-    `zoo.evaluate`, once. Each estimate is a lower bound of log p(x) in expectation.
+    The samples are nested: the first 10 of 100 are the 10. Both proposals move the same noise, and
+    images are binarized as in `zoo.evaluate`, once. Each estimate is a lower bound of log p(x) in
+    expectation.
 
     Args:
         model: A `zoo.VAE`.
-        examples: x [N, ...], or a dict of data (with "condition" or "label" where the model takes one).
+        examples: x [N, ...], or a dict of data (with "condition" or "label" where the model takes
+            one).
         proposals: Some of "prior" (weights p(x|z)) and "posterior" (weights p(x, z) / q(z|x)).
         num_samples: Increasing positive integers.
         seed: Of binarization and latents.
 
     Returns:
-        List of rows, a dict for each proposal and number of samples: `proposal`, `num_samples`, `log_prob` (mean over images, nats),
-        `stderr_images` (its standard error over images, nats), `effective_sample_size` (median over images) and `num_examples`.
+        List of rows, a dict for each proposal and number of samples: `proposal`, `num_samples`,
+            `log_prob` (mean over images, nats),
+        `stderr_images` (its standard error over images, nats), `effective_sample_size` (median over
+        images) and `num_examples`.
 
     Raises:
         ValueError: If an argument is out of range, or the model has no latents to draw.
     """
     if not model.latents:
-        raise ValueError(f"Only a model with a bound on log p(x) has weights to sum. Received: model={type(model).__name__}.")
+        raise ValueError(
+            "Only a model with a bound on log p(x) has weights to sum. Received: "
+            f"model={type(model).__name__}."
+        )
     if not proposals or not set(proposals) <= set(PROPOSALS):
-        raise ValueError(f"`proposals` must be some of {', '.join(map(repr, PROPOSALS))}. Received: proposals={proposals!r}.")
+        raise ValueError(
+            f"`proposals` must be some of {', '.join(map(repr, PROPOSALS))}. Received: "
+            f"proposals={proposals!r}."
+        )
     counts, seed = [validation.as_integer(n) for n in num_samples], validation.seed(seed)
     if not counts or None in counts or counts[0] < 1 or counts != sorted(set(counts)):
-        raise ValueError(f"`num_samples` must be increasing positive integers. Received: num_samples={num_samples!r}.")
+        raise ValueError(
+            "`num_samples` must be increasing positive integers. Received: "
+            f"num_samples={num_samples!r}."
+        )
     examples = model.standardize(examples)
     num_rows = len(next(iter(examples.values())))
     batch_size = min(BATCH_SIZE, num_rows)
@@ -59,17 +77,24 @@ def importance_curve(model, examples, proposals=PROPOSALS, num_samples=(1, 10, 1
     for proposal in proposals:
         measured = []
         for first in range(0, num_rows, batch_size):
-            numbers = np.arange(first, first + batch_size) % num_rows  # the last batch is filled up; its surplus is cut off below
-            batch = {name: tf.constant(np.asarray(array)[numbers]) for name, array in examples.items()}
+            # The last batch is filled up; its surplus is cut off below.
+            numbers = np.arange(first, first + batch_size) % num_rows
+            batch = {
+                name: tf.constant(np.asarray(array)[numbers]) for name, array in examples.items()
+            }
             measured.append(_walk(extend, proposal, batch, tf.constant(numbers, tf.int32), counts))
-        log_prob, effective = np.concatenate(measured, axis=-1)[..., :num_rows].transpose(1, 0, 2)  # [counts, N] each
+        log_prob, effective = np.concatenate(measured, axis=-1)[..., :num_rows].transpose(
+            1, 0, 2
+        )  # [counts, N] each
         for count, values, sizes in zip(counts, log_prob, effective, strict=True):
             rows.append(
                 {
                     "proposal": proposal,
                     "num_samples": count,
                     "log_prob": float(values.mean()),
-                    "stderr_images": float(values.std(ddof=1) / np.sqrt(num_rows)) if num_rows > 1 else None,
+                    "stderr_images": float(values.std(ddof=1) / np.sqrt(num_rows))
+                    if num_rows > 1
+                    else None,
                     "effective_sample_size": float(np.median(sizes)),
                     "num_examples": num_rows,
                 }
@@ -78,17 +103,21 @@ def importance_curve(model, examples, proposals=PROPOSALS, num_samples=(1, 10, 1
 
 
 def _walk(extend, proposal, batch, rows, counts):
-    """The estimate and the effective sample size of each image after each number of samples: float64 [counts, 2, B]."""
+    """The estimate and the effective sample size of each image after each number of samples:
+    float64 [counts, 2, B]."""
     sums, done, measured = WeightSums.empty(len(rows)), 0, []
     for count in counts:
-        sums = WeightSums(*extend(proposal, batch, rows, tf.constant(done), tf.constant(count), *sums))
+        sums = WeightSums(
+            *extend(proposal, batch, rows, tf.constant(done), tf.constant(count), *sums)
+        )
         measured.append([sums.log_mean(count), sums.effective_sample_size()])
         done = count
     return np.asarray(measured, np.float64)
 
 
 def _compiled_extend(model, seed, chunk):
-    """Function (proposal, batch, rows, first, until, *sums) -> the sums with the samples first ... until - 1 included."""
+    """Function (proposal, batch, rows, first, until, *sums) -> the sums with the samples first ...
+    until - 1 included."""
 
     def extend(proposal, batch, rows, first, until, log_sum, log_sum_squares):
         noise = RowNoise(seed, EVALUATION_STEP, rows)
@@ -97,22 +126,37 @@ def _compiled_extend(model, seed, chunk):
         def body(first, *sums):
             latent = (FromPrior if proposal == "prior" else FromPosterior)(noise, chunk, first)
             trace = model.run(latent, batch)
-            log_weights = trace.log_likelihood if proposal == "prior" else trace.log_weights  # [chunk, B]
+            log_weights = (
+                trace.log_likelihood if proposal == "prior" else trace.log_weights
+            )  # [chunk, B]
             wanted = (first + tf.range(chunk) < until)[:, None]
-            return (first + chunk, *WeightSums(*sums).add(tf.where(wanted, log_weights, -float("inf"))))
+            return (
+                first + chunk,
+                *WeightSums(*sums).add(tf.where(wanted, log_weights, -float("inf"))),
+            )
 
         state = (first, log_sum, log_sum_squares)
-        return tf.while_loop(lambda first, *_: first < until, body, state, parallel_iterations=1)[1:]
+        return tf.while_loop(lambda first, *_: first < until, body, state, parallel_iterations=1)[
+            1:
+        ]
 
-    return tf.function(extend, jit_compile=model.compiled and model.execution == "xla-block", autograph=False)
+    return tf.function(
+        extend, jit_compile=model.compiled and model.execution == "xla-block", autograph=False
+    )
 
 
 def table(rows):
     """The rows of `importance_curve` as text."""
-    lines = [f"{'draws from':<12}{'samples':>9}{'log p(x), nats':>16}{'+- over images':>16}{'effective samples':>19}"]
+    lines = [
+        f"{'draws from':<12}{'samples':>9}{'log p(x), nats':>16}{'+- over images':>16}"
+        f"{'effective samples':>19}"
+    ]
     for row in rows:
         name = {"prior": "p(z)", "posterior": "q(z|x)"}[row["proposal"]]
         error = "-" if row["stderr_images"] is None else f"{row['stderr_images']:.2f}"
         size = row["effective_sample_size"]
-        lines.append(f"{name:<12}{row['num_samples']:>9,}{row['log_prob']:>16.2f}{error:>16}{size:>19,.{1 if size < 100 else 0}f}")
+        lines.append(
+            f"{name:<12}{row['num_samples']:>9,}{row['log_prob']:>16.2f}{error:>16}"
+            f"{size:>19,.{1 if size < 100 else 0}f}"
+        )
     return "\n".join(lines)

@@ -1,4 +1,5 @@
-"""What the latents of a trained model hold, and whether they hold anything: numbers and a callback that watches them during training."""
+"""What the latents of a trained model hold, and whether they hold anything: numbers and a callback
+that watches them during training."""
 
 import logging
 
@@ -26,8 +27,10 @@ class LatentReader:
     """Reads what the latents of a model hold, from a fixed set of images; traced once.
 
     Args:
-        model: A model with one latent vector: `zoo.VAE` and what changes it, but those with several latents.
-        examples: x [N, ...], or a dict of data (with "condition" or "label" where the model takes one).
+        model: A model with one latent vector: `zoo.VAE` and what changes it, but those with several
+            latents.
+        examples: x [N, ...], or a dict of data (with "condition" or "label" where the model takes
+            one).
         num_images: How many of them, the first, are looked at.
         seed: Of binarization and latents.
 
@@ -37,9 +40,14 @@ class LatentReader:
 
     def __init__(self, model, examples, num_images=1000, seed=0):
         if not is_readable(model):
-            raise ValueError(f"Only a model with one latent vector z can be read. Received: {type(model).__name__}.")
+            raise ValueError(
+                "Only a model with one latent vector z can be read. Received: "
+                f"{type(model).__name__}."
+            )
         examples = examples if isinstance(examples, dict) else {model.key: examples}
-        self.data = model.standardize({name: array[:num_images] for name, array in examples.items()})
+        self.data = model.standardize(
+            {name: array[:num_images] for name, array in examples.items()}
+        )
         self.num_rows = len(next(iter(self.data.values())))
         if self.num_rows < 2:
             raise ValueError(f"At least two images are needed. Received: {self.num_rows}.")
@@ -55,30 +63,43 @@ class LatentReader:
         z = trace.z[0]  # [N, D]
         chunks = [z[first : first + CHUNK] for first in range(0, self.num_rows, CHUNK)]
         # log q(z_i) = log 1/N sum_j q(z_i | x_j)
-        log_aggregate = [tf.reduce_logsumexp(posterior.log_prob(chunk[:, None]), axis=1) for chunk in chunks]
+        log_aggregate = [
+            tf.reduce_logsumexp(posterior.log_prob(chunk[:, None]), axis=1) for chunk in chunks
+        ]
         aggregate = tf.concat(log_aggregate, axis=0) - tf.math.log(float(self.num_rows))
         values = {
             "mean": posterior.mean(),
             "z": z,
-            "prior draw": draw(prior, RowNoise(self.seed + 1, EVALUATION_STEP, tf.range(self.num_rows)), Stream.LATENT),
+            "prior draw": draw(
+                prior,
+                RowNoise(self.seed + 1, EVALUATION_STEP, tf.range(self.num_rows)),
+                Stream.LATENT,
+            ),
             "kl": self.model.kl(trace),
             "information": posterior.log_prob(z) - aggregate,
         }
-        return values | ({"kl per dimension": trace["z"].kl_per_dim()} if self.model.has_kl_per_dim else {})
+        return values | (
+            {"kl per dimension": trace["z"].kl_per_dim()} if self.model.has_kl_per_dim else {}
+        )
 
     def __call__(self):
         """The numbers at the model's present weights.
 
         Returns:
-            Dict of `active_units` (latent dimensions with Var_x E[z] > 0.01) out of `latent_dim`; in nats the mean `kl`, and where the
-            posterior is diagonal `kl_per_dim` [D]; its two parts, `mutual_information` I(x; z), of which `num_images` N can show log N at
-            most, and the rest, `marginal_kl` = KL(q(z) || p(z)) (for a prior that depends on a condition: on average over it); and
-            `prior_distance`, the sliced Wasserstein distance between draws of q(z) and of p(z).
+            Dict of `active_units` (latent dimensions with Var_x E[z] > 0.01) out of `latent_dim`;
+            in nats the mean `kl`, and where the posterior is diagonal `kl_per_dim` [D]; its two
+            parts, `mutual_information` I(x; z), of which `num_images` N can show log N at most, and
+            the rest, `marginal_kl` = KL(q(z) || p(z)) (for a prior that depends on a condition: on
+            average over it); and `prior_distance`, the sliced Wasserstein distance between draws of
+            q(z) and of p(z).
 
         Reference:
-            Hoffman & Johnson, "ELBO surgery", NIPS workshop on advances in approximate Bayesian inference, 2016.
+            Hoffman & Johnson, "ELBO surgery", NIPS workshop on advances in approximate Bayesian
+            inference, 2016.
         """
-        values = {name: value.numpy().astype(np.float64) for name, value in self._read(self.data).items()}
+        values = {
+            name: value.numpy().astype(np.float64) for name, value in self._read(self.data).items()
+        }
         kl, information = values["kl"].mean(), values["information"].mean()
         numbers = {
             "active_units": int((values["mean"].var(axis=0) > ACTIVE_VARIANCE).sum()),
@@ -87,7 +108,9 @@ class LatentReader:
             "kl": float(kl),
             "mutual_information": float(information),
             "marginal_kl": float(kl - information),
-            "prior_distance": sliced_wasserstein(values["z"], values["prior draw"], num_directions=100),
+            "prior_distance": sliced_wasserstein(
+                values["z"], values["prior draw"], num_directions=100
+            ),
         }
         if "kl per dimension" in values:
             numbers["kl_per_dim"] = values["kl per dimension"].mean(axis=0)
@@ -95,17 +118,23 @@ class LatentReader:
 
 
 def collapse(numbers):
-    """What says that the posterior has collapsed onto the prior, with what usually helps; or None where a latent dimension is active.
+    """What says that the posterior has collapsed onto the prior, with what usually helps; or None
+    where a latent dimension is active.
 
-    Few nats alone are no collapse: active dimensions that cost 0.1 nats tell images apart all the same, if badly.
+    Few nats alone are no collapse: active dimensions that cost 0.1 nats tell images apart all the
+    same, if badly.
     """
     if numbers["active_units"]:
         return None
     return (
-        f"Posterior collapse: {numbers['active_units']} of {numbers['latent_dim']} latent dimensions are active (variance of posterior "
-        f"means above {ACTIVE_VARIANCE}), and KL(q || p) is {numbers['kl']:.3f} nats: the decoder ignores z. What usually helps: a weight "
-        "of the KL that rises from 0 (zoo.BetaVAE with beta=zoo.schedules.Linear(0.0, 1.0, steps)), nats that cost nothing "
-        "(objective=zoo.objectives.FreeBits(...)), a decoder that starts at the mean image (start_at_mean), a lower learning rate."
+        f"Posterior collapse: {numbers['active_units']} of {numbers['latent_dim']} latent "
+        "dimensions are active (variance of posterior "
+        f"means above {ACTIVE_VARIANCE}), and KL(q || p) is {numbers['kl']:.3f} nats: the "
+        "decoder ignores z. What usually helps: a weight "
+        "of the KL that rises from 0 (zoo.BetaVAE with beta=zoo.schedules.Linear(0.0, "
+        "1.0, steps)), nats that cost nothing "
+        "(objective=zoo.objectives.FreeBits(...)), a decoder that starts at the mean "
+        "image (start_at_mean), a lower learning rate."
     )
 
 
@@ -115,9 +144,11 @@ def collapse_of(model, examples):
 
 
 class LatentMonitor(keras.callbacks.Callback):
-    """Adds the numbers of `LatentReader` to the logs of every epoch, and says when the posterior has collapsed.
+    """Adds the numbers of `LatentReader` to the logs of every epoch, and says when the posterior
+    has collapsed.
 
-    Put it before callbacks that read the logs. `kl_per_dim` of the last epoch stays in the attribute `numbers`.
+    Put it before callbacks that read the logs. `kl_per_dim` of the last epoch stays in the
+    attribute `numbers`.
 
     Args:
         examples: As in `LatentReader`; of the validation data.
@@ -136,7 +167,9 @@ class LatentMonitor(keras.callbacks.Callback):
         self.numbers = self._reader()
         if logs is not None:
             logs |= {
-                f"latent_{name}": value for name, value in self.numbers.items() if name not in ("latent_dim", "num_images", "kl_per_dim")
+                f"latent_{name}": value
+                for name, value in self.numbers.items()
+                if name not in ("latent_dim", "num_images", "kl_per_dim")
             }
         message = collapse(self.numbers)
         if message and not self._told:
@@ -154,11 +187,15 @@ def table(numbers):
     lines = [
         f"{numbers['active_units']:>9} of {numbers['latent_dim']} latent dimensions are active",
         f"{numbers['kl']:>9.3f} nats KL(q(z|x) || p(z)), which are",
-        f"{numbers['mutual_information']:>9.3f} nats of information about the image ({most_information(numbers)}) and",
-        f"{numbers['marginal_kl']:>9.3f} nats KL(q(z) || p(z)), between the aggregate posterior and the prior",
+        f"{numbers['mutual_information']:>9.3f} nats of information about the image "
+        f"({most_information(numbers)}) and",
+        f"{numbers['marginal_kl']:>9.3f} nats KL(q(z) || p(z)), between the aggregate "
+        "posterior and the prior",
         f"{numbers['prior_distance']:>9.3f} sliced Wasserstein distance between their draws",
     ]
     if "kl_per_dim" in numbers:
         ordered = np.sort(numbers["kl_per_dim"])[::-1]
-        lines.append(f"          KL by dimension, nats: {' '.join(f'{value:.2f}' for value in ordered)}")
+        lines.append(
+            f"          KL by dimension, nats: {' '.join(f'{value:.2f}' for value in ordered)}"
+        )
     return "\n".join(lines)

@@ -1,4 +1,5 @@
-"""What a model is worth on a split: log p(x) by importance sampling, with the errors that a reader needs to trust it."""
+"""What a model is worth on a split: log p(x) by importance sampling, with the errors that a reader
+needs to trust it."""
 
 import logging
 import math
@@ -24,25 +25,44 @@ logger = logging.getLogger("zoo")
 ACTIVE_VARIANCE = 0.01
 # An importance-sampled mean whose weights are worth fewer samples than this hangs on a few draws.
 TRUSTED_SAMPLE_SIZE = 10
-# Redraws of binarization and latents that `stderr_sampling` is estimated from, and the samples of each (fewer where `nll` has fewer).
+# Redraws of binarization and latents that `stderr_sampling` is estimated from, and the samples of
+# each (fewer where `nll` has fewer).
 NUM_REDRAWS = 4
 REDRAW_SAMPLES = 64
-# Examples and importance samples held at once: 100 x 32 images of 28x28 are 10 MB of decoder output.
+# Examples and importance samples held at once: 100 x 32 images of 28x28 are 10 MB of decoder
+# output.
 BATCH_SIZE = 100
 
 
-def evaluate(model, examples, *, num_samples=5000, seed=0, split="test", nll_name="nll", metrics=(), verbose=1):
-    """The numbers of a model on a data set; what it does not have, such as a score for an autoencoder, is left out.
+def evaluate(
+    model,
+    examples,
+    *,
+    num_samples=5000,
+    seed=0,
+    split="test",
+    nll_name="nll",
+    metrics=(),
+    verbose=1,
+):
+    """The numbers of a model on a data set; what it does not have, such as a score for an
+    autoencoder, is left out.
 
-    - `nll`, importance-sampled -log p(x), with `elbo`, `log_likelihood`, `kl`, `active_units`; exact for a model without latents
-    - `bits_per_dim` of 8-bit images, where the model is one of their 256 levels or of dequantized pixels
-    - `accuracy`, where the model classifies and the examples have labels: of the most probable class. Where training saw no labels,
-      classes are first assigned to labels, one to one, as fits best (Hungarian algorithm).
-    - the scores of `zoo.evaluation.disentanglement` that `metrics` asks for, of the posterior means beside the examples' "factors"
+    - `nll`, importance-sampled -log p(x), with `elbo`, `log_likelihood`, `kl`, `active_units`;
+      exact for a model without latents
+    - `bits_per_dim` of 8-bit images, where the model is one of their 256 levels or of dequantized
+      pixels
+    - `accuracy`, where the model classifies and the examples have labels: of the most probable
+      class. Where training saw no labels, classes are first assigned to labels, one to one, as fits
+      best (Hungarian algorithm).
+    - the scores of `zoo.evaluation.disentanglement` that `metrics` asks for, of the posterior means
+      beside the examples' "factors"
 
-    Where half of the images have an effective sample size below 10, a warning says that `nll` cannot be trusted.
+    Where half of the images have an effective sample size below 10, a warning says that `nll`
+    cannot be trusted.
 
-    Examples are binarized as in validation, once, from `seed`. Every example counts once, whatever the batch size.
+    Examples are binarized as in validation, once, from `seed`. Every example counts once, whatever
+    the batch size.
 
     Args:
         model: A compiled model of the zoo.
@@ -50,30 +70,42 @@ def evaluate(model, examples, *, num_samples=5000, seed=0, split="test", nll_nam
         num_samples: Importance samples per example.
         seed: Seed of binarization and latents.
         split: Name of the split, for the record.
-        nll_name: What to call -log p(x): "conditional_nll" where the model is of images given something.
+        nll_name: What to call -log p(x): "conditional_nll" where the model is of images given
+            something.
         metrics: Names of disentanglement scores, or "all".
         verbose: 1 shows a progress bar.
 
     Returns:
-        Dict of numbers, each a dict with `value` and what it means: `unit`, `split`, `num_examples`. Those in nats carry
-        `stderr_images`, the standard error of the mean over examples. `nll` carries besides `num_samples`, `effective_sample_size`
-        (median over examples) and `stderr_sampling`: what new noise, of binarization and samples, does to the mean. It is estimated
-        from four redraws with 64 samples each, so it errs on the large side.
+        Dict of numbers, each a dict with `value` and what it means: `unit`, `split`,
+            `num_examples`. Those in nats carry
+        `stderr_images`, the standard error of the mean over examples. `nll` carries besides
+        `num_samples`, `effective_sample_size` (median over examples) and `stderr_sampling`: what
+        new noise, of binarization and samples, does to the mean. It is estimated from four redraws
+        with 64 samples each, so it errs on the large side.
 
     Raises:
         ValueError: If an argument is out of range or the examples do not fit the model.
 
     Reference:
-        Burda, Grosse & Salakhutdinov, "Importance Weighted Autoencoders", ICLR 2016. https://arxiv.org/abs/1509.00519
+        Burda, Grosse & Salakhutdinov, "Importance Weighted Autoencoders", ICLR 2016.
+        https://arxiv.org/abs/1509.00519
     """
     if not isinstance(model, Model):
         raise TypeError(f"`model` must be a model of the zoo. Received: {shown(model)}.")
     num_samples, seed = validation.integer("num_samples", num_samples), validation.seed(seed)
     examples = as_arrays(examples)
-    labels, factors = (examples.get(name) if isinstance(examples, dict) else None for name in ("label", "factors"))
+    labels, factors = (
+        examples.get(name) if isinstance(examples, dict) else None for name in ("label", "factors")
+    )
     if metrics and (factors is None or not model.latents):
-        lacking = "the examples have no ground-truth factors" if factors is None else f"{type(model).__name__} has no posterior"
-        raise ValueError(f"Disentanglement cannot be scored: {lacking}. Received: metrics={shown(metrics)}.")
+        lacking = (
+            "the examples have no ground-truth factors"
+            if factors is None
+            else f"{type(model).__name__} has no posterior"
+        )
+        raise ValueError(
+            f"Disentanglement cannot be scored: {lacking}. Received: metrics={shown(metrics)}."
+        )
     examples = model.standardize(examples)
     num_rows = len(next(iter(examples.values())))
     batch_size = min(BATCH_SIZE, num_rows)
@@ -89,7 +121,9 @@ def evaluate(model, examples, *, num_samples=5000, seed=0, split="test", nll_nam
         noise = RowNoise(seed, EVALUATION_STEP, rows)
         batch = model.prepare(batch, noise)
         if not has_bound:
-            return {"log_likelihood": model.loss_terms(batch, noise, training=False)["log_likelihood"]}
+            return {
+                "log_likelihood": model.loss_terms(batch, noise, training=False)["log_likelihood"]
+            }
         sums, log_likelihood_sum = model.importance_sums(batch, noise, num_samples)
         measured = {
             "log_prob": sums.log_mean(num_samples),
@@ -109,15 +143,23 @@ def evaluate(model, examples, *, num_samples=5000, seed=0, split="test", nll_nam
     bar = keras.utils.Progbar(num_rows, verbose=verbose, unit_name="example")
     measured, redrawn = [], []
     for first in range(0, num_rows, batch_size):
-        rows = np.arange(first, first + batch_size) % num_rows  # the last batch is filled up; its surplus is cut off below
+        # The last batch is filled up; its surplus is cut off below.
+        rows = np.arange(first, first + batch_size) % num_rows
         batch = {name: tf.constant(np.asarray(array)[rows]) for name, array in examples.items()}
         rows = tf.constant(rows, tf.int32)
         measured.append({name: value.numpy() for name, value in measure(batch, rows).items()})
         steps = [EVALUATION_STEP - 1 - i for i in range(NUM_REDRAWS)]
         if has_bound:
-            redrawn.append(np.stack([redraw(batch, rows, tf.constant(step, tf.uint32)).numpy() for step in steps]))
+            redrawn.append(
+                np.stack(
+                    [redraw(batch, rows, tf.constant(step, tf.uint32)).numpy() for step in steps]
+                )
+            )
         bar.update(min(first + batch_size, num_rows))
-    values = {name: np.concatenate([m[name] for m in measured])[:num_rows].astype(np.float64) for name in measured[0]}
+    values = {
+        name: np.concatenate([m[name] for m in measured])[:num_rows].astype(np.float64)
+        for name in measured[0]
+    }
     common = {"num_examples": num_rows, "split": split}
     if not has_bound:
         numbers = _exact_numbers(model, values)
@@ -125,35 +167,50 @@ def evaluate(model, examples, *, num_samples=5000, seed=0, split="test", nll_nam
         redrawn = np.concatenate(redrawn, axis=1)[:, :num_rows].astype(np.float64)  # [redraws, N]
         numbers = _bound_numbers(model, values, redrawn, num_samples)
     if classifies:
-        numbers["accuracy"] = _accuracy(values["probs"], np.asarray(labels), model.classes_are_labels)
+        numbers["accuracy"] = _accuracy(
+            values["probs"], np.asarray(labels), model.classes_are_labels
+        )
     if metrics:
-        codes = np.concatenate([values[name] for name in sorted(values) if name.startswith("mean of ")], axis=-1)
+        codes = np.concatenate(
+            [values[name] for name in sorted(values) if name.startswith("mean of ")], axis=-1
+        )
         scores = disentanglement.scores(codes, factors, metrics, seed)
         numbers |= {name: {"value": score, "unit": "score"} for name, score in scores.items()}
-    return {nll_name if name == "nll" else name: {**number, **common} for name, number in numbers.items()}
+    return {
+        nll_name if name == "nll" else name: {**number, **common}
+        for name, number in numbers.items()
+    }
 
 
 def _bound_numbers(model, values, redrawn, num_samples):
     numbers = {
         "nll": _mean(-values["log_prob"])
         | {
-            "stderr_sampling": float(np.sqrt(redrawn.var(axis=0, ddof=1).mean() / redrawn.shape[1])),
+            "stderr_sampling": float(
+                np.sqrt(redrawn.var(axis=0, ddof=1).mean() / redrawn.shape[1])
+            ),
             "num_samples": num_samples,
             "effective_sample_size": float(np.median(values["effective_sample_size"])),
         },
         "elbo": _mean(values["log_likelihood"] - values["kl"]),
         "log_likelihood": _mean(values["log_likelihood"]),
-        "kl": _mean(values["kl"]) | {"estimator": "analytic" if model.has_analytic_kl else "monte carlo"},
+        "kl": _mean(values["kl"])
+        | {"estimator": "analytic" if model.has_analytic_kl else "monte carlo"},
     }
     effective = numbers["nll"]["effective_sample_size"]
     if effective < TRUSTED_SAMPLE_SIZE:
         logger.warning(
-            "-log p(x) is an upper bound here and no estimate: of %d samples of an image, %.1f count (median; %d would be trusted). "
+            "-log p(x) is an upper bound here and no estimate: of %d samples of an image, "
+            "%.1f count (median; %d would be trusted). "
             "More samples may lower it by nats.",
             *(num_samples, effective, TRUSTED_SAMPLE_SIZE),
         )
     numbers |= _bits_per_dim(model, -values["log_prob"])
-    means = {name.removeprefix("mean of "): mean for name, mean in values.items() if name.startswith("mean of ")}
+    means = {
+        name.removeprefix("mean of "): mean
+        for name, mean in values.items()
+        if name.startswith("mean of ")
+    }
     active = {name: int((mean.var(axis=0) > ACTIVE_VARIANCE).sum()) for name, mean in means.items()}
     numbers["active_units"] = {
         "value": sum(active.values()),
@@ -165,7 +222,8 @@ def _bound_numbers(model, values, redrawn, num_samples):
 
 
 def _exact_numbers(model, values):
-    """A model without latents knows its log-likelihood; it is one of the data where the model is (not of images given their code)."""
+    """A model without latents knows its log-likelihood; it is one of the data where the model is
+    (not of images given their code)."""
     numbers = {"log_likelihood": _mean(values["log_likelihood"])}
     if model.knows_log_prob:
         numbers = {"nll": _mean(-values["log_likelihood"])} | numbers
@@ -173,9 +231,12 @@ def _exact_numbers(model, values):
 
 
 def _bits_per_dim(model, nll):
-    """-log2 p of an 8-bit image, per pixel. A density of dequantized pixels in [0, 1] bounds it from above: log2(256) more."""
+    """-log2 p of an 8-bit image, per pixel. A density of dequantized pixels in [0, 1] bounds it
+    from above: log2(256) more."""
     image = model.observation
-    if not isinstance(image, Image) or (image.pixels != "dequantize" and model.likelihood_layer.num_levels != 256):
+    if not isinstance(image, Image) or (
+        image.pixels != "dequantize" and model.likelihood_layer.num_levels != 256
+    ):
         return {}
     per_dim = nll / (math.log(2) * math.prod(image.shape))
     pixels = "256 levels"
@@ -187,16 +248,24 @@ def _bits_per_dim(model, nll):
 def _accuracy(probs, labels, classes_are_labels):
     guesses = probs.argmax(axis=-1)
     if not classes_are_labels:
-        table = confusion_matrix(labels, guesses, labels=np.arange(max(probs.shape[-1], labels.max() + 1)))
+        table = confusion_matrix(
+            labels, guesses, labels=np.arange(max(probs.shape[-1], labels.max() + 1))
+        )
         of_label, of_class = optimize.linear_sum_assignment(-table)
         guesses = of_label[np.argsort(of_class)][guesses]
     accuracy = _mean((guesses == labels).astype(np.float64)) | {"unit": "share"}
-    return accuracy | ({} if classes_are_labels else {"assignment": "best one-to-one of classes to labels"})
+    return accuracy | (
+        {} if classes_are_labels else {"assignment": "best one-to-one of classes to labels"}
+    )
 
 
 def _mean(values):
     """The mean over images; of a single one nobody knows the error."""
-    error = {"stderr_images": float(values.std(ddof=1) / math.sqrt(len(values)))} if len(values) > 1 else {}
+    error = (
+        {"stderr_images": float(values.std(ddof=1) / math.sqrt(len(values)))}
+        if len(values) > 1
+        else {}
+    )
     return {"value": float(values.mean()), **error, "unit": "nats"}
 
 
@@ -204,11 +273,20 @@ def table(numbers):
     """The numbers of `evaluate` as lines of text."""
     lines, width = [], max(15, *map(len, numbers))
     for name, number in numbers.items():
-        value = f"{number['value']:9.3f}" if isinstance(number["value"], float) else f"{number['value']:5d} of {number['of']}"
-        errors = f" +- {number['stderr_images']:.3f} over images" if "stderr_images" in number else ""
+        value = (
+            f"{number['value']:9.3f}"
+            if isinstance(number["value"], float)
+            else f"{number['value']:5d} of {number['of']}"
+        )
+        errors = (
+            f" +- {number['stderr_images']:.3f} over images" if "stderr_images" in number else ""
+        )
         if "stderr_sampling" in number:
             errors += f", +- {number['stderr_sampling']:.3f} over noise"
-            errors += f" ({number['num_samples']} samples, effective {number['effective_sample_size']:.0f})"
+            errors += (
+                f" ({number['num_samples']} samples, effective "
+                f"{number['effective_sample_size']:.0f})"
+            )
         if "features" in number:
             errors += f", in features {number['features']}"
         lines.append(f"{name:>{width}} {value} {number['unit']}{errors}")

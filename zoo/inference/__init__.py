@@ -1,4 +1,5 @@
-"""Inference: the passes of a model, what is minimized of them, and how its gradient is estimated."""
+"""Inference: the passes of a model, what is minimized of them, and how its gradient is
+estimated."""
 
 from zoo.inference.bounds import WeightSums as WeightSums
 from zoo.inference.bounds import importance_weighted_bound as importance_weighted_bound

@@ -22,7 +22,8 @@ def importance_weighted_bound(log_weights):
 
 
 class WeightSums(NamedTuple):
-    """Sums over importance samples, kept as logarithms: what a pass in chunks has to remember. Each a float tensor [B]."""
+    """Sums over importance samples, kept as logarithms: what a pass in chunks has to remember. Each
+    a float tensor [B]."""
 
     log_sum: tf.Tensor  # log sum_s w_s
     log_sum_squares: tf.Tensor  # log sum_s w_s^2

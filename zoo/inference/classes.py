@@ -24,14 +24,18 @@ class Enumeration(ELBO):
     def __init__(self, *, regularizer=None, **kwargs):
         if kwargs.get("num_samples", 1) != 1:
             raise ValueError(
-                f"{type(self).__name__} draws the other latents once for each class. Received: num_samples={shown(kwargs['num_samples'])}."
+                f"{type(self).__name__} draws the other latents once for each class. Received: "
+                f"num_samples={shown(kwargs['num_samples'])}."
             )
         super().__init__(regularizer=regularizer, **kwargs)
 
     def check(self, model):
         super().check(model)
         if model.class_latent is None:
-            raise ValueError(f"{type(self).__name__} needs a class to sum over, which {type(model).__name__} does not have. Use ELBO.")
+            raise ValueError(
+                f"{type(self).__name__} needs a class to sum over, which {type(model).__name__} "
+                "does not have. Use ELBO."
+            )
 
     def handler(self, model, noise):
         return EveryClass(noise, model.class_latent)
@@ -39,7 +43,8 @@ class Enumeration(ELBO):
 
 @keras.saving.register_keras_serializable(package="zoo")
 class Relaxation(Enumeration):
-    """The ELBO with a relaxed class, softmax((logits + Gumbel) / temperature), in its gradient: biased, and one decoding instead of K.
+    """The ELBO with a relaxed class, softmax((logits + Gumbel) / temperature), in its gradient:
+    biased, and one decoding instead of K.
 
     Only the gradient is the relaxation's; the value is that of `Enumeration`.
 
@@ -47,21 +52,34 @@ class Relaxation(Enumeration):
         temperature: Positive number, or schedule of `zoo.schedules`.
 
     Reference:
-        Jang, Gu & Poole, ICLR 2017, https://arxiv.org/abs/1611.01144; Maddison, Mnih & Teh, ICLR 2017, https://arxiv.org/abs/1611.00712
+        Jang, Gu & Poole, ICLR 2017, https://arxiv.org/abs/1611.01144; Maddison, Mnih & Teh, ICLR
+        2017, https://arxiv.org/abs/1611.00712
     """
 
     def __init__(self, temperature=0.67, *, regularizer=None, **kwargs):
         super().__init__(regularizer=regularizer, **kwargs)
-        if not isinstance(temperature, Schedule) and not (validation.is_number(temperature) and 0 < temperature < math.inf):
-            raise ValueError(f"`temperature` must be a positive number or a schedule. Received: temperature={shown(temperature)}.")
+        if not isinstance(temperature, Schedule) and not (
+            validation.is_number(temperature) and 0 < temperature < math.inf
+        ):
+            raise ValueError(
+                "`temperature` must be a positive number or a schedule. Received: "
+                f"temperature={shown(temperature)}."
+            )
         self.temperature = temperature if isinstance(temperature, Schedule) else float(temperature)
 
     def loss(self, model, batch, noise, training=False):
         value, enumerated = super().loss(model, batch, noise, training)
-        temperature = self.temperature(model.training_step) if callable(self.temperature) else self.temperature
+        temperature = (
+            self.temperature(model.training_step)
+            if callable(self.temperature)
+            else self.temperature
+        )
         relaxed = model.run(Relaxed(noise, model.class_latent, temperature), batch, training)
         surrogate = self.regularization(model, enumerated) - relaxed.log_likelihood
         return with_gradient_of(value, surrogate), enumerated
 
     def get_config(self):
-        return {**super().get_config(), "temperature": keras.saving.serialize_keras_object(self.temperature)}
+        return {
+            **super().get_config(),
+            "temperature": keras.saving.serialize_keras_object(self.temperature),
+        }

@@ -11,12 +11,14 @@ from zoo.random import Stream
 
 @keras.saving.register_keras_serializable(package="zoo")
 class DensityRatio(Regularizer):
-    """KL(q(z|x) || p(z)) + gamma KL(q(z) || prod_j q(z_j)), by the ratio of the two densities that a discriminator gives.
+    """KL(q(z|x) || p(z)) + gamma KL(q(z) || prod_j q(z_j)), by the ratio of the two densities that
+    a discriminator gives.
 
-    The discriminator is trained on the same pass, by the cross-entropy that it reports: on draws of q(z|x), and on draws whose dimensions
-    are each permuted over the batch.
+    The discriminator is trained on the same pass, by the cross-entropy that it reports: on draws of
+    q(z|x), and on draws whose dimensions are each permuted over the batch.
 
-    Kim & Mnih, "Disentangling by factorising", ICML 2018, eq. 3 and algorithm 2. https://arxiv.org/abs/1802.05983
+    Kim & Mnih, "Disentangling by factorising", ICML 2018, eq. 3 and algorithm 2.
+    https://arxiv.org/abs/1802.05983
 
     Args:
         discriminator: Network z [B, D] -> logits [B, 2] of "drawn" and "permuted".
@@ -35,10 +37,18 @@ class DensityRatio(Regularizer):
 
     def check(self, model):
         if len(model.latents) != 1 or not model.has_analytic_kl:
-            raise ValueError(f"FactorVAE has one latent vector with an analytic KL. Received: {type(model).__name__}.")
-        received = tuple(self.discriminator(tf.zeros([1, *next(iter(model.latents.values())).event_shape])).shape)
+            raise ValueError(
+                "FactorVAE has one latent vector with an analytic KL. Received: "
+                f"{type(model).__name__}."
+            )
+        received = tuple(
+            self.discriminator(tf.zeros([1, *next(iter(model.latents.values())).event_shape])).shape
+        )
         if received != (1, 2):
-            raise ValueError(f"`discriminator` must give two logits for z, [B, 2]. Received: an output of shape {received}.")
+            raise ValueError(
+                "`discriminator` must give two logits for z, [B, 2]. Received: an output of "
+                f"shape {received}."
+            )
 
     def nats(self, trace, context):
         (site,) = trace.values()
@@ -47,7 +57,9 @@ class DensityRatio(Regularizer):
         total_correlation = drawn[:, 0] - drawn[:, 1]
         fixed = tf.stop_gradient(z)
         permuted = permute_dimensions(fixed, context.noise)
-        told = apply(self.discriminator, tf.concat([fixed, permuted], axis=0), training=trace.training)
+        told = apply(
+            self.discriminator, tf.concat([fixed, permuted], axis=0), training=trace.training
+        )
         classes = tf.repeat(tf.constant([0, 1]), tf.shape(z)[0])
         errors = tf.nn.sparse_softmax_cross_entropy_with_logits(classes, told)
         context.terms["total_correlation"] = total_correlation
@@ -60,14 +72,23 @@ class DensityRatio(Regularizer):
 
     @classmethod
     def from_config(cls, config):
-        return cls(**{**config, "discriminator": keras.saving.deserialize_keras_object(config["discriminator"])})
+        return cls(
+            **{
+                **config,
+                "discriminator": keras.saving.deserialize_keras_object(config["discriminator"]),
+            }
+        )
 
 
 def permute_dimensions(z, noise):
-    """Each dimension of z [b, D] in an order of its own over the rows of the whole batch, those that only fill a shape left out."""
+    """Each dimension of z [b, D] in an order of its own over the rows of the whole batch, those
+    that only fill a shape left out."""
     keys = shards.gathered(noise.uniform(Stream.PERMUTE, z.shape[1:]))  # [B, D]
     counts = shards.gathered_weights(tf.shape(z)[0])[:, None] > 0
-    order = tf.argsort(tf.where(counts, keys, 2.0), axis=0, stable=True)  # rows that count come first
+    # Rows that count come first.
+    order = tf.argsort(tf.where(counts, keys, 2.0), axis=0, stable=True)
     # z[order[i, j], j]
-    permuted = tf.transpose(tf.gather(tf.transpose(shards.gathered(z)), tf.transpose(order), batch_dims=1))
+    permuted = tf.transpose(
+        tf.gather(tf.transpose(shards.gathered(z)), tf.transpose(order), batch_dims=1)
+    )
     return tf.gather(permuted, shards.place_of_rows(tf.shape(z)[0]))

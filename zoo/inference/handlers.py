@@ -2,14 +2,15 @@
 
 A model names each latent once, in the order of its program:
 
-    z = latent("z", prior=lambda: self.prior(condition), posterior=lambda: self.encode(x, condition))
+    z = latent("z", prior=lambda: self.prior(condition), posterior=lambda: self.encode(x,
+        condition))
 
-and never asks where `z` comes from. What `latent` is decides that, and builds no distribution that it
-does not need: inference calls both functions, generation the first alone. Each pass takes a new one;
-its `trace` then holds what was drawn.
+and never asks where `z` comes from. What `latent` is decides that, and builds no distribution that
+it does not need: inference calls both functions, generation the first alone. Each pass takes a new
+one; its `trace` then holds what was drawn.
 
-The idea is that of effect handlers in Pyro and NumPyro (Bingham et al., JMLR 20, 2019; Phan, Pradhan &
-Jankowiak, 2019, https://arxiv.org/abs/1912.11554).
+The idea is that of effect handlers in Pyro and NumPyro (Bingham et al., JMLR 20, 2019; Phan,
+Pradhan & Jankowiak, 2019, https://arxiv.org/abs/1912.11554).
 """
 
 from collections.abc import Callable, Mapping
@@ -29,8 +30,8 @@ Builder = Callable[[], tfd.Distribution]
 class Handler:
     """The contract: `latent(name, prior, posterior)` gives the draw of a latent.
 
-    Where q factorizes in another order than p, a model has a guide, which names the latents with their
-    posteriors and runs first; the program then gets what the guide drew, and adds the priors.
+    Where q factorizes in another order than p, a model has a guide, which names the latents with
+    their posteriors and runs first; the program then gets what the guide drew, and adds the priors.
 
     Raises:
         ValueError: If a latent is named twice, or by the program alone where the guide draws.
@@ -44,11 +45,15 @@ class Handler:
         self.trace = Trace()
         self._named_by_program: list[str] | None = None  # None while posteriors are named
 
-    def __call__(self, name: str, prior: Builder | None = None, posterior: Builder | None = None) -> tf.Tensor:
+    def __call__(
+        self, name: str, prior: Builder | None = None, posterior: Builder | None = None
+    ) -> tf.Tensor:
         if self._named_by_program is not None:
             return self._of_guide(name, prior)
         if name in self.trace:
-            raise ValueError(f"Each latent is named once in a pass. Received: {name!r} a second time.")
+            raise ValueError(
+                f"Each latent is named once in a pass. Received: {name!r} a second time."
+            )
         q = posterior() if self.infers and posterior is not None else None
         p = prior() if self.explains and prior is not None else None
         if q is None and self.infers:
@@ -57,7 +62,9 @@ class Handler:
         self.trace.sites[name] = site
         return site.z
 
-    def site(self, name: str, posterior: tfd.Distribution | None, prior: tfd.Distribution | None) -> Site:
+    def site(
+        self, name: str, posterior: tfd.Distribution | None, prior: tfd.Distribution | None
+    ) -> Site:
         """The latent as this pass draws it."""
         raise NotImplementedError
 
@@ -71,24 +78,36 @@ class Handler:
             return
         missing = [name for name in self.trace if name not in self._named_by_program]
         if missing:
-            raise ValueError(f"The program must name each latent that the guide draws. Received: none for {missing[0]!r}.")
+            raise ValueError(
+                "The program must name each latent that the guide draws. Received: none for "
+                f"{missing[0]!r}."
+            )
 
     def _of_guide(self, name, prior):
         if name not in self.trace:
-            raise ValueError(f"The guide must draw each latent that the program names. Received: none for {name!r}.")
+            raise ValueError(
+                "The guide must draw each latent that the program names. Received: none for "
+                f"{name!r}."
+            )
         if name in self._named_by_program:
-            raise ValueError(f"Each latent is named once in a pass. Received: {name!r} a second time.")
+            raise ValueError(
+                f"Each latent is named once in a pass. Received: {name!r} a second time."
+            )
         site, order = self.trace[name], list(self.trace)
         if self.explains:
             site.prior = prior()
-        # The prior is given what the program has named before; of that, the guide may have drawn some from `z`.
-        site.prior_sees_z = any(order.index(other) > order.index(name) for other in self._named_by_program)
+        # The prior is given what the program has named before; of that, the guide may have drawn
+        # some from `z`.
+        site.prior_sees_z = any(
+            order.index(other) > order.index(name) for other in self._named_by_program
+        )
         self._named_by_program.append(name)
         return site.z
 
     @property
     def number(self) -> int:
-        """The number of the latent that is drawn next: its place among those of the pass. Keys of draws hold it."""
+        """The number of the latent that is drawn next: its place among those of the pass. Keys of
+        draws hold it."""
         return len(self.trace)
 
 
@@ -99,8 +118,8 @@ class FromPosterior(Handler):
         noise: `RowNoise` of B rows.
         num_samples: S.
         first_sample: Number of the first sample.
-        leaf: Function of a draw that gives what the program goes on with: `tf.stop_gradient`, or what
-            watches it besides. The draw itself by default.
+        leaf: Function of a draw that gives what the program goes on with: `tf.stop_gradient`, or
+            what watches it besides. The draw itself by default.
     """
 
     def __init__(
@@ -146,7 +165,9 @@ class FromPrior(Handler):
 
     def site(self, name, posterior, prior):
         noise = self.noise.of_latent(self.number)
-        return Site(draw(prior, noise, Stream.LATENT, self.num_samples, self.first_sample), prior=prior)
+        return Site(
+            draw(prior, noise, Stream.LATENT, self.num_samples, self.first_sample), prior=prior
+        )
 
 
 class EveryClass(Handler):
@@ -167,7 +188,9 @@ class EveryClass(Handler):
     def site(self, name, posterior, prior):
         if name == self.trace.enumerated:
             return Site(every_class(posterior, tf.shape(self.noise.rows)[0]), posterior, prior)
-        return Site(draw(posterior, self.noise.of_latent(self.number), Stream.LATENT), posterior, prior)
+        return Site(
+            draw(posterior, self.noise.of_latent(self.number), Stream.LATENT), posterior, prior
+        )
 
 
 def every_class(posterior: tfd.OneHotCategorical, num_rows: tf.Tensor) -> tf.Tensor:
@@ -178,7 +201,8 @@ def every_class(posterior: tfd.OneHotCategorical, num_rows: tf.Tensor) -> tf.Ten
 
 
 class Relaxed(Handler):
-    """Inference with one draw of each latent, where a class is a point of the simplex: softmax((logits + Gumbel) / temperature).
+    """Inference with one draw of each latent, where a class is a point of the simplex:
+    softmax((logits + Gumbel) / temperature).
 
     Args:
         noise: `RowNoise` of B rows.
@@ -203,7 +227,8 @@ class Relaxed(Handler):
 
 
 class Typical(Handler):
-    """No draws: each latent at its mean given those before it, and a class at its most probable value.
+    """No draws: each latent at its mean given those before it, and a class at its most probable
+    value.
 
     Args:
         infers: Whether by the posteriors; by the priors otherwise.
@@ -233,7 +258,9 @@ class Given(Handler):
         infers, explains: Which distributions to build.
     """
 
-    def __init__(self, values: Mapping[str, tf.Tensor], *, infers: bool = True, explains: bool = True) -> None:
+    def __init__(
+        self, values: Mapping[str, tf.Tensor], *, infers: bool = True, explains: bool = True
+    ) -> None:
         super().__init__()
         self.values = values
         self.infers, self.explains = infers, explains
@@ -241,5 +268,7 @@ class Given(Handler):
     def site(self, name, posterior, prior):
         if name not in self.values:
             received = shown(list(self.values))
-            raise ValueError(f"Every latent needs a value. Received: {received}, and none for {name!r}.")
+            raise ValueError(
+                f"Every latent needs a value. Received: {received}, and none for {name!r}."
+            )
         return Site(self.values[name], posterior, prior)

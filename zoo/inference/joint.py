@@ -1,4 +1,5 @@
-"""Several latents as one distribution: what `encode` and `prior` give of a model that has several."""
+"""Several latents as one distribution: what `encode` and `prior` give of a model that has
+several."""
 
 from collections.abc import Callable, Mapping
 
@@ -24,7 +25,8 @@ class Joint:
         self._infers = infers
 
     def given(self, name: str, z: Mapping[str, tf.Tensor]) -> tfd.Distribution:
-        """The distribution of one latent, where those before it are those of `z`: a dict of all latents."""
+        """The distribution of one latent, where those before it are those of `z`: a dict of all
+        latents."""
         site = self._at(z)[name]
         return site.posterior if self._infers else site.prior
 
@@ -34,7 +36,8 @@ class Joint:
         return trace.log_q if self._infers else trace.log_p
 
     def mean(self) -> dict[str, tf.Tensor]:
-        """Each latent's mean where those before it are at their means; a class at its most probable value."""
+        """Each latent's mean where those before it are at their means; a class at its most probable
+        value."""
         trace = self._run(Typical(infers=self._infers))
         return {name: site.z for name, site in trace.items()}
 

@@ -18,33 +18,41 @@ def with_gradient_of(value: tf.Tensor, surrogate: tf.Tensor) -> tf.Tensor:
 
 
 class Objective(keras.layers.Layer):
-    """The contract: `loss(model, batch, noise, training)`, and `check(model)` for what it is not for.
+    """The contract: `loss(model, batch, noise, training)`, and `check(model)` for what it is not
+    for.
 
     Args:
         num_samples: S, samples of z per example and step.
-        regularizer: What is subtracted from E_q[log p(x|z)], a `Regularizer`; KL(q || p) if left out. Objectives that bound log p(x)
-            by other means have no place for another one.
+        regularizer: What is subtracted from E_q[log p(x|z)], a `Regularizer`; KL(q || p) if left
+            out. Objectives that bound log p(x) by other means have no place for another one.
 
     Raises:
         ValueError: If S < 1, or the regularizer is none.
     """
 
-    # Whether gradients pass through z, and whether the bound has no place for a regularizer other than KL(q || p).
+    # Whether gradients pass through z, and whether the bound has no place for a regularizer other
+    # than KL(q || p).
     needs_reparameterization = True
     needs_plain_kl = True
     least_samples = 1
     # Whether the loss is a function of means over the batch (`zoo.shards.batch_mean`).
     batch_statistics = False
 
-    def __init__(self, num_samples: int = 1, *, regularizer: Regularizer | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, num_samples: int = 1, *, regularizer: Regularizer | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.num_samples = validation.integer("num_samples", num_samples, self.least_samples)
         if not isinstance(regularizer, Regularizer | None):
-            raise ValueError(f"`regularizer` must be one of `zoo.objectives`, such as KL(). Received: regularizer={shown(regularizer)}.")
+            raise ValueError(
+                "`regularizer` must be one of `zoo.objectives`, such as KL(). Received: "
+                f"regularizer={shown(regularizer)}."
+            )
         self.regularizer = KL() if regularizer is None else regularizer
         if self.needs_plain_kl and not self.regularizer.is_kl:
             raise ValueError(
-                f"{type(self).__name__} bounds log p(x) by other means than a regularizer. Use ELBO. "
+                f"{type(self).__name__} bounds log p(x) by other means than a regularizer. "
+                "Use ELBO. "
                 f"Received: regularizer={type(regularizer).__name__}."
             )
 
@@ -54,12 +62,14 @@ class Objective(keras.layers.Layer):
         fixed = [latent for latent, facts in model.latents.items() if not facts.is_reparameterized]
         if self.needs_reparameterization and fixed:
             raise ValueError(
-                f"{name} differentiates through the draw of {fixed[0]}, which {model.latents[fixed[0]].family} does not allow. "
+                f"{name} differentiates through the draw of {fixed[0]}, which "
+                f"{model.latents[fixed[0]].family} does not allow. "
                 f"Use ScoreFunction or VIMCO. Received: objective={name}."
             )
         if self.needs_plain_kl and not model.regularizer.is_kl:
             raise ValueError(
-                f"{name} bounds log p(x), and {type(model).__name__} has a regularizer of its own, which such a bound has no place for. "
+                f"{name} bounds log p(x), and {type(model).__name__} has a regularizer of its "
+                "own, which such a bound has no place for. "
                 f"Use ELBO. Received: objective={name}."
             )
 
@@ -74,7 +84,8 @@ class Objective(keras.layers.Layer):
 
         Args:
             model: A model with latents, `zoo.VAE` or another.
-            batch: Dict of x as the likelihood takes it, float32 [B, ...], and what stands beside it.
+            batch: Dict of x as the likelihood takes it, float32 [B, ...], and what stands beside
+                it.
             noise: `RowNoise` of B rows.
             training: Whether networks are to do what they do in training alone.
 

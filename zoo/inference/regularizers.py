@@ -1,4 +1,5 @@
-"""What an objective subtracts from E_q[log p(x|z)], in nats: parts that any model with latents takes.
+"""What an objective subtracts from E_q[log p(x|z)], in nats: parts that any model with latents
+takes.
 
 VAE          KL(q(z|x) || p(z))
 BetaVAE      beta KL
@@ -53,7 +54,8 @@ class Regularizer(keras.layers.Layer):
 
     # Whether it is KL(q || p) itself: the objective is then a bound on log p(x).
     is_kl = False
-    # Whether it is a function of means over the batch (`zoo.shards.batch_mean`), or of all of its rows.
+    # Whether it is a function of means over the batch (`zoo.shards.batch_mean`), or of all of its
+    # rows.
     batch_statistics = False
     # Whether it is a function of the number of examples.
     needs_num_examples = False
@@ -85,7 +87,8 @@ class KL(Regularizer):
 
 @keras.saving.register_keras_serializable(package="zoo")
 class WeightedKL(Regularizer):
-    """beta KL(q(z|x) || p(z)). Higgins et al., ICLR 2017, eq. 4. https://openreview.net/forum?id=Sy2fzU9gl
+    """beta KL(q(z|x) || p(z)). Higgins et al., ICLR 2017, eq. 4.
+    https://openreview.net/forum?id=Sy2fzU9gl
 
     Args:
         beta: Non-negative number, or schedule of the training step.
@@ -108,14 +111,16 @@ class WeightedKL(Regularizer):
 
 @keras.saving.register_keras_serializable(package="zoo")
 class Capacity(Regularizer):
-    """gamma sum_l |KL_l - C_l|, of the batch's mean KL: single examples may take more nats than C, or fewer.
+    """gamma sum_l |KL_l - C_l|, of the batch's mean KL: single examples may take more nats than C,
+    or fewer.
 
-    Burgess et al., "Understanding disentangling in beta-VAE", 2018, eq. 8, https://arxiv.org/abs/1804.03599; with a capacity for each
-    latent, Dupont, NeurIPS 2018, eq. 7, https://arxiv.org/abs/1804.00104
+    Burgess et al., "Understanding disentangling in beta-VAE", 2018, eq. 8,
+    https://arxiv.org/abs/1804.03599; with a capacity for each latent, Dupont, NeurIPS 2018, eq. 7,
+    https://arxiv.org/abs/1804.00104
 
     Args:
-        capacities: C in nats: a non-negative number or a schedule of the training step, for all latents together; or a dict of them for
-            each latent by name.
+        capacities: C in nats: a non-negative number or a schedule of the training step, for all
+            latents together; or a dict of them for each latent by name.
         gamma: What one nat beside the capacity costs.
     """
 
@@ -130,24 +135,36 @@ class Capacity(Regularizer):
         super().__init__(**kwargs)
         self.gamma = validation.non_negative("gamma", gamma)
         by_name = capacities if isinstance(capacities, Mapping) else {ALL: capacities}
-        self.capacities = {name: as_schedule(capacity, f"capacity of {name}") for name, capacity in by_name.items()}
+        self.capacities = {
+            name: as_schedule(capacity, f"capacity of {name}") for name, capacity in by_name.items()
+        }
 
     def check(self, model):
         unknown = [name for name in self.capacities if name not in (ALL, *model.latents)]
         if unknown:
-            raise ValueError(f"`capacities` must name latents, {', '.join(model.latents)}. Received: {unknown[0]!r}.")
+            raise ValueError(
+                f"`capacities` must name latents, {', '.join(model.latents)}. Received: "
+                f"{unknown[0]!r}."
+            )
 
     def nats(self, trace, context):
         by_latent = context.kl_by_latent(trace)
         by_latent = {ALL: tf.add_n(list(by_latent.values())), **by_latent}
         step = context.step
-        return self.gamma * tf.add_n([tf.abs(batch_mean(by_latent[name]) - c(step)) for name, c in self.capacities.items()])
+        return self.gamma * tf.add_n(
+            [tf.abs(batch_mean(by_latent[name]) - c(step)) for name, c in self.capacities.items()]
+        )
 
     def get_config(self) -> dict[str, Any]:
-        capacities = {name: keras.saving.serialize_keras_object(c) for name, c in self.capacities.items()}
+        capacities = {
+            name: keras.saving.serialize_keras_object(c) for name, c in self.capacities.items()
+        }
         return {**super().get_config(), "capacities": capacities, "gamma": self.gamma}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "Capacity":
-        capacities = {name: keras.saving.deserialize_keras_object(c) for name, c in config["capacities"].items()}
+        capacities = {
+            name: keras.saving.deserialize_keras_object(c)
+            for name, c in config["capacities"].items()
+        }
         return cls(**{**config, "capacities": capacities})

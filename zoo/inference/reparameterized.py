@@ -16,7 +16,8 @@ from zoo.shards import batch_mean
 
 @keras.saving.register_keras_serializable(package="zoo")
 class ELBO(Objective):
-    """E_q[log p(x|z)] - regularizer, differentiated through z; the regularizer is the model's, KL(q || p) by default.
+    """E_q[log p(x|z)] - regularizer, differentiated through z; the regularizer is the model's, KL(q
+    || p) by default.
 
     Kingma & Welling, ICLR 2014, eq. 7. https://arxiv.org/abs/1312.6114
     """
@@ -39,9 +40,11 @@ class ELBO(Objective):
 
 @keras.saving.register_keras_serializable(package="zoo")
 class FreeBits(ELBO):
-    """The ELBO in which each latent dimension may carry `nats` for free: KL becomes sum_j max(nats, mean over the batch of KL_j).
+    """The ELBO in which each latent dimension may carry `nats` for free: KL becomes sum_j max(nats,
+    mean over the batch of KL_j).
 
-    Kingma et al., "Improved variational inference with inverse autoregressive flow", NeurIPS 2016, eq. 15. https://arxiv.org/abs/1606.04934
+    Kingma et al., "Improved variational inference with inverse autoregressive flow", NeurIPS 2016,
+    eq. 15. https://arxiv.org/abs/1606.04934
 
     Args:
         nats: lambda, per latent dimension.
@@ -57,15 +60,22 @@ class FreeBits(ELBO):
 
     def check(self, model):
         super().check(model)
-        without = [f"{name}, {facts.family}" for name, facts in model.latents.items() if not facts.has_kl_per_dim]
+        without = [
+            f"{name}, {facts.family}"
+            for name, facts in model.latents.items()
+            if not facts.has_kl_per_dim
+        ]
         if without:
             raise ValueError(
-                "FreeBits needs the KL of each latent dimension, which only diagonal normal posteriors and priors have in closed form. "
+                "FreeBits needs the KL of each latent dimension, which only diagonal normal "
+                "posteriors and priors have in closed form. "
                 f"Received: another posterior or prior of {without[0]}."
             )
 
     def regularization(self, model, trace):
-        kls = [batch_mean(_over_samples(site.kl_per_dim())) for site in trace.values()]  # [D] of each latent
+        kls = [
+            batch_mean(_over_samples(site.kl_per_dim())) for site in trace.values()
+        ]  # [D] of each latent
         return tf.add_n([tf.reduce_sum(tf.maximum(self.nats, kl)) for kl in kls])
 
     def get_config(self):
@@ -87,12 +97,14 @@ class ImportanceWeighted(Objective):
 class _ThroughTheDraw(Objective):
     """Gradients in which the posterior's parameters are reached through z alone.
 
-    d log w / d z is taken at fixed weights of both programs, so that it holds for any structure of latents, and is then followed through
-    the draw z(phi). The generative weights get sum_s weight_s d log p(x, z_s).
+    d log w / d z is taken at fixed weights of both programs, so that it holds for any structure of
+    latents, and is then followed through the draw z(phi). The generative weights get sum_s weight_s
+    d log p(x, z_s).
     """
 
     def sample_weights(self, log_weights):
-        """Weight of each sample in the gradient of the generative program, and its factor for z besides: each [S, B]."""
+        """Weight of each sample in the gradient of the generative program, and its factor for z
+        besides: each [S, B]."""
         raise NotImplementedError
 
     def bound(self, log_weights):
@@ -114,9 +126,11 @@ class _ThroughTheDraw(Objective):
             weights, factor = (tf.stop_gradient(w) for w in self.sample_weights(log_weights))
             remaining = tf.reduce_sum(weights * log_weights)
             through_draw = []
-            # A latent reaches log w by itself and by those that are drawn given it: from the last one back, what is behind it is known.
+            # A latent reaches log w by itself and by those that are drawn given it: from the last
+            # one back, what is behind it is known.
             for site in reversed(list(trace.values())):
-                slope = tf.stop_gradient(tape.gradient(remaining, site.z))  # weight_s d log w_s / d z_s: [S, B, *event]
+                # Weight_s d log w_s / d z_s: [S, B, *event].
+                slope = tf.stop_gradient(tape.gradient(remaining, site.z))
                 moved = _sum_of_event(slope * site.drawn)
                 remaining += tf.reduce_sum(moved)
                 through_draw.append(factor * moved)
@@ -136,7 +150,8 @@ def _over_samples(values):
 
 @keras.saving.register_keras_serializable(package="zoo")
 class PathDerivative(_ThroughTheDraw):
-    """The ELBO without the score of q in its gradient, whose mean is zero: no variance is left where q is the true posterior.
+    """The ELBO without the score of q in its gradient, whose mean is zero: no variance is left
+    where q is the true posterior.
 
     Roeder, Wu & Duvenaud, "Sticking the landing", NeurIPS 2017. https://arxiv.org/abs/1703.09194
     """
@@ -151,11 +166,14 @@ class PathDerivative(_ThroughTheDraw):
 
 @keras.saving.register_keras_serializable(package="zoo")
 class DoublyReparameterized(_ThroughTheDraw):
-    """The importance-weighted bound whose inference gradient is sum_s weight_s^2 (d log w_s / d z_s) (d z_s / d phi).
+    """The importance-weighted bound whose inference gradient is sum_s weight_s^2 (d log w_s / d
+    z_s) (d z_s / d phi).
 
-    Its signal does not vanish as S grows, where that of `ImportanceWeighted` does; for S = 1 it is `PathDerivative`.
+    Its signal does not vanish as S grows, where that of `ImportanceWeighted` does; for S = 1 it is
+    `PathDerivative`.
 
-    Tucker, Lawson, Gu & Maddison, "Doubly reparameterized gradient estimators for Monte Carlo objectives", ICLR 2019, eq. 8.
+    Tucker, Lawson, Gu & Maddison, "Doubly reparameterized gradient estimators for Monte Carlo
+    objectives", ICLR 2019, eq. 8.
     https://arxiv.org/abs/1810.04152
     """
 

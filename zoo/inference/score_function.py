@@ -1,4 +1,5 @@
-"""Bounds by score functions, grad E_q[f] = E_q[f grad log q]: for latents that cannot be reparameterized."""
+"""Bounds by score functions, grad E_q[f] = E_q[f grad log q]: for latents that cannot be
+reparameterized."""
 
 import math
 
@@ -13,18 +14,22 @@ from zoo.networks import apply
 
 @keras.saving.register_keras_serializable(package="zoo")
 class ScoreFunction(Objective):
-    """The ELBO by grad E_q[f] = E_q[(f - b) grad log q]: for any posterior that can be drawn from and scored (REINFORCE).
+    """The ELBO by grad E_q[f] = E_q[(f - b) grad log q]: for any posterior that can be drawn from
+    and scored (REINFORCE).
 
-    f is log p(x|z) where the regularizer is analytic, else log w. Without a baseline b the variance is larger than that of
-    reparameterized gradients by orders of magnitude (`benchmarks/gradient_variance.py`).
+    f is log p(x|z) where the regularizer is analytic, else log w. Without a baseline b the variance
+    is larger than that of reparameterized gradients by orders of magnitude
+    (`benchmarks/gradient_variance.py`).
 
     Args:
         num_samples: S.
         regularizer: As in `Objective`.
-        baseline: Network image [B, ...] -> [B, 1] that learns to predict f, trained by least squares in the same step; or None.
+        baseline: Network image [B, ...] -> [B, 1] that learns to predict f, trained by least
+            squares in the same step; or None.
 
     Reference:
-        Williams, Machine Learning 8, 1992; Mnih & Gregor, ICML 2014, eqs. 5 and 8. https://arxiv.org/abs/1402.0030
+        Williams, Machine Learning 8, 1992; Mnih & Gregor, ICML 2014, eqs. 5 and 8.
+        https://arxiv.org/abs/1402.0030
     """
 
     needs_reparameterization = False
@@ -42,19 +47,28 @@ class ScoreFunction(Objective):
         if self.baseline is not None:
             received = tuple(self.baseline(model.observation.blank()[model.key]).shape)
             if received != (1, 1):
-                raise ValueError(f"`baseline` must give one number for an image, [B, 1]. Received: an output of shape {received}.")
+                raise ValueError(
+                    "`baseline` must give one number for an image, [B, 1]. Received: an output of "
+                    f"shape {received}."
+                )
 
     def loss(self, model, batch, noise, training=False):
         x = batch[model.key]
-        trace = model.run(FromPosterior(noise, self.num_samples, leaf=tf.stop_gradient), batch, training)
+        trace = model.run(
+            FromPosterior(noise, self.num_samples, leaf=tf.stop_gradient), batch, training
+        )
         log_q = trace.log_q  # [S, B]
         signal = trace.log_likelihood
         if model.has_analytic_kl:
             analytic = model.regularization(trace)  # [B]
         else:
             signal, analytic = signal + trace.log_p - tf.stop_gradient(log_q), 0.0
-        baseline = 0.0 if self.baseline is None else apply(self.baseline, x, training=training)[:, 0]  # [B]
-        surrogate = tf.reduce_mean(signal + tf.stop_gradient(signal - baseline) * log_q, axis=0) - analytic
+        baseline = (
+            0.0 if self.baseline is None else apply(self.baseline, x, training=training)[:, 0]
+        )  # [B]
+        surrogate = (
+            tf.reduce_mean(signal + tf.stop_gradient(signal - baseline) * log_q, axis=0) - analytic
+        )
         loss = -with_gradient_of(tf.reduce_mean(signal, axis=0) - analytic, surrogate)
         if self.baseline is not None:
             error = tf.reduce_mean((tf.stop_gradient(signal) - baseline) ** 2, axis=0)
@@ -62,14 +76,19 @@ class ScoreFunction(Objective):
         return loss, trace
 
     def get_config(self):
-        return {**super().get_config(), "baseline": keras.saving.serialize_keras_object(self.baseline)}
+        return {
+            **super().get_config(),
+            "baseline": keras.saving.serialize_keras_object(self.baseline),
+        }
 
 
 @keras.saving.register_keras_serializable(package="zoo")
 class VIMCO(Objective):
-    """The importance-weighted bound by score functions, each sample's baseline being what the other S - 1 say.
+    """The importance-weighted bound by score functions, each sample's baseline being what the other
+    S - 1 say.
 
-    Mnih & Rezende, "Variational inference for Monte Carlo objectives", ICML 2016, eqs. 9 and 10. https://arxiv.org/abs/1602.06725
+    Mnih & Rezende, "Variational inference for Monte Carlo objectives", ICML 2016, eqs. 9 and 10.
+    https://arxiv.org/abs/1602.06725
     """
 
     needs_reparameterization = False
@@ -79,7 +98,9 @@ class VIMCO(Objective):
         super().__init__(num_samples, **kwargs)
 
     def loss(self, model, batch, noise, training=False):
-        trace = model.run(FromPosterior(noise, self.num_samples, leaf=tf.stop_gradient), batch, training)
+        trace = model.run(
+            FromPosterior(noise, self.num_samples, leaf=tf.stop_gradient), batch, training
+        )
         log_q = trace.log_q
         log_weights = trace.log_weights  # [S, B]
         bound = importance_weighted_bound(log_weights)
@@ -88,7 +109,8 @@ class VIMCO(Objective):
         return -with_gradient_of(bound, surrogate), trace
 
     def bound_without_each(self, log_weights):
-        """[S, B]: the bound with sample s's weight replaced by the geometric mean of the others'."""
+        """[S, B]: the bound with sample s's weight replaced by the geometric mean of the
+        others'."""
         num_samples = self.num_samples
         of_others = (tf.reduce_sum(log_weights, axis=0) - log_weights) / (num_samples - 1)  # [S, B]
         own = tf.eye(num_samples, dtype=tf.bool)[:, :, None]

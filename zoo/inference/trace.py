@@ -1,4 +1,5 @@
-"""What one pass of a model leaves: its latents by name, each with where it was drawn from and where it comes from."""
+"""What one pass of a model leaves: its latents by name, each with where it was drawn from and where
+it comes from."""
 
 import functools
 from collections.abc import Iterator, Mapping
@@ -45,8 +46,8 @@ class Site:
             nobody asked for it.
         z: What the program goes on with: float tensor [S, B, *event].
         drawn: The same through which gradients reach the parameters of q, where `z` stops them.
-        prior_sees_z: Whether the prior may depend on this latent's own draw, through latents that the
-            guide drew after it.
+        prior_sees_z: Whether the prior may depend on this latent's own draw, through latents that
+            the guide drew after it.
     """
 
     def __init__(
@@ -81,8 +82,8 @@ class Site:
         """KL(q || p) in nats: [B], or [S, B] where q or p is given another draw.
 
         Args:
-            analytic: Whether to take the formula where there is one. Otherwise it is log q - log p at
-                the draw, whose mean is the KL.
+            analytic: Whether to take the formula where there is one. Otherwise it is log q - log p
+                at the draw, whose mean is the KL.
         """
         if analytic and self.has_analytic_kl:
             return tfd.kl_divergence(self.posterior, self.prior)
@@ -95,8 +96,11 @@ class Site:
 
     @property
     def has_kl_per_dim(self) -> bool:
-        """Whether `kl_per_dim` is defined: both are diagonal normals, and p does not move with the draw."""
-        diagonal = all(isinstance(d, tfd.MultivariateNormalDiag) for d in (self.posterior, self.prior))
+        """Whether `kl_per_dim` is defined: both are diagonal normals, and p does not move with the
+        draw."""
+        diagonal = all(
+            isinstance(d, tfd.MultivariateNormalDiag) for d in (self.posterior, self.prior)
+        )
         return diagonal and not self.prior_sees_z
 
     def facts(self) -> Latent:
@@ -114,7 +118,11 @@ class Site:
 
 def _family(distribution: tfd.Distribution) -> str:
     """The name of its class in TFP: layers add to the class what Keras needs."""
-    return next(c.__name__ for c in type(distribution).__mro__ if c.__module__.startswith("tensorflow_probability"))
+    return next(
+        c.__name__
+        for c in type(distribution).__mro__
+        if c.__module__.startswith("tensorflow_probability")
+    )
 
 
 def _knows_kl(q: tfd.Distribution, p: tfd.Distribution) -> bool:
@@ -148,7 +156,8 @@ class Trace(Mapping):
         self._observed: tuple[tf.Tensor, tf.Tensor | None] | None = None
 
     def observe(self, x: tf.Tensor, observed: tf.Tensor | None = None) -> None:
-        """Says what was seen: x as the likelihood takes it, and 1 where an element of it was seen; None where all were."""
+        """Says what was seen: x as the likelihood takes it, and 1 where an element of it was seen;
+        None where all were."""
         self._observed = x, observed
 
     def __getitem__(self, name: str) -> Site:
@@ -192,7 +201,11 @@ class Trace(Mapping):
     def log_likelihood(self) -> tf.Tensor:
         """log p(x|z) of what was seen: nats [S, B]."""
         x, observed = self._observed
-        return self.likelihood.log_prob(x) if observed is None else self.likelihood.log_prob(x, observed=observed)
+        return (
+            self.likelihood.log_prob(x)
+            if observed is None
+            else self.likelihood.log_prob(x, observed=observed)
+        )
 
     @property
     def log_joint(self) -> tf.Tensor:

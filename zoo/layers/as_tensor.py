@@ -13,10 +13,12 @@ tfd = tfp.distributions
 
 
 class MeanAsTensor:
-    """What a distribution has beside its own, so that `predict`, metrics and losses of Keras models that end in one take it as it is.
+    """What a distribution has beside its own, so that `predict`, metrics and losses of Keras models
+    that end in one take it as it is.
 
-    TensorFlow's `is_tensor` is true of it. A loss that is a function of (y, distribution) therefore gets the distribution, and one that
-    computes with tensors, such as "mse", its mean. A `tfd.Distribution` in every other way, it may leave compiled functions.
+    TensorFlow's `is_tensor` is true of it. A loss that is a function of (y, distribution) therefore
+    gets the distribution, and one that computes with tensors, such as "mse", its mean. A
+    `tfd.Distribution` in every other way, it may leave compiled functions.
     """
 
     @property
@@ -40,7 +42,8 @@ class MeanAsTensor:
 
 
 class LatentMeanAsTensor(MeanAsTensor):
-    """The same for a posterior, which no layer may take for its mean: a decoder behind it would train without noise and without the KL."""
+    """The same for a posterior, which no layer may take for its mean: a decoder behind it would
+    train without noise and without the KL."""
 
     def __tf_tensor__(self, dtype: Any = None, name: str | None = None) -> tf.Tensor:
         if outermost_layer() is not None:
@@ -49,13 +52,17 @@ class LatentMeanAsTensor(MeanAsTensor):
 
     def _refuse(self) -> NoReturn:
         raise TypeError(
-            f"The layer after a posterior takes a sample of it. Received: the distribution itself, {type(self).__name__}. "
-            "Use `zoo.layers.Sample(posterior, prior)` in the posterior's place: it draws z and adds the KL to the loss. For the mean, "
+            "The layer after a posterior takes a sample of it. Received: the distribution "
+            f"itself, {type(self).__name__}. "
+            "Use `zoo.layers.Sample(posterior, prior)` in the posterior's place: it draws z "
+            "and adds the KL to the loss. For the mean, "
             "call `.mean()`."
         )
 
 
-def as_tensor(distribution: tfd.Distribution, kind: type[MeanAsTensor] = MeanAsTensor) -> tfd.Distribution:
+def as_tensor(
+    distribution: tfd.Distribution, kind: type[MeanAsTensor] = MeanAsTensor
+) -> tfd.Distribution:
     """The same object, whose class has what `kind` adds."""
     if not isinstance(distribution, kind):
         distribution.__class__ = _with(kind, type(distribution))
@@ -64,5 +71,10 @@ def as_tensor(distribution: tfd.Distribution, kind: type[MeanAsTensor] = MeanAsT
 
 @functools.cache
 def _with(kind, family):
-    # The family's own name: what users see in messages is what they know from TFP. Its metaclass makes it a composite tensor again.
-    return type(family)(family.__name__, (family, kind), {"__module__": family.__module__, "__doc__": family.__doc__})
+    # The family's own name: what users see in messages is what they know from TFP. Its metaclass
+    # makes it a composite tensor again.
+    return type(family)(
+        family.__name__,
+        (family, kind),
+        {"__module__": family.__module__, "__doc__": family.__doc__},
+    )

@@ -12,12 +12,14 @@ from zoo.validation import shown
 
 tfd = tfp.distributions
 
-# Raw scales pass through exp(b tanh(r / b)): the identity on log scales near 0, and never outside [e^-8, e^8].
+# Raw scales pass through exp(b tanh(r / b)): the identity on log scales near 0, and never outside
+# [e^-8, e^8].
 LOG_SCALE_BOUND = 8.0
 
 
 def shape_tuple(shape, argument):
-    """A shape given as an integer or a sequence of integers, as a tuple of positive Python integers.
+    """A shape given as an integer or a sequence of integers, as a tuple of positive Python
+    integers.
 
     Raises:
         ValueError: If it is none; the message calls it `argument`.
@@ -26,7 +28,9 @@ def shape_tuple(shape, argument):
     sizes = (shape,) if single is not None or not _is_sequence(shape) else tuple(shape)
     numbers = tuple(validation.as_integer(size) for size in sizes)
     if not all(number is not None and number > 0 for number in numbers):
-        raise ValueError(f"`{argument}` must hold positive integers. Received: {argument}={shown(sizes)}.")
+        raise ValueError(
+            f"`{argument}` must hold positive integers. Received: {argument}={shown(sizes)}."
+        )
     return numbers
 
 
@@ -36,7 +40,8 @@ def _is_sequence(shape):
 
 
 def bounded_scale(raw):
-    """Positive scale from an unbounded parameter: log-scale near 0, within [e^-8, e^8] for every finite float32.
+    """Positive scale from an unbounded parameter: log-scale near 0, within [e^-8, e^8] for every
+    finite float32.
 
     A softplus reaches 0 and an exponential inf; both turn log-densities into NaN.
     """
@@ -45,18 +50,21 @@ def bounded_scale(raw):
 
 def raw_of_scale(scale: tf.Tensor) -> tf.Tensor:
     """The parameter whose `bounded_scale` is `scale`, kept within [e^-7, e^7]."""
-    return LOG_SCALE_BOUND * tf.atanh(tf.clip_by_value(tf.math.log(scale), -7.0, 7.0) / LOG_SCALE_BOUND)
+    return LOG_SCALE_BOUND * tf.atanh(
+        tf.clip_by_value(tf.math.log(scale), -7.0, 7.0) / LOG_SCALE_BOUND
+    )
 
 
 class DistributionLayer(keras.layers.Layer):
     """Parameters -> `tfd.Distribution`.
 
-    Computes in float32 whatever the precision policy: log-densities lose their digits in 16 bits. Parameters arrive flat in the last
-    dimension, any number of batch dimensions before it.
+    Computes in float32 whatever the precision policy: log-densities lose their digits in 16 bits.
+    Parameters arrive flat in the last dimension, any number of batch dimensions before it.
 
-    The layer may stand last in a Functional or Sequential model, or be one of several outputs, and is trained with
-    `zoo.losses.NegativeLogLikelihood` or a function of (y, distribution). Calling the model gives the distribution. Where Keras needs a
-    tensor, in `predict`, in metrics such as "mse" and in a layer that follows, the distribution is its mean. A layer that follows a
+    The layer may stand last in a Functional or Sequential model, or be one of several outputs, and
+    is trained with `zoo.losses.NegativeLogLikelihood` or a function of (y, distribution). Calling
+    the model gives the distribution. Where Keras needs a tensor, in `predict`, in metrics such as
+    "mse" and in a layer that follows, the distribution is its mean. A layer that follows a
     posterior refuses that mean: `zoo.layers.Sample` draws from it and adds the KL.
 
     Args:
@@ -69,7 +77,8 @@ class DistributionLayer(keras.layers.Layer):
         `tfd.Distribution` of batch shape [..., B] and event shape `event_shape`.
 
     Raises:
-        ValueError: If a shape or a number of parameters does not fit, or `activity_regularizer` is given.
+        ValueError: If a shape or a number of parameters does not fit, or `activity_regularizer` is
+            given.
     """
 
     # What the distribution has beside its own: how it becomes a tensor.
@@ -78,7 +87,8 @@ class DistributionLayer(keras.layers.Layer):
     def __init__(self, event_shape, **kwargs):
         if kwargs.get("activity_regularizer") is not None:
             raise ValueError(
-                "A distribution layer takes no `activity_regularizer`: `zoo.layers.Sample(posterior, prior)` adds KL(posterior || prior). "
+                "A distribution layer takes no `activity_regularizer`: "
+                "`zoo.layers.Sample(posterior, prior)` adds KL(posterior || prior). "
                 f"Received: activity_regularizer={kwargs['activity_regularizer']!r}."
             )
         super().__init__(**{**kwargs, "dtype": "float32"})
@@ -101,7 +111,8 @@ class DistributionLayer(keras.layers.Layer):
     def build(self, params_shape):
         if params_shape[-1] != self.num_params:
             raise ValueError(
-                f"{type(self).__name__} for outcomes of shape {self.event_shape} needs {self.num_params} parameters in the last "
+                f"{type(self).__name__} for outcomes of shape {self.event_shape} needs "
+                f"{self.num_params} parameters in the last "
                 f"dimension. Received: parameters of shape {tuple(params_shape)}."
             )
 
@@ -109,11 +120,13 @@ class DistributionLayer(keras.layers.Layer):
         return as_tensor(self.distribution(tf.cast(params, tf.float32)), self.tensor_kind)
 
     def compute_output_spec(self, params):
-        # What a Functional model sees is the outcome; the distribution itself travels beside Keras's symbols.
+        # What a Functional model sees is the outcome; the distribution itself travels beside
+        # Keras's symbols.
         return keras.KerasTensor((*params.shape[:-1], *self.event_shape), dtype="float32")
 
     def as_event(self, params, num_maps=1):
-        """[..., B, num_maps * size] -> `num_maps` tensors [..., B, *event_shape]; maps lie last, as a convolution gives them."""
+        """[..., B, num_maps * size] -> `num_maps` tensors [..., B, *event_shape]; maps lie last, as
+        a convolution gives them."""
         leading = tf.shape(params)[:-1]
         maps = tf.reshape(params, tf.concat([leading, [*self.event_shape, num_maps]], axis=0))
         maps = tf.ensure_shape(maps, [*params.shape[:-1], *self.event_shape, num_maps])

@@ -7,8 +7,19 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from zoo import validation
-from zoo.layers.base import LOG_SCALE_BOUND, DistributionLayer, bounded_scale, raw_of_scale, shape_tuple
-from zoo.layers.pixels import BernoulliFromLogits, ContinuousBernoulliFromLogits, DiscretizedLogisticLevel, IndependentPixels
+from zoo.layers.base import (
+    LOG_SCALE_BOUND,
+    DistributionLayer,
+    bounded_scale,
+    raw_of_scale,
+    shape_tuple,
+)
+from zoo.layers.pixels import (
+    BernoulliFromLogits,
+    ContinuousBernoulliFromLogits,
+    DiscretizedLogisticLevel,
+    IndependentPixels,
+)
 from zoo.observations import Image, Observation, Vector
 from zoo.validation import shown
 
@@ -19,8 +30,10 @@ class Likelihood(DistributionLayer):
     """A distribution layer over observations.
 
     Attributes:
-        pixels: What becomes of a level before it is scored, where x is an image: "binarize", "dequantize" or "as_given".
-        num_levels: Number of levels of a pixel that get probabilities, as bits/dim needs it, or None for another kind of outcome.
+        pixels: What becomes of a level before it is scored, where x is an image: "binarize",
+            "dequantize" or "as_given".
+        num_levels: Number of levels of a pixel that get probabilities, as bits/dim needs it, or
+            None for another kind of outcome.
         observes: The observations that it is defined for.
     """
 
@@ -37,13 +50,18 @@ class Likelihood(DistributionLayer):
         """Raises ValueError where the likelihood is not defined for an observation."""
         if not isinstance(observation, self.observes):
             kinds = " or ".join(kind.__name__ for kind in self.observes)
-            raise ValueError(f"{type(self).__name__} is over an observation {kinds}. Received: {type(observation).__name__}.")
+            raise ValueError(
+                f"{type(self).__name__} is over an observation {kinds}. Received: "
+                f"{type(observation).__name__}."
+            )
 
     def params_of_mean(self, mean: tf.Tensor) -> tf.Tensor:
-        """Parameters of the distribution that is centred on an image, for a decoder's output bias (`start_at_mean` of models).
+        """Parameters of the distribution that is centred on an image, for a decoder's output bias
+        (`start_at_mean` of models).
 
-        Every likelihood has them. Where the family's mean is its location or a function of one parameter, that is solved for; another
-        parameter, such as a scale that the network gives, is 0 (a scale of 1).
+        Every likelihood has them. Where the family's mean is its location or a function of one
+        parameter, that is solved for; another parameter, such as a scale that the network gives, is
+        0 (a scale of 1).
 
         Args:
             mean: Float tensor [*event_shape], pixels in [0, 1].
@@ -55,20 +73,24 @@ class Likelihood(DistributionLayer):
             TypeError: Where a likelihood of one's own does not define it.
         """
         raise TypeError(
-            f"{type(self).__name__} must say which parameters belong to a mean image. Received: no `params_of_mean`. "
+            f"{type(self).__name__} must say which parameters belong to a mean image. "
+            "Received: no `params_of_mean`. "
             "Define `params_of_mean(self, mean)`: [*event_shape] -> [num_params]."
         )
 
     def params_of(self, mean: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
-        """The same, where a scale that the network gives is `scale`: [*event_shape] -> [num_params]."""
+        """The same, where a scale that the network gives is `scale`: [*event_shape] ->
+        [num_params]."""
         return self.params_of_mean(mean)
 
     def start_at(self, mean: tf.Tensor, scale: tf.Tensor) -> None:
-        """Sets what the layer itself has learned, such as a shared scale, to that of data with this mean and scale."""
+        """Sets what the layer itself has learned, such as a shared scale, to that of data with this
+        mean and scale."""
 
 
 def _inside_unit_interval(mean):
-    """Pixels [*event_shape] as float32 [size] in [0.001, 0.999]: parameters of 0 and 1 themselves are infinite."""
+    """Pixels [*event_shape] as float32 [size] in [0.001, 0.999]: parameters of 0 and 1 themselves
+    are infinite."""
     return tf.clip_by_value(tf.reshape(tf.cast(mean, tf.float32), [-1]), 1e-3, 1 - 1e-3)
 
 
@@ -89,7 +111,9 @@ class Bernoulli(Likelihood):
 
     def distribution(self, params):
         (logits,) = self.as_event(params)
-        return IndependentPixels(BernoulliFromLogits(logits, dtype=tf.float32), len(self.event_shape))
+        return IndependentPixels(
+            BernoulliFromLogits(logits, dtype=tf.float32), len(self.event_shape)
+        )
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -104,9 +128,11 @@ class ContinuousBernoulli(Likelihood):
         return Bernoulli.params_size(event_shape)
 
     def params_of_mean(self, mean: tf.Tensor) -> tf.Tensor:
-        """The logits whose distribution has `mean`, kept off 0 and 1 by 1e-3. No closed form is known: found by bisection."""
+        """The logits whose distribution has `mean`, kept off 0 and 1 by 1e-3. No closed form is
+        known: found by bisection."""
         mean = _inside_unit_interval(mean)
-        # Near 0 and 1 the mean is 1 / |logit| from the end, so that these two enclose every mean that is left.
+        # Near 0 and 1 the mean is 1 / |logit| from the end, so that these two enclose every mean
+        # that is left.
         low, high = tf.fill(mean.shape, -1e3), tf.fill(mean.shape, 1e3)
         for _ in range(32):  # to 2000 / 2^32 = 5e-7
             middle = (low + high) / 2.0
@@ -116,7 +142,9 @@ class ContinuousBernoulli(Likelihood):
 
     def distribution(self, params):
         (logits,) = self.as_event(params)
-        return IndependentPixels(ContinuousBernoulliFromLogits(logits=logits), len(self.event_shape))
+        return IndependentPixels(
+            ContinuousBernoulliFromLogits(logits=logits), len(self.event_shape)
+        )
 
 
 class LocationScale(Likelihood):
@@ -124,14 +152,18 @@ class LocationScale(Likelihood):
 
     Args:
         event_shape: Shape of an image.
-        scale: A positive number (fixed), "shared" (one learned scale for all pixels) or "per_pixel" (the network gives it).
+        scale: A positive number (fixed), "shared" (one learned scale for all pixels) or "per_pixel"
+            (the network gives it).
     """
 
     def __init__(self, event_shape, scale, **kwargs):
         super().__init__(event_shape, **kwargs)
         fixed = validation.is_number(scale) and 0 < scale < math.inf
         if not (fixed or scale in ("shared", "per_pixel")):
-            raise ValueError(f"`scale` must be a positive number, 'shared' or 'per_pixel'. Received: scale={shown(scale)}.")
+            raise ValueError(
+                "`scale` must be a positive number, 'shared' or 'per_pixel'. Received: "
+                f"scale={shown(scale)}."
+            )
         self.scale = scale
 
     @staticmethod
@@ -147,13 +179,17 @@ class LocationScale(Likelihood):
         loc = tf.reshape(tf.cast(mean, tf.float32), [-1])
         if self.scale != "per_pixel":
             return loc
-        return tf.reshape(tf.stack([loc, tf.zeros_like(loc)], axis=-1), [-1])  # a pixel's two parameters lie side by side
+        # A pixel's two parameters lie side by side.
+        return tf.reshape(tf.stack([loc, tf.zeros_like(loc)], axis=-1), [-1])
 
     def params_of(self, mean: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
         if self.scale != "per_pixel":
             return self.params_of_mean(mean)
-        loc, raw = (tf.reshape(tf.cast(values, tf.float32), [-1]) for values in (mean, raw_of_scale(scale)))
-        return tf.reshape(tf.stack([loc, raw], axis=-1), [-1])  # an element's two parameters lie side by side
+        loc, raw = (
+            tf.reshape(tf.cast(values, tf.float32), [-1]) for values in (mean, raw_of_scale(scale))
+        )
+        # An element's two parameters lie side by side.
+        return tf.reshape(tf.stack([loc, raw], axis=-1), [-1])
 
     def start_at(self, mean: tf.Tensor, scale: tf.Tensor) -> None:
         if self.scale == "shared":
@@ -170,11 +206,16 @@ class LocationScale(Likelihood):
             scale = bounded_scale(raw_scale)
         else:
             (loc,) = self.as_event(params)
-            scale = bounded_scale(tf.convert_to_tensor(self.raw_scale)) if self.scale == "shared" else self.scale
+            scale = (
+                bounded_scale(tf.convert_to_tensor(self.raw_scale))
+                if self.scale == "shared"
+                else self.scale
+            )
         return IndependentPixels(self.pixel(loc, scale), len(self.event_shape))
 
     def pixel(self, loc, scale):
-        """The distribution of each pixel: `loc` [..., B, *event_shape], `scale` alike or a scalar."""
+        """The distribution of each pixel: `loc` [..., B, *event_shape], `scale` alike or a
+        scalar."""
         raise NotImplementedError
 
     def get_config(self):
@@ -183,10 +224,11 @@ class LocationScale(Likelihood):
 
 @keras.saving.register_keras_serializable(package="zoo")
 class Normal(LocationScale):
-    """Independent Normal pixels. With one scale for all, fixed or learned, minus the ELBO is a weighted squared error plus the KL.
+    """Independent Normal pixels. With one scale for all, fixed or learned, minus the ELBO is a
+    weighted squared error plus the KL.
 
-    Of vectors [D] likewise, which may have any range. A density: of pixels that are constant over the data it grows without bound, unless
-    they are dequantized.
+    Of vectors [D] likewise, which may have any range. A density: of pixels that are constant over
+    the data it grows without bound, unless they are dequantized.
     """
 
     observes = (Image, Vector)
@@ -204,12 +246,15 @@ class Normal(LocationScale):
 
 @keras.saving.register_keras_serializable(package="zoo")
 class DiscretizedLogistic(LocationScale):
-    """Independent pixels of 256 levels, given as floats k / 255: a logistic distribution's mass around each level.
+    """Independent pixels of 256 levels, given as floats k / 255: a logistic distribution's mass
+    around each level.
 
-    Minus its log-probability is a code length, so models of 8-bit images compare by it, in bits/dim. Its mean is that of
-    `DiscretizedLogisticLevel`: up to half a level from the mean of levels.
+    Minus its log-probability is a code length, so models of 8-bit images compare by it, in
+    bits/dim. Its mean is that of `DiscretizedLogisticLevel`: up to half a level from the mean of
+    levels.
 
-    Salimans, Karpathy, Chen & Kingma, "PixelCNN++", ICLR 2017, eqs. 1-2, with one component. https://arxiv.org/abs/1701.05517
+    Salimans, Karpathy, Chen & Kingma, "PixelCNN++", ICLR 2017, eqs. 1-2, with one component.
+    https://arxiv.org/abs/1701.05517
     """
 
     num_levels = 256
@@ -222,5 +267,6 @@ class DiscretizedLogistic(LocationScale):
         return LocationScale.params_size(event_shape, scale)
 
     def pixel(self, loc, scale):
-        bound = math.exp(LOG_SCALE_BOUND)  # beyond it (x - loc) / scale overflows, and pixels have long lost sight of the location
+        # Beyond it (x - loc) / scale overflows, and pixels have long lost sight of the location.
+        bound = math.exp(LOG_SCALE_BOUND)
         return DiscretizedLogisticLevel(tf.clip_by_value(loc, -bound, bound), scale)

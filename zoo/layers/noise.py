@@ -9,26 +9,33 @@ from zoo.validation import shown
 
 
 class RowKeyedLayer(keras.layers.Layer):
-    """A layer that draws in training, by row: no generator has a state, the numbers are a function of (seed, step, row, the layer).
+    """A layer that draws in training, by row: no generator has a state, the numbers are a function
+    of (seed, step, row, the layer).
 
-    Called several times in a step, it draws the same. Rows [S B, ...] that hold S samples of B rows draw for each sample.
+    Called several times in a step, it draws the same. Rows [S B, ...] that hold S samples of B rows
+    draw for each sample.
     """
 
     # Its number among those of a model, which training gives it: each has draws of its own.
     number = 0
 
     def _noise_of(self, inputs, training, draw):
-        """`draw(noise, stream, shape, num_samples)` in the shape of `inputs`; None outside of training."""
+        """`draw(noise, stream, shape, num_samples)` in the shape of `inputs`; None outside of
+        training."""
         if not training:
             return None
         noise = layer_noise()
         if noise is None:
             raise ValueError(
-                f"zoo.layers.{type(self).__name__} draws by row, which only the training of a model of the zoo has. In other models use "
-                f"keras.layers.{type(self).__name__}. Received: a call with training=True of the layer {self.name!r}."
+                f"zoo.layers.{type(self).__name__} draws by row, which only the training of a "
+                "model of the zoo has. In other models use "
+                f"keras.layers.{type(self).__name__}. Received: a call with training=True of the "
+                f"layer {self.name!r}."
             )
         num_samples = tf.shape(inputs)[0] // tf.shape(noise.rows)[0]
-        draws = draw(noise.of_latent(self.number), Stream.LAYER, tuple(inputs.shape[1:]), num_samples)  # [S, B, ...]
+        draws = draw(
+            noise.of_latent(self.number), Stream.LAYER, tuple(inputs.shape[1:]), num_samples
+        )  # [S, B, ...]
         return tf.cast(tf.reshape(draws, tf.shape(inputs)), inputs.dtype)
 
 
@@ -36,13 +43,16 @@ class RowKeyedLayer(keras.layers.Layer):
 class Dropout(RowKeyedLayer):
     """`keras.layers.Dropout` whose draws are keyed by row.
 
-    Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", JMLR 15, 2014.
+    Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", JMLR 15,
+    2014.
 
     Args:
-        rate: Fraction of the inputs that are set to 0 in training, in [0, 1); the others are divided by 1 - rate.
+        rate: Fraction of the inputs that are set to 0 in training, in [0, 1); the others are
+            divided by 1 - rate.
 
     Raises:
-        ValueError: If `rate` is out of range; or in a call with `training=True` outside of the training of a model of the zoo.
+        ValueError: If `rate` is out of range; or in a call with `training=True` outside of the
+            training of a model of the zoo.
     """
 
     def __init__(self, rate: float, **kwargs):
@@ -52,7 +62,9 @@ class Dropout(RowKeyedLayer):
         self.rate = float(rate)
 
     def call(self, inputs, training=False):
-        uniform = self._noise_of(inputs, training, lambda noise, *arguments: noise.uniform(*arguments))
+        uniform = self._noise_of(
+            inputs, training, lambda noise, *arguments: noise.uniform(*arguments)
+        )
         if uniform is None:
             return inputs
         return tf.where(uniform < self.rate, tf.zeros_like(inputs), inputs / (1.0 - self.rate))
@@ -72,7 +84,8 @@ class GaussianNoise(RowKeyedLayer):
         stddev: Standard deviation of the noise, non-negative.
 
     Raises:
-        ValueError: If `stddev` is out of range; or in a call with `training=True` outside of the training of a model of the zoo.
+        ValueError: If `stddev` is out of range; or in a call with `training=True` outside of the
+            training of a model of the zoo.
     """
 
     def __init__(self, stddev: float, **kwargs):
@@ -80,7 +93,9 @@ class GaussianNoise(RowKeyedLayer):
         self.stddev = validation.non_negative("stddev", stddev)
 
     def call(self, inputs, training=False):
-        normal = self._noise_of(inputs, training, lambda noise, *arguments: noise.normal(*arguments))
+        normal = self._noise_of(
+            inputs, training, lambda noise, *arguments: noise.normal(*arguments)
+        )
         return inputs if normal is None else inputs + self.stddev * normal
 
     def compute_output_shape(self, input_shape):

@@ -1,4 +1,5 @@
-"""Distributions of a pixel, and of an image of independent pixels, that stay exact and finite and are fast under XLA."""
+"""Distributions of a pixel, and of an image of independent pixels, that stay exact and finite and
+are fast under XLA."""
 
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -6,8 +7,9 @@ import tensorflow_probability as tfp
 tfd = tfp.distributions
 
 
-# log(1 + e^v) = max(v, 0) + log(1 + e^-|v|). At v = 0, where zero-initialized networks start, its slope is 1/2. TensorFlow gives relu and
-# abs the slope 0 there, which would add up to 0; branches by one sign give 1/2, the same bits, and the same speed under XLA.
+# log(1 + e^v) = max(v, 0) + log(1 + e^-|v|). At v = 0, where zero-initialized networks start, its
+# slope is 1/2. TensorFlow gives relu and abs the slope 0 there, which would add up to 0; branches
+# by one sign give 1/2, the same bits, and the same speed under XLA.
 
 
 def _positive_part(v):
@@ -21,29 +23,38 @@ def _minus_magnitude(v):
 
 
 class BernoulliFromLogits(tfd.Bernoulli):
-    """`tfd.Bernoulli` whose log-probability of logits costs one exponential and one logarithm a pixel, not two of each.
+    """`tfd.Bernoulli` whose log-probability of logits costs one exponential and one logarithm a
+    pixel, not two of each.
 
-    log p(x) = x l - max(l, 0) - log(1 + exp(-|l|)), exact for outcomes between 0 and 1 as well (the cross-entropy of grey levels).
-    Under XLA on a CPU 2.5 times faster than the general form. log(1 + e) instead of log1p(e) costs 6e-8 nats a pixel at most.
+    log p(x) = x l - max(l, 0) - log(1 + exp(-|l|)), exact for outcomes between 0 and 1 as well (the
+    cross-entropy of grey levels). Under XLA on a CPU 2.5 times faster than the general form. log(1
+    + e) instead of log1p(e) costs 6e-8 nats a pixel at most.
     """
 
     def _log_prob(self, event):
         logits = self._logits
-        return event * logits - _positive_part(logits) - tf.math.log(1.0 + tf.exp(_minus_magnitude(logits)))
+        return (
+            event * logits
+            - _positive_part(logits)
+            - tf.math.log(1.0 + tf.exp(_minus_magnitude(logits)))
+        )
 
 
 class ContinuousBernoulliFromLogits(tfd.ContinuousBernoulli):
     """`tfd.ContinuousBernoulli` that stays finite, and keeps its gradient, for every finite logit.
 
-    In its logit l the family is p(x) = exp(l x - A(l)) on [0, 1] with A(l) = log((e^l - 1) / l), mean A'(l) = 1 / (1 - e^-l) - 1 / l.
-    The general form goes through the probability, which rounds to 0 or 1 beyond |l| = 17 and makes its normalizer 0 / 0.
+    In its logit l the family is p(x) = exp(l x - A(l)) on [0, 1] with A(l) = log((e^l - 1) / l),
+    mean A'(l) = 1 / (1 - e^-l) - 1 / l. The general form goes through the probability, which rounds
+    to 0 or 1 beyond |l| = 17 and makes its normalizer 0 / 0.
     """
 
-    # Below this |l| the differences cancel in float32, and a short series in l is exact to rounding.
+    # Below this |l| the differences cancel in float32, and a short series in l is exact to
+    # rounding.
     _SERIES_BELOW = 0.1
 
     def _branches(self):
-        """Where the series applies, the logit for it, and the logit for the closed form: each finite in both branches."""
+        """Where the series applies, the logit for it, and the logit for the closed form: each
+        finite in both branches."""
         small = tf.abs(self._logits) < self._SERIES_BELOW
         return small, tf.where(small, self._logits, 0.0), tf.where(small, 1.0, self._logits)
 
@@ -61,23 +72,31 @@ class ContinuousBernoulliFromLogits(tfd.ContinuousBernoulli):
         return tf.where(small, 0.5 + near / 12.0 - near**3 / 720.0, closed)
 
     def _quantile(self, value):
-        # F^-1(u) = log(1 + u (e^l - 1)) / l; for l > 0 by the symmetry F^-1(u; l) = 1 - F^-1(1 - u; -l), so that nothing overflows.
+        # F^-1(u) = log(1 + u (e^l - 1)) / l; for l > 0 by the symmetry F^-1(u; l) = 1 - F^-1(1 - u;
+        # -l), so that nothing overflows.
         magnitude = tf.maximum(tf.abs(self._logits), 1e-6)
         positive = self._logits > 0
-        tail = tf.math.log1p(tf.where(positive, 1.0 - value, value) * tf.math.expm1(-magnitude)) / -magnitude
+        tail = (
+            tf.math.log1p(tf.where(positive, 1.0 - value, value) * tf.math.expm1(-magnitude))
+            / -magnitude
+        )
         return tf.where(positive, 1.0 - tail, tail)
 
 
 class DiscretizedLogisticLevel(tfd.AutoCompositeTensorDistribution):
-    """The level k / 255 of a pixel, k = 0 ... 255: a logistic variable rounded to the nearest level, the ends taking all beyond them.
+    """The level k / 255 of a pixel, k = 0 ... 255: a logistic variable rounded to the nearest
+    level, the ends taking all beyond them.
 
     With a bin's edges a = (x - loc - 1/510) / scale and b = (x - loc + 1/510) / scale,
 
-        P(x) = sigmoid(b) - sigmoid(a) = sigmoid(b) sigmoid(-a) (1 - exp(a - b)),    P(0) = sigmoid(b),    P(1) = sigmoid(-a).
+        P(x) = sigmoid(b) - sigmoid(a) = sigmoid(b) sigmoid(-a) (1 - exp(a - b)),
+        P(0) = sigmoid(b),    P(1) = sigmoid(-a).
 
-    The product, unlike the difference, cancels nothing: log P(x) is exact where P(x) underflows, and no second formula has to take over.
+    The product, unlike the difference, cancels nothing: log P(x) is exact where P(x) underflows,
+    and no second formula has to take over.
 
-    Salimans, Karpathy, Chen & Kingma, "PixelCNN++", ICLR 2017, eqs. 1-2, with one component. https://arxiv.org/abs/1701.05517
+    Salimans, Karpathy, Chen & Kingma, "PixelCNN++", ICLR 2017, eqs. 1-2, with one component.
+    https://arxiv.org/abs/1701.05517
 
     Args:
         loc: Float tensor, in the unit of pixels in [0, 1].
@@ -93,7 +112,14 @@ class DiscretizedLogisticLevel(tfd.AutoCompositeTensorDistribution):
         parameters = dict(locals())
         self.loc = tf.convert_to_tensor(loc, tf.float32)
         self.scale = tf.convert_to_tensor(scale, tf.float32)
-        super().__init__(tf.float32, tfd.NOT_REPARAMETERIZED, validate_args=False, allow_nan_stats=True, parameters=parameters, name=name)
+        super().__init__(
+            tf.float32,
+            tfd.NOT_REPARAMETERIZED,
+            validate_args=False,
+            allow_nan_stats=True,
+            parameters=parameters,
+            name=name,
+        )
 
     @classmethod
     def _parameter_properties(cls, dtype, num_classes=None):
@@ -110,28 +136,41 @@ class DiscretizedLogisticLevel(tfd.AutoCompositeTensorDistribution):
         b = tf.where(last, self._FAR, centre + self._HALF * rate)
         # b - a from the scale alone: the difference of the two would round.
         width = tf.where(first | last, self._FAR, 2.0 * self._HALF * rate)
-        # log sigmoid(v) = -max(-v, 0) - log(1 + e^-|v|); the three logarithms are taken as one, of numbers in [1e-6, 4].
-        inner = -tf.math.expm1(-width) / ((1.0 + tf.exp(_minus_magnitude(a))) * (1.0 + tf.exp(_minus_magnitude(-b))))
+        # log sigmoid(v) = -max(-v, 0) - log(1 + e^-|v|); the three logarithms are taken as one, of
+        # numbers in [1e-6, 4].
+        inner = -tf.math.expm1(-width) / (
+            (1.0 + tf.exp(_minus_magnitude(a))) * (1.0 + tf.exp(_minus_magnitude(-b)))
+        )
         return tf.math.log(inner) - _positive_part(a) - _positive_part(-b)
 
     def _mean(self):
-        """Mean of the logistic variable clipped to [0, 1] and not rounded: within half a level, 1 / 510, of the mean of levels.
+        """Mean of the logistic variable clipped to [0, 1] and not rounded: within half a level, 1 /
+        510, of the mean of levels.
 
-        Rounding moves no outcome by more, and where the scale is 1 / 255 or above it moves the mean by a hundredth of a level.
-        The mean of levels itself is a sum of 255 sigmoids without a closed form, 200,000 for an image of MNIST.
+        Rounding moves no outcome by more, and where the scale is 1 / 255 or above it moves the mean
+        by a hundredth of a level. The mean of levels itself is a sum of 255 sigmoids without a
+        closed form, 200,000 for an image of MNIST.
         """
-        # The integral from 0 to 1 of P(logistic > t) dt, scale (softplus(loc / scale) - softplus((loc - 1) / scale)), where
-        # softplus(v) = max(v, 0) + log(1 + e^-|v|) is written out: the difference of the two maxima does not round.
-        ends = [tf.math.log(1.0 + tf.exp(_minus_magnitude(end) / self.scale)) for end in (self.loc, self.loc - 1.0)]
+        # The integral from 0 to 1 of P(logistic > t) dt, scale (softplus(loc / scale) -
+        # softplus((loc - 1) / scale)), where softplus(v) = max(v, 0) + log(1 + e^-|v|) is written
+        # out: the difference of the two maxima does not round.
+        ends = [
+            tf.math.log(1.0 + tf.exp(_minus_magnitude(end) / self.scale))
+            for end in (self.loc, self.loc - 1.0)
+        ]
         clipped = tf.where(self.loc > 1, 1.0, _positive_part(self.loc))
         return tf.clip_by_value(clipped + self.scale * (ends[0] - ends[1]), 0.0, 1.0)
 
     def _quantile(self, value):
-        # u = 0 stands for its cell of `zoo.random`'s grid, [0, 2^-24): its logit, -inf, would be a black pixel under any parameters.
+        # u = 0 stands for its cell of `zoo.random`'s grid, [0, 2^-24): its logit, -inf, would be a
+        # black pixel under any parameters.
         u = tf.maximum(value, 2.0**-25)
         logistic = self.loc + self.scale * (tf.math.log(u) - tf.math.log1p(-u))
-        level = tf.cast(tf.clip_by_value(tf.math.ceil(255.0 * logistic - 0.5), 0.0, 255.0), tf.int32)
-        # From a table: where XLA divides by a constant it multiplies by the reciprocal, which is a last bit off.
+        level = tf.cast(
+            tf.clip_by_value(tf.math.ceil(255.0 * logistic - 0.5), 0.0, 255.0), tf.int32
+        )
+        # From a table: where XLA divides by a constant it multiplies by the reciprocal, which is a
+        # last bit off.
         return tf.gather(tf.constant([k / 255 for k in range(256)], tf.float32), level)
 
     def _sample_n(self, n, seed=None):
@@ -140,11 +179,14 @@ class DiscretizedLogisticLevel(tfd.AutoCompositeTensorDistribution):
 
 
 class IndependentPixels(tfd.Independent):
-    """`tfd.Independent` over all dimensions of an image, whose density is computed and summed over one flat dimension.
+    """`tfd.Independent` over all dimensions of an image, whose density is computed and summed over
+    one flat dimension.
 
-    `log_prob(x, observed=...)` sums over the elements where `observed` is 1, and leaves out those where it is 0.
+    `log_prob(x, observed=...)` sums over the elements where `observed` is 1, and leaves out those
+    where it is 0.
 
-    XLA's CPU loops over [28, 28, 1] are slower than those over [784]: with the product before it, a density took 5.3 ms against 3.8.
+    XLA's CPU loops over [28, 28, 1] are slower than those over [784]: with the product before it, a
+    density took 5.3 ms against 3.8.
     """
 
     def _log_prob(self, x, observed=None, **unused):
@@ -152,12 +194,16 @@ class IndependentPixels(tfd.Independent):
         rank = event_shape.rank
 
         def flat(tensor):
-            return tf.reshape(tensor, tf.concat([tf.shape(tensor)[:-rank], [event_shape.num_elements()]], axis=0))
+            return tf.reshape(
+                tensor, tf.concat([tf.shape(tensor)[:-rank], [event_shape.num_elements()]], axis=0)
+            )
 
         parameters = {
             name: flat(value)
             for name, value in self.distribution.parameters.items()
-            if tf.is_tensor(value) and value.shape.rank >= rank and value.shape[-rank:] == event_shape
+            if tf.is_tensor(value)
+            and value.shape.rank >= rank
+            and value.shape[-rank:] == event_shape
         }
         log_prob = self.distribution.copy(**parameters).log_prob(flat(x))
         return tf.reduce_sum(log_prob if observed is None else log_prob * flat(observed), axis=-1)

@@ -41,9 +41,11 @@ class Posterior(DistributionLayer):
 
 @keras.saving.register_keras_serializable(package="zoo")
 class DiagonalNormal(Posterior):
-    """N(loc, diag(scale)^2): the posterior of Kingma & Welling, ICLR 2014, eq. 9. https://arxiv.org/abs/1312.6114
+    """N(loc, diag(scale)^2): the posterior of Kingma & Welling, ICLR 2014, eq. 9.
+    https://arxiv.org/abs/1312.6114
 
-    Of maps [H, W, C] each element has a location and a scale, in neighbouring channels of a convolution's output.
+    Of maps [H, W, C] each element has a location and a scale, in neighbouring channels of a
+    convolution's output.
     """
 
     @staticmethod
@@ -65,7 +67,8 @@ class DiagonalNormal(Posterior):
 class FullCovarianceNormal(Posterior):
     """N(loc, L L^T) with a lower triangular L of positive diagonal.
 
-    Kingma & Welling, "An Introduction to Variational Autoencoders", 2019, section 2.5.1. https://arxiv.org/abs/1906.02691
+    Kingma & Welling, "An Introduction to Variational Autoencoders", 2019, section 2.5.1.
+    https://arxiv.org/abs/1906.02691
     """
 
     @staticmethod
@@ -76,12 +79,19 @@ class FullCovarianceNormal(Posterior):
     def distribution(self, params):
         dim = self.latent_dim
         loc, raw_diagonal, raw_lower = tf.split(params, [dim, dim, dim * (dim - 1) // 2], axis=-1)
-        # Row i of the strict lower triangle holds its i entries; a gather with a zero in front fills the rest.
-        positions = [[i * (i - 1) // 2 + j + 1 if j < i else 0 for j in range(dim)] for i in range(dim)]
+        # Row i of the strict lower triangle holds its i entries; a gather with a zero in front
+        # fills the rest.
+        positions = [
+            [i * (i - 1) // 2 + j + 1 if j < i else 0 for j in range(dim)] for i in range(dim)
+        ]
         bound = math.exp(LOG_SCALE_BOUND)
-        padded = tf.concat([tf.zeros_like(loc[..., :1]), bound * tf.tanh(raw_lower / bound)], axis=-1)
+        padded = tf.concat(
+            [tf.zeros_like(loc[..., :1]), bound * tf.tanh(raw_lower / bound)], axis=-1
+        )
         lower = tf.gather(padded, positions, axis=-1)  # [..., B, D, D]
-        return tfd.MultivariateNormalTriL(loc, tf.linalg.set_diag(lower, bounded_scale(raw_diagonal)))
+        return tfd.MultivariateNormalTriL(
+            loc, tf.linalg.set_diag(lower, bounded_scale(raw_diagonal))
+        )
 
     def named_parameters(self, posterior):
         return {"loc": posterior.loc, "scale_tril": posterior.scale_tril}

@@ -61,7 +61,8 @@ class UniformCategorical(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="zoo")
 class VampPrior(keras.layers.Layer):
-    """1/K sum_k q(z|u_k): the posteriors of K learned images, the pseudo-inputs. For `zoo.VampVAE`, which has the encoder.
+    """1/K sum_k q(z|u_k): the posteriors of K learned images, the pseudo-inputs. For `zoo.VampVAE`,
+    which has the encoder.
 
     Tomczak & Welling, "VAE with a VampPrior", AISTATS 2018, eq. 9. https://arxiv.org/abs/1705.07120
 
@@ -78,27 +79,41 @@ class VampPrior(keras.layers.Layer):
         (self.num_components,) = shape_tuple(num_components, "num_components")
         self.image_shape = shape_tuple(image_shape, "image_shape")
         shape = (self.num_components, *self.image_shape)
-        self.pixel_logits = self.add_weight(shape=shape, initializer=keras.initializers.RandomNormal(stddev=1.0), name="pixel_logits")
+        self.pixel_logits = self.add_weight(
+            shape=shape,
+            initializer=keras.initializers.RandomNormal(stddev=1.0),
+            name="pixel_logits",
+        )
 
     def call(self, *, encode):
         components = encode(tf.sigmoid(self.pixel_logits))  # batch [K]
-        return tfd.MixtureSameFamily(tfd.Categorical(logits=tf.zeros([self.num_components])), components)
+        return tfd.MixtureSameFamily(
+            tfd.Categorical(logits=tf.zeros([self.num_components])), components
+        )
 
     def start_at(self, images):
-        """Makes pseudo-inputs of images, [N, *image_shape]: K of them, evenly spaced, with pixels in [0.02, 0.98].
+        """Makes pseudo-inputs of images, [N, *image_shape]: K of them, evenly spaced, with pixels
+        in [0.02, 0.98].
 
         Raises:
             ValueError: If there are fewer than K images, or they do not fit.
         """
         images = check_images(images, self.image_shape)
         if len(images) < self.num_components:
-            raise ValueError(f"{self.num_components} pseudo-inputs need as many images. Received: {len(images)} images.")
+            raise ValueError(
+                f"{self.num_components} pseudo-inputs need as many images. Received: "
+                f"{len(images)} images."
+            )
         chosen = images[:: len(images) // self.num_components][: self.num_components]
         pixels = tf.clip_by_value(to_unit_interval(tf.constant(chosen)), 0.02, 0.98)
         self.pixel_logits.assign(tf.math.log(pixels) - tf.math.log1p(-pixels))
 
     def get_config(self):
-        return {**super().get_config(), "num_components": self.num_components, "image_shape": self.image_shape}
+        return {
+            **super().get_config(),
+            "num_components": self.num_components,
+            "image_shape": self.image_shape,
+        }
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -109,7 +124,8 @@ class Conditional(keras.layers.Layer):
 
     Args:
         network: Network (condition [B, ...]) -> [B, distribution.num_params].
-        distribution: Layer from parameters to a distribution, such as `zoo.layers.DiagonalNormal(latent_dim)`.
+        distribution: Layer from parameters to a distribution, such as
+            `zoo.layers.DiagonalNormal(latent_dim)`.
     """
 
     def __init__(self, network, distribution, **kwargs):
@@ -121,10 +137,16 @@ class Conditional(keras.layers.Layer):
         return self.distribution(self.network(condition))
 
     def get_config(self):
-        parts = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in ("network", "distribution")}
+        parts = {
+            name: keras.saving.serialize_keras_object(getattr(self, name))
+            for name in ("network", "distribution")
+        }
         return {**super().get_config(), **parts}
 
     @classmethod
     def from_config(cls, config):
-        parts = {name: keras.saving.deserialize_keras_object(config[name]) for name in ("network", "distribution")}
+        parts = {
+            name: keras.saving.deserialize_keras_object(config[name])
+            for name in ("network", "distribution")
+        }
         return cls(**{**config, **parts})

@@ -10,10 +10,12 @@ from zoo import shards, validation
 class VectorQuantizer(keras.layers.Layer):
     """The nearest code of a codebook that follows what it codes, by moving averages.
 
-    A code is the mean of the vectors that were nearest to it lately: m_k / n_k, where n_k counts them and m_k adds them up. Replicas keep
-    the sums of all of them. Gradients pass straight through to the vectors.
+    A code is the mean of the vectors that were nearest to it lately: m_k / n_k, where n_k counts
+    them and m_k adds them up. Replicas keep the sums of all of them. Gradients pass straight
+    through to the vectors.
 
-    van den Oord, Vinyals & Kavukcuoglu, "Neural discrete representation learning", NeurIPS 2017, appendix A.1.
+    van den Oord, Vinyals & Kavukcuoglu, "Neural discrete representation learning", NeurIPS 2017,
+    appendix A.1.
     https://arxiv.org/abs/1711.00937
 
     Args:
@@ -37,10 +39,14 @@ class VectorQuantizer(keras.layers.Layer):
         self.num_codes = validation.integer("num_codes", num_codes)
         self.code_dim = validation.integer("code_dim", code_dim)
         if not (validation.is_number(decay) and 0 <= decay < 1):
-            raise ValueError(f"`decay` must lie in [0, 1). Received: decay={validation.shown(decay)}.")
+            raise ValueError(
+                f"`decay` must lie in [0, 1). Received: decay={validation.shown(decay)}."
+            )
         self.decay = float(decay)
         shape, spread = (self.num_codes, self.code_dim), keras.initializers.RandomNormal(stddev=1.0)
-        self.counts = self.add_weight(shape=shape[:1], initializer="ones", trainable=False, name="counts")
+        self.counts = self.add_weight(
+            shape=shape[:1], initializer="ones", trainable=False, name="counts"
+        )
         self.sums = self.add_weight(shape=shape, initializer=spread, trainable=False, name="sums")
 
     @property
@@ -52,7 +58,9 @@ class VectorQuantizer(keras.layers.Layer):
     def call(self, x, training=None):
         codebook = self.codebook
         # |x - e|^2 = |x|^2 - 2 x.e + |e|^2, of which the first is the same for all codes.
-        distances = tf.reduce_sum(codebook**2, axis=-1) - 2.0 * tf.einsum("...d,kd->...k", x, codebook)
+        distances = tf.reduce_sum(codebook**2, axis=-1) - 2.0 * tf.einsum(
+            "...d,kd->...k", x, codebook
+        )
         codes = tf.argmin(distances, axis=-1, output_type=tf.int32)
         if training:
             self._follow(x, codes)
@@ -73,4 +81,9 @@ class VectorQuantizer(keras.layers.Layer):
         return tf.gather(self.codebook, codes)
 
     def get_config(self):
-        return {**super().get_config(), "num_codes": self.num_codes, "code_dim": self.code_dim, "decay": self.decay}
+        return {
+            **super().get_config(),
+            "num_codes": self.num_codes,
+            "code_dim": self.code_dim,
+            "decay": self.decay,
+        }

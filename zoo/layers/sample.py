@@ -16,28 +16,32 @@ tfd = tfp.distributions
 
 @keras.saving.register_keras_serializable(package="zoo")
 class Sample(keras.layers.Layer):
-    """Parameters -> one sample z of the posterior, and KL(q(z|x) || p(z)) added once to the model's loss.
+    """Parameters -> one sample z of the posterior, and KL(q(z|x) || p(z)) added once to the model's
+    loss.
 
-    With a model that ends in a likelihood and `zoo.losses.NegativeLogLikelihood`, the loss is minus the ELBO of Kingma & Welling (2014),
-    eq. 7, in nats per example. What `tfp.layers` did with `DistributionLambda` and `KLDivergenceRegularizer`.
+    With a model that ends in a likelihood and `zoo.losses.NegativeLogLikelihood`, the loss is minus
+    the ELBO of Kingma & Welling (2014), eq. 7, in nats per example. What `tfp.layers` did with
+    `DistributionLambda` and `KLDivergenceRegularizer`.
 
     A draw is a function of what is saved or seen, and no generator has a hidden state:
 
         in training    (seed, position, training step, row of the batch)
         otherwise      (seed, position, row of the batch, parameters of the row)
 
-    The step is a weight: a resumed run goes on as it would have. Without training, batches draw differently, and every pass draws the
-    same. The position is the layer's number among the `Sample` layers of the model that is called: they draw independently, and a model
-    that is built again, or loaded, draws as the first one did. Parameters count to three digits: compiled and eager passes, whose last
-    digits differ, draw alike in all but one row of some thousands.
+    The step is a weight: a resumed run goes on as it would have. Without training, batches draw
+    differently, and every pass draws the same. The position is the layer's number among the
+    `Sample` layers of the model that is called: they draw independently, and a model that is built
+    again, or loaded, draws as the first one did. Parameters count to three digits: compiled and
+    eager passes, whose last digits differ, draw alike in all but one row of some thousands.
 
     Args:
         posterior: Layer from parameters to q(z|x), such as `zoo.layers.DiagonalNormal(latent_dim)`.
-        prior: Layer that returns p(z), such as `zoo.layers.StandardNormal(latent_dim)`. Where TFP knows no closed form of the KL, it is
-            log q(z|x) - log p(z) at the sample.
+        prior: Layer that returns p(z), such as `zoo.layers.StandardNormal(latent_dim)`. Where TFP
+            knows no closed form of the KL, it is log q(z|x) - log p(z) at the sample.
         seed: Integer.
-        weight: What the KL is multiplied by in the loss: a non-negative number, or a schedule of `zoo.schedules` over training steps. The
-            KL is averaged over the batch; `sample_weight` does not reach it.
+        weight: What the KL is multiplied by in the loss: a non-negative number, or a schedule of
+            `zoo.schedules` over training steps. The KL is averaged over the batch; `sample_weight`
+            does not reach it.
 
     Call arguments:
         params: Tensor [B, params_size].
@@ -46,7 +50,8 @@ class Sample(keras.layers.Layer):
         Float32 tensor [B, latent_dim].
 
     Raises:
-        ValueError: If an argument is out of range, or the posterior's samples have no gradient, as those of a Categorical.
+        ValueError: If an argument is out of range, or the posterior's samples have no gradient, as
+            those of a Categorical.
     """
 
     def __init__(
@@ -67,14 +72,17 @@ class Sample(keras.layers.Layer):
 
     def build(self, params_shape):
         self.posterior.build(params_shape)
-        self.step = self.add_weight(shape=(), dtype="int32", initializer="zeros", trainable=False, name="step")
+        self.step = self.add_weight(
+            shape=(), dtype="int32", initializer="zeros", trainable=False, name="step"
+        )
 
     def call(self, params: tf.Tensor, training: bool = False) -> tf.Tensor:
         posterior, prior = self.posterior(params), self.prior()
         if posterior.reparameterization_type != tfd.FULLY_REPARAMETERIZED:
             raise ValueError(
                 "`Sample` needs a posterior whose samples have a gradient. "
-                f"Received: {type(posterior).__name__}. The zoo's models train those: see `zoo.objectives`."
+                f"Received: {type(posterior).__name__}. The zoo's models train those: see "
+                "`zoo.objectives`."
             )
         step = tf.convert_to_tensor(self.step)
         z = draw(posterior, self._noise(params, step, training), Stream.LATENT)
@@ -87,10 +95,16 @@ class Sample(keras.layers.Layer):
         rows = tf.range(tf.shape(params)[0])
         if training:
             return RowNoise(self.seed, step, rows, latent=self._position())
-        return RowNoise(self.seed, EVALUATION_STEP, _digest(params) + tf.cast(rows, tf.uint32), latent=self._position())
+        return RowNoise(
+            self.seed,
+            EVALUATION_STEP,
+            _digest(params) + tf.cast(rows, tf.uint32),
+            latent=self._position(),
+        )
 
     def _position(self):
-        """The layer's number among the `Sample` layers of the model that is called, from 0. Names would not do: Keras counts them up."""
+        """The layer's number among the `Sample` layers of the model that is called, from 0. Names
+        would not do: Keras counts them up."""
         layers = [layer for layer in layers_inside(outermost_layer()) if isinstance(layer, Sample)]
         return next((number for number, layer in enumerate(layers) if layer is self), 0)
 
@@ -109,7 +123,12 @@ class Sample(keras.layers.Layer):
     @classmethod
     def from_config(cls, config):
         names = {"posterior", "prior", "weight"} & set(config)
-        return cls(**{**config, **{name: keras.saving.deserialize_keras_object(config[name]) for name in names}})
+        return cls(
+            **{
+                **config,
+                **{name: keras.saving.deserialize_keras_object(config[name]) for name in names},
+            }
+        )
 
 
 def _kl(posterior, prior, z):
@@ -121,10 +140,12 @@ def _kl(posterior, prior, z):
 
 
 def _digest(params):
-    """Parameters [B, params_size] -> uint32 [B] whose last 12 bits are 0, so that a row's number fits in.
+    """Parameters [B, params_size] -> uint32 [B] whose last 12 bits are 0, so that a row's number
+    fits in.
 
-    Sign, exponent and 11 bits of the sum of magnitudes, which does not cancel: rows that differ in rounding alone have the same, unless
-    they lie on two sides of a step, of which there are 2^11 in every octave.
+    Sign, exponent and 11 bits of the sum of magnitudes, which does not cancel: rows that differ in
+    rounding alone have the same, unless they lie on two sides of a step, of which there are 2^11 in
+    every octave.
     """
     bits = tf.bitcast(tf.reduce_sum(tf.abs(tf.cast(params, tf.float32)), axis=-1), tf.uint32)
     return tf.bitwise.bitwise_and(bits, tf.constant(0xFFFFF000, tf.uint32))

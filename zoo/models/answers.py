@@ -1,4 +1,5 @@
-"""What a model answers: named questions about rows, the one source for servers, clients, pictures and the command line."""
+"""What a model answers: named questions about rows, the one source for servers, clients, pictures
+and the command line."""
 
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -14,7 +15,8 @@ SEED = {"seed": tf.TensorSpec([None, 2], tf.int32, name="seed")}
 class Answer(NamedTuple):
     """A question that a model answers.
 
-    Every row of an answer is a function of its own row of the question, and all draws come from the `seed` in the question.
+    Every row of an answer is a function of its own row of the question, and all draws come from the
+    `seed` in the question.
 
     Attributes:
         function: Tensors [B, ...] by name -> dict of tensors [B, ...].

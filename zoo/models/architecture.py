@@ -1,7 +1,9 @@
-"""A model's architecture as text: kept beside its weights, and built again without running anybody's code.
+"""A model's architecture as text: kept beside its weights, and built again without running
+anybody's code.
 
-Keras builds what is registered here, its own layers and this package's, and what the user has imported (`zoo.own_layers`); it imports
-nothing that a text names, and refuses Python code in one (`Lambda`).
+Keras builds what is registered here, its own layers and this package's, and what the user has
+imported (`zoo.own_layers`); it imports nothing that a text names, and refuses Python code in one
+(`Lambda`).
 """
 
 import importlib
@@ -26,11 +28,14 @@ def as_text(model: keras.Model) -> str:
         return json.dumps(keras.saving.serialize_keras_object(model), indent=1) + "\n"
     except (NotImplementedError, TypeError) as error:  # how Keras, and JSON, say so
         reason = " ".join(str(error).split())
-        raise ValueError(f"A part of the model has no `get_config` that JSON can hold: {reason}") from None
+        raise ValueError(
+            f"A part of the model has no `get_config` that JSON can hold: {reason}"
+        ) from None
 
 
 def read(path: Path) -> keras.Model:
-    """The model of a file that holds `as_text`, with weights of no meaning; the global generators are left alone.
+    """The model of a file that holds `as_text`, with weights of no meaning; the global generators
+    are left alone.
 
     Raises:
         ValueError: If the file is missing or damaged, or names what is not registered here.
@@ -41,7 +46,8 @@ def read(path: Path) -> keras.Model:
         unknown = unknown_parts(configuration)
         if unknown:
             raise LookupError(
-                f"nothing here defines {', '.join(unknown)}, and code of somebody's own is not run unasked. Name the file that does: "
+                f"nothing here defines {', '.join(unknown)}, and code of somebody's own is not "
+                "run unasked. Name the file that does: "
                 '`--import FILE.py` on the command line, or `zoo.serving.import_layers("FILE.py")`'
             )
         with generators_left_alone():
@@ -49,9 +55,17 @@ def read(path: Path) -> keras.Model:
         if not isinstance(model, keras.Model):
             raise TypeError("it describes no model")
     except Exception as error:  # whatever the constructors of a model's parts raise
-        # Of a part that fails Keras tells in what it says of the whole, behind the whole's configuration.
-        reason = " ".join(str(error).rpartition("Exception encountered: ")[2].partition("Full object config:")[0].split())
-        raise ValueError(f"No Python model can be built from {str(path)!r} ({type(error).__name__}: {reason})") from None
+        # Of a part that fails Keras tells in what it says of the whole, behind the whole's
+        # configuration.
+        reason = " ".join(
+            str(error)
+            .rpartition("Exception encountered: ")[2]
+            .partition("Full object config:")[0]
+            .split()
+        )
+        raise ValueError(
+            f"No Python model can be built from {str(path)!r} ({type(error).__name__}: {reason})"
+        ) from None
     return model
 
 

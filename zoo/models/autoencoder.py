@@ -1,4 +1,5 @@
-"""The autoencoder: a code and a decoder, and no distribution over the code. It is here to be compared with.
+"""The autoencoder: a code and a decoder, and no distribution over the code. It is here to be
+compared with.
 
     z = f(x),   loss = -log p(x | z)
 
@@ -52,7 +53,9 @@ class Autoencoder(Model):
         name: str | None = None,
         dtype: Any = None,
     ) -> None:
-        super().__init__(likelihood, observation=observation, pixels=pixels, seed=seed, name=name, dtype=dtype)
+        super().__init__(
+            likelihood, observation=observation, pixels=pixels, seed=seed, name=name, dtype=dtype
+        )
         assert_networks(encoder=encoder, decoder=decoder)
         self.encoder = encoder
         self.decoder = decoder
@@ -82,7 +85,9 @@ class Autoencoder(Model):
         data = self.as_data(data)
         return self._decode(self._encode(data, training), data, training)
 
-    def loss_terms(self, batch: Mapping[str, Any], noise: RowNoise, training: bool) -> dict[str, tf.Tensor]:
+    def loss_terms(
+        self, batch: Mapping[str, Any], noise: RowNoise, training: bool
+    ) -> dict[str, tf.Tensor]:
         x = batch[self.key]
         log_likelihood = self._decode(self._encode(batch, training), batch, training).log_prob(x)
         return {"loss": -log_likelihood, "log_likelihood": log_likelihood}
@@ -105,4 +110,8 @@ class Autoencoder(Model):
             return {"reconstruction": self.decode(z).mean()}
 
         z = tf.TensorSpec([None, self.latent_dim], tf.float32, name="z")
-        return {**super().answers(), "encode": Answer(encode, self.observation.spec()), "decode": Answer(decode, {"z": z})}
+        return {
+            **super().answers(),
+            "encode": Answer(encode, self.observation.spec()),
+            "decode": Answer(decode, {"z": z}),
+        }

@@ -1,4 +1,5 @@
-"""What every model of the zoo shares around its mathematics: data at the edge, parts in the configuration."""
+"""What every model of the zoo shares around its mathematics: data at the edge, parts in the
+configuration."""
 
 import inspect
 from collections.abc import Mapping
@@ -19,18 +20,25 @@ from zoo.random import RowNoise
 from zoo.validation import shown
 
 # Constructor argument -> attribute, where the two have different names.
-ATTRIBUTES = {"posterior": "posterior_layer", "likelihood": "likelihood_layer", "prior": "prior_layer", "latents": "groups"}
+ATTRIBUTES = {
+    "posterior": "posterior_layer",
+    "likelihood": "likelihood_layer",
+    "prior": "prior_layer",
+    "latents": "groups",
+}
 
 
 class Data(dict):
-    """A batch within a pass, x and what stands beside it: no method checks it again, or sees anew what of x is missing.
+    """A batch within a pass, x and what stands beside it: no method checks it again, or sees anew
+    what of x is missing.
 
     Keras, which takes plain dicts alone, never gets one.
     """
 
 
 class BuiltAfterConstruction(type):
-    """Builds a model once its constructors, those of subclasses included, have stored everything."""
+    """Builds a model once its constructors, those of subclasses included, have stored
+    everything."""
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         model = super().__call__(*args, **kwargs)
@@ -42,11 +50,13 @@ class BuiltAfterConstruction(type):
 class Model(CompiledModel, metaclass=BuiltAfterConstruction):
     """A model of x, with an optional condition beside each.
 
-    What x is and how users hand it in is told by `observation`. x comes alone, or under `observation.key` in a dict of data, beside its
-    condition c ("condition"). Both mean the same to every method, as arrays, tensors or in a stream. `fit` and `evaluate` draw what is
-    random about x inside the compiled step; every other method takes x as it is given.
+    What x is and how users hand it in is told by `observation`. x comes alone, or under
+    `observation.key` in a dict of data, beside its condition c ("condition"). Both mean the same to
+    every method, as arrays, tensors or in a stream. `fit` and `evaluate` draw what is random about
+    x inside the compiled step; every other method takes x as it is given.
 
-    A constructor stores its arguments, and nothing else, under their own names (`ATTRIBUTES`): they are the configuration.
+    A constructor stores its arguments, and nothing else, under their own names (`ATTRIBUTES`): they
+    are the configuration.
 
     Args:
         likelihood: Layer from parameters to p(x|z, c), such as `zoo.layers.Bernoulli(image_shape)`.
@@ -98,8 +108,9 @@ class Model(CompiledModel, metaclass=BuiltAfterConstruction):
     def start_at_mean(self, x: Any) -> None:
         """Starts training from p(x|z) = the mean of the data, by the decoder's output bias.
 
-        Otherwise the first epochs go into learning that bias, and latents that carry nothing meanwhile are switched off for good: on
-        MNIST 17 dimensions are active after 10 epochs without it, 34 with it, and the bound is 5 nats higher.
+        Otherwise the first epochs go into learning that bias, and latents that carry nothing
+        meanwhile are switched off for good: on MNIST 17 dimensions are active after 10 epochs
+        without it, 34 with it, and the bound is 5 nats higher.
 
         Args:
             x: The training data, [N, ...].
@@ -111,10 +122,11 @@ class Model(CompiledModel, metaclass=BuiltAfterConstruction):
         set_output_bias(self.decoder, self.likelihood_layer.params_of_mean(mean))
 
     def start_at_data(self, x: Any) -> None:
-        """As `start_at_mean`, and with the scales of the data where the likelihood has a scale that is learned.
+        """As `start_at_mean`, and with the scales of the data where the likelihood has a scale that
+        is learned.
 
-        A scale that starts at 1 is far from that of most data: a model of pixels in [0, 1] is worse than a uniform distribution until
-        it has come down.
+        A scale that starts at 1 is far from that of most data: a model of pixels in [0, 1] is worse
+        than a uniform distribution until it has come down.
 
         Args:
             x: The training data, [N, ...].
@@ -138,8 +150,11 @@ class Model(CompiledModel, metaclass=BuiltAfterConstruction):
         x = self._x_of(data)
         return self.observation.check(x) | self.standardize_companions(data, len(x))
 
-    def standardize_companions(self, data: Mapping[str, Any], num_rows: int | None = None) -> dict[str, Any]:
-        """What the model takes from a dict of data beside x: arrays [num_rows, ...], or a stream's tensors [B, ...]."""
+    def standardize_companions(
+        self, data: Mapping[str, Any], num_rows: int | None = None
+    ) -> dict[str, Any]:
+        """What the model takes from a dict of data beside x: arrays [num_rows, ...], or a stream's
+        tensors [B, ...]."""
         return self.condition.check_data(data, num_rows)
 
     def _standardize_stream(self, stream):
@@ -147,7 +162,8 @@ class Model(CompiledModel, metaclass=BuiltAfterConstruction):
         if isinstance(stream.element_spec, tuple):
             raise ValueError(
                 "A generative model has no targets. Received: a stream of tuples. "
-                f"Map it to {noun}s or to a dict: `.map(lambda {noun}, label: {{'{self.key}': {noun}}})`."
+                f"Map it to {noun}s or to a dict: `.map(lambda {noun}, label: {{'{self.key}': "
+                f"{noun}}})`."
             )
         if stream.cardinality() == 0:
             raise ValueError(f"There are no {noun}s. Received: an empty tf.data.Dataset.")
@@ -158,7 +174,9 @@ class Model(CompiledModel, metaclass=BuiltAfterConstruction):
             stored = self.observation.check_stream(self._x_of(data))
             (x, *_) = stored.values()
             companions = self.standardize_companions(data)
-            return stored | {name: _one_each(x, noun, name, values) for name, values in companions.items()}
+            return stored | {
+                name: _one_each(x, noun, name, values) for name, values in companions.items()
+            }
 
         return stream.map(to_dict, num_parallel_calls=tf.data.AUTOTUNE)
 
@@ -189,7 +207,9 @@ class Model(CompiledModel, metaclass=BuiltAfterConstruction):
 
     def _x_of(self, data):
         if self.key not in data:
-            raise ValueError(f"A dict of data must hold {self.key!r}. Received: keys {sorted(data)}.")
+            raise ValueError(
+                f"A dict of data must hold {self.key!r}. Received: keys {sorted(data)}."
+            )
         return data[self.key]
 
     # -- What it answers
@@ -198,7 +218,8 @@ class Model(CompiledModel, metaclass=BuiltAfterConstruction):
         raise NotImplementedError
 
     def answers(self) -> dict[str, Answer]:
-        """Name -> what the model can be asked about rows: the one source for servers, clients and pictures."""
+        """Name -> what the model can be asked about rows: the one source for servers, clients and
+        pictures."""
 
         def reconstruct(condition=None, **x):
             return {"reconstruction": self.reconstruct(x[self.key], condition)}
@@ -208,31 +229,49 @@ class Model(CompiledModel, metaclass=BuiltAfterConstruction):
     # -- Saving
 
     def get_config(self) -> dict[str, Any]:
-        config = {name: _plain(getattr(self, ATTRIBUTES.get(name, name))) for name in _arguments(type(self))}
-        return {**config, "name": self.name, "dtype": keras.saving.serialize_keras_object(self.dtype_policy)}
+        config = {
+            name: _plain(getattr(self, ATTRIBUTES.get(name, name)))
+            for name in _arguments(type(self))
+        }
+        return {
+            **config,
+            "name": self.name,
+            "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
+        }
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "Model":
         # Configurations of before told of every model its condition and its pixels.
         known = (*_arguments(cls), "pixels", "name", "dtype")
-        old = {"condition_shape"} - set(known) | ({"pixels"} if "observation" not in known else set())
+        old = {"condition_shape"} - set(known) | (
+            {"pixels"} if "observation" not in known else set()
+        )
         return cls(**{name: _of_plain(value) for name, value in config.items() if name not in old})
 
     def get_build_config(self) -> None:
         return None  # the constructor builds
 
     def export(self, filepath: Any, *arguments: Any, **more: Any) -> None:
-        raise ValueError(f"What Keras's `export` writes has no row-keyed draws: use `zoo.export(model, {str(filepath)!r})`.")
+        raise ValueError(
+            "What Keras's `export` writes has no row-keyed draws: use `zoo.export(model, "
+            f"{str(filepath)!r})`."
+        )
 
 
 def _arguments(cls: type) -> list[str]:
-    """The arguments of a model's constructor: its own, and where it passes others on those of its base."""
+    """The arguments of a model's constructor: its own, and where it passes others on those of its
+    base."""
     names: list[str] = []
     for base in cls.__mro__[: cls.__mro__.index(CompiledModel) + 1]:
         if "__init__" not in vars(base):
             continue
         parameters = inspect.signature(base.__init__).parameters.values()
-        named = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.name not in ("self", "pixels")]
+        named = [
+            p.name
+            for p in parameters
+            if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+            and p.name not in ("self", "pixels")
+        ]
         names += [name for name in named if name not in names]
         if not any(p.kind == p.VAR_KEYWORD for p in parameters):
             break
@@ -256,7 +295,9 @@ def _of_plain(value):
     return keras.saving.deserialize_keras_object(value) if isinstance(value, dict) else value
 
 
-def observation_of(likelihood: Any, observation: Observation | None, pixels: str | None) -> Observation:
+def observation_of(
+    likelihood: Any, observation: Observation | None, pixels: str | None
+) -> Observation:
     """What x is: as it is given, or as the likelihood knows it.
 
     Raises:
@@ -267,15 +308,24 @@ def observation_of(likelihood: Any, observation: Observation | None, pixels: str
         if pixels is None:
             return own
         if not isinstance(own, Image):
-            raise ValueError(f"`pixels` is for images. Received: pixels={shown(pixels)}, and a likelihood over {own.noun}s.")
+            raise ValueError(
+                f"`pixels` is for images. Received: pixels={shown(pixels)}, and a likelihood over "
+                f"{own.noun}s."
+            )
         return Image(likelihood.event_shape, pixels)
     if pixels is not None:
-        raise ValueError(f"`pixels` is a part of the observation. Received: both, pixels={shown(pixels)}.")
+        raise ValueError(
+            f"`pixels` is a part of the observation. Received: both, pixels={shown(pixels)}."
+        )
     if not isinstance(observation, Observation):
-        raise ValueError(f"`observation` must be one of `zoo.observations`. Received: observation={shown(observation)}.")
+        raise ValueError(
+            "`observation` must be one of `zoo.observations`. Received: "
+            f"observation={shown(observation)}."
+        )
     if observation.shape != likelihood.event_shape:
         raise ValueError(
-            f"`observation` must have the shape {likelihood.event_shape} that the likelihood is over. Received: {observation.shape}."
+            f"`observation` must have the shape {likelihood.event_shape} that the likelihood "
+            f"is over. Received: {observation.shape}."
         )
     likelihood.assert_is_over(observation)
     return observation
@@ -285,32 +335,43 @@ def assert_networks(**networks: Any) -> None:
     """Raises ValueError unless each can be called."""
     for name, network in networks.items():
         if not callable(network):
-            raise ValueError(f"`{name}` must be a network, such as `zoo.networks.MLP`. Received: {name}={shown(network)}.")
+            raise ValueError(
+                f"`{name}` must be a network, such as `zoo.networks.MLP`. Received: "
+                f"{name}={shown(network)}."
+            )
 
 
 def assert_posterior(posterior: Any) -> None:
     """Raises ValueError unless it is a layer over latents."""
     if not (callable(posterior) and hasattr(posterior, "event_shape")):
         raise ValueError(
-            "`posterior` must be a layer over latent vectors, such as `zoo.layers.DiagonalNormal(8)`. "
+            "`posterior` must be a layer over latent vectors, such as "
+            "`zoo.layers.DiagonalNormal(8)`. "
             f"Received: posterior={shown(posterior)}."
         )
 
 
 def assert_likelihood(likelihood: Any) -> None:
     """Raises ValueError unless it is a layer over observations."""
-    if not (callable(likelihood) and hasattr(likelihood, "event_shape") and hasattr(likelihood, "observation")):
+    if not (
+        callable(likelihood)
+        and hasattr(likelihood, "event_shape")
+        and hasattr(likelihood, "observation")
+    ):
         raise ValueError(
-            "`likelihood` must be a layer over images, such as `zoo.layers.Bernoulli(image_shape)`. "
+            "`likelihood` must be a layer over images, such as "
+            "`zoo.layers.Bernoulli(image_shape)`. "
             f"Received: likelihood={shown(likelihood)}."
         )
 
 
 def _one_each(x, noun, name, values):
-    """The companions in a batch of a stream, checked as the batch comes by: one for each x, and finite."""
+    """The companions in a batch of a stream, checked as the batch comes by: one for each x, and
+    finite."""
     num_rows, num_values = tf.shape(x)[0], tf.shape(values)[0]
     message = [
-        f"There must be one {name} for each {noun}. Received: a batch with {noun}s and {name}s of these numbers:",
+        f"There must be one {name} for each {noun}. Received: a batch with {noun}s and "
+        f"{name}s of these numbers:",
         num_rows,
         num_values,
     ]

@@ -3,7 +3,8 @@
     BetaVAE       E_q[log p(x|z)] - beta KL(q(z|x) || p(z))
     CapacityVAE   E_q[log p(x|z)] - gamma |KL(q(z|x) || p(z)) - C|
 
-Higgins et al., "beta-VAE: Learning basic visual concepts with a constrained variational framework", ICLR 2017.
+Higgins et al., "beta-VAE: Learning basic visual concepts with a constrained variational framework",
+ICLR 2017.
 https://openreview.net/forum?id=Sy2fzU9gl
 Burgess et al., "Understanding disentangling in beta-VAE", 2018. https://arxiv.org/abs/1804.03599
 """
@@ -22,12 +23,14 @@ from zoo.schedules import Schedule, as_schedule
 class BetaVAE(VAE):
     """VAE whose objective weighs the KL with `beta` (Higgins et al. 2017, eq. 4).
 
-    With beta = 1 it is the VAE, below it spends more nats on z for a better reconstruction, above it fewer. Metrics are those of
-    `zoo.VAE`: `elbo` stays the bound on log p(x), and `loss` is -log_likelihood + beta kl.
+    With beta = 1 it is the VAE, below it spends more nats on z for a better reconstruction, above
+    it fewer. Metrics are those of `zoo.VAE`: `elbo` stays the bound on log p(x), and `loss` is
+    -log_likelihood + beta kl.
 
     Args:
         encoder, decoder, posterior, likelihood, prior: As in `zoo.VAE`.
-        beta: Non-negative number, or schedule of the training step (`zoo.schedules.Linear(0, 1, num_steps)` is a warm-up).
+        beta: Non-negative number, or schedule of the training step (`zoo.schedules.Linear(0, 1,
+            num_steps)` is a warm-up).
         others: As in `zoo.VAE`. Objectives that bound log p(x) by other means are refused.
 
     Raises:
@@ -52,13 +55,16 @@ class BetaVAE(VAE):
 
 @keras.saving.register_keras_serializable(package="zoo")
 class CapacityVAE(VAE):
-    """VAE whose KL is held at a capacity C that usually grows during training (Burgess et al. 2018, eq. 8).
+    """VAE whose KL is held at a capacity C that usually grows during training (Burgess et al. 2018,
+    eq. 8).
 
-    The absolute value is of the batch's mean KL: single images may take more or fewer nats than C. Metrics are those of `zoo.VAE`.
+    The absolute value is of the batch's mean KL: single images may take more or fewer nats than C.
+    Metrics are those of `zoo.VAE`.
 
     Args:
         encoder, decoder, posterior, likelihood, prior: As in `zoo.VAE`.
-        capacity: C in nats: non-negative number, or schedule of the training step (`zoo.schedules.Linear(0, 25, num_steps)`).
+        capacity: C in nats: non-negative number, or schedule of the training step
+            (`zoo.schedules.Linear(0, 25, num_steps)`).
         gamma: What one nat beside the capacity costs.
         others: As in `zoo.VAE`. Objectives that bound log p(x) by other means are refused.
 

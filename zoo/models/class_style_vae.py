@@ -5,7 +5,8 @@
 
 ELBO = sum_y q(y|x) (E_q(z|x, y)[log p(x|y, z)] - KL(q(z|x, y) || p(z))) - KL(q(y|x) || p(y))
 
-Kingma, Rezende, Mohamed & Welling, "Semi-supervised learning with deep generative models", NIPS 2014, eq. 7.
+Kingma, Rezende, Mohamed & Welling, "Semi-supervised learning with deep generative models", NIPS
+2014, eq. 7.
 https://arxiv.org/abs/1406.5298
 """
 
@@ -34,22 +35,25 @@ tfd = tfp.distributions
 
 @keras.saving.register_keras_serializable(package="zoo")
 class ClassStyleVAE(LatentVariableModel):
-    """Variational autoencoder with latents `y`, one of K classes as a one-hot vector, and `z`, a style.
+    """Variational autoencoder with latents `y`, one of K classes as a one-hot vector, and `z`, a
+    style.
 
     Args:
         classifier: Network x [B, ...] -> [B, K], the logits of q(y|x).
-        encoder: Network (x [B, ...], condition y [B, K]) -> [B, posterior.num_params]; without the condition if `style_sees_class` is
-            False.
+        encoder: Network (x [B, ...], condition y [B, K]) -> [B, posterior.num_params]; without the
+            condition if `style_sees_class` is False.
         decoder: Network (z [B, D], condition y [B, K]) -> [B, likelihood.num_params].
         posterior: Layer from parameters to q(z|x, y).
         likelihood: Layer from parameters to p(x|y, z).
         num_classes: K.
         style_sees_class: Whether q(z|x, y) depends on y.
-        objective: `Enumeration()` if left out: y is summed over. `Relaxation`, `ScoreFunction` and `VIMCO` draw it instead; whichever it
-            is, `elbo` and its parts are those of the discrete model with y summed over.
+        objective: `Enumeration()` if left out: y is summed over. `Relaxation`, `ScoreFunction` and
+            `VIMCO` draw it instead; whichever it is, `elbo` and its parts are those of the discrete
+            model with y summed over.
         observation, pixels, seed: As in `zoo.VAE`.
 
-    Metrics: `loss`, `elbo`, `log_likelihood`, `kl`, and its parts `kl_y` (KL(q(y|x) || p(y))) and `kl_z`.
+    Metrics: `loss`, `elbo`, `log_likelihood`, `kl`, and its parts `kl_y` (KL(q(y|x) || p(y))) and
+    `kl_z`.
 
     Raises:
         ValueError: If a part does not fit its neighbour, or an argument is out of range.
@@ -95,37 +99,49 @@ class ClassStyleVAE(LatentVariableModel):
 
     # -- The programs
 
-    def program(self, latent: Handler, data: Mapping[str, Any], training: bool | None = None) -> tfd.Distribution:
+    def program(
+        self, latent: Handler, data: Mapping[str, Any], training: bool | None = None
+    ) -> tfd.Distribution:
         """p(y) p(z) p(x|y, z), by q(y|x) q(z|x, y)."""
         y = latent(
             "y",
             prior=self.class_prior_layer,
-            posterior=lambda: self.class_layer(apply(self.classifier, self.observation.encoder_input(data), training=training)),
+            posterior=lambda: self.class_layer(
+                apply(self.classifier, self.observation.encoder_input(data), training=training)
+            ),
         )
         z = latent("z", prior=self.prior_layer, posterior=lambda: self.style(data, y, training))
         return self.decode({"y": y, "z": z}, training=training, **self.observation.companions(data))
 
-    def style(self, data: Mapping[str, Any], y: tf.Tensor, training: bool | None) -> tfd.Distribution:
+    def style(
+        self, data: Mapping[str, Any], y: tf.Tensor, training: bool | None
+    ) -> tfd.Distribution:
         """q(z|x, y): batch as y [..., B, K], or [B] where it does not depend on y."""
         x = self.observation.encoder_input(data)
         if not self.style_sees_class:
             return self.posterior_layer(apply(self.encoder, x, training=training))
         return self.posterior_layer(over_conditions(self.encoder, x, y, training))
 
-    def decode(self, z: Any, condition: Any = None, *, training: bool | None = None, **companions: Any) -> tfd.Distribution:
+    def decode(
+        self, z: Any, condition: Any = None, *, training: bool | None = None, **companions: Any
+    ) -> tfd.Distribution:
         """p(x|y, z), where `z` is a dict of y [..., B, K] and z [..., B, D]."""
         self.condition.check(condition)
         y, style = self._class_and_style(z)
-        return self.likelihood_layer(over_pairs(self.decoder, style, y, training), **companions)  # one style may serve all classes
+        # One style may serve all classes.
+        return self.likelihood_layer(over_pairs(self.decoder, style, y, training), **companions)
 
     def _class_and_style(self, z):
         y, style = named_latents(z, ("y", "z"))
-        return as_vectors("y", y, self.num_classes), as_vectors("z", style, self.posterior_layer.latent_dim)
+        return as_vectors("y", y, self.num_classes), as_vectors(
+            "z", style, self.posterior_layer.latent_dim
+        )
 
     # -- The bound
 
     def kl_by_latent(self, trace: Trace) -> dict[str, tf.Tensor]:
-        """KL(q(y|x) || p(y)), and KL(q(z|x, y) || p(z)) averaged over q(y|x), also where the pass has drawn y: nats [B] each."""
+        """KL(q(y|x) || p(y)), and KL(q(z|x, y) || p(z)) averaged over q(y|x), also where the pass
+        has drawn y: nats [B] each."""
         if trace.enumerated is not None:
             return super().kl_by_latent(trace)
         q_y = trace["y"].posterior
@@ -137,13 +153,17 @@ class ClassStyleVAE(LatentVariableModel):
         return {"y": tfd.kl_divergence(q_y, trace["y"].prior), "z": kl_z}
 
     def bound_by_class(self, trace: Trace) -> tf.Tensor:
-        """log p(x|y, z_y) + log p(y) - KL of the other latents, for each class of an enumerated pass: nats [K, B]."""
-        others = [site.kl() for name, site in trace.items() if name != "y"]  # [K, B], or [B] where one does not see y
+        """log p(x|y, z_y) + log p(y) - KL of the other latents, for each class of an enumerated
+        pass: nats [K, B]."""
+        # [K, B], or [B] where one does not see y.
+        others = [site.kl() for name, site in trace.items() if name != "y"]
         return trace.log_likelihood + trace["y"].log_p - sum(others)
 
     def bound_terms(self, trace: Trace) -> dict[str, tf.Tensor]:
         by_latent = self.kl_by_latent(trace)
-        return super().bound_terms(trace) | {f"kl_{name}": value for name, value in by_latent.items()}
+        return super().bound_terms(trace) | {
+            f"kl_{name}": value for name, value in by_latent.items()
+        }
 
     @property
     def term_names(self) -> tuple[str, ...]:

@@ -2,7 +2,8 @@
 
     p(z | visible) p(hidden | visible, z),   q(z | visible, hidden)
 
-Sohn, Lee & Yan, "Learning structured output representation using deep conditional generative models", NIPS 2015, eq. 4.
+Sohn, Lee & Yan, "Learning structured output representation using deep conditional generative
+models", NIPS 2015, eq. 4.
 https://papers.nips.cc/paper/5775
 """
 
@@ -30,7 +31,8 @@ tfd = tfp.distributions
 
 
 class Seen(Numbers):
-    """What is seen of an image: its visible pixels, and -1 where it is hidden. Given as an image, whose hidden pixels are ignored.
+    """What is seen of an image: its visible pixels, and -1 where it is hidden. Given as an image,
+    whose hidden pixels are ignored.
 
     Args:
         visible: The `VisiblePixels`.
@@ -50,7 +52,10 @@ class Seen(Numbers):
 
     def check_data(self, data: Mapping[str, Any], num_rows: int | None = None) -> dict[str, Any]:
         if data.get("condition") is not None:
-            raise ValueError(f"The condition of a {self.owner} is a part of the image: pass images alone. Received: data with 'condition'.")
+            raise ValueError(
+                f"The condition of a {self.owner} is a part of the image: pass images alone. "
+                "Received: data with 'condition'."
+            )
         return {}
 
     def of(self, data: Mapping[str, Any]) -> None:
@@ -62,22 +67,26 @@ class Seen(Numbers):
 
 @keras.saving.register_keras_serializable(package="zoo")
 class CompletionCVAE(VAE):
-    """Conditional variational autoencoder that completes images. Bounds are of log p(hidden | visible), nats per image.
+    """Conditional variational autoencoder that completes images. Bounds are of log p(hidden |
+    visible), nats per image.
 
-    Data are images alone: the condition is what is seen of them. A method that asks for a condition takes images, and ignores their hidden
-    pixels; visible pixels count as black or white.
+    Data are images alone: the condition is what is seen of them. A method that asks for a condition
+    takes images, and ignores their hidden pixels; visible pixels count as black or white.
 
     Args:
         encoder: Network image -> parameters of q(z | visible, hidden).
-        decoder: Network (z, what is seen) -> logits of all pixels; those of visible ones are not used.
+        decoder: Network (z, what is seen) -> logits of all pixels; those of visible ones are not
+            used.
         posterior: Layer from parameters to q.
         likelihood: `zoo.layers.Bernoulli`.
         prior: `zoo.layers.Conditional`: the learned p(z | visible).
-        visible: Mask [H, W] of the pixels that are seen, such as `zoo.images.quadrants((28, 28), 1)`.
+        visible: Mask [H, W] of the pixels that are seen, such as `zoo.images.quadrants((28, 28),
+            1)`.
         objective, observation, pixels, seed: As in `zoo.VAE`.
 
     Raises:
-        ValueError: If the mask does not fit the images, the likelihood is not Bernoulli, or a part does not fit its neighbour.
+        ValueError: If the mask does not fit the images, the likelihood is not Bernoulli, or a part
+            does not fit its neighbour.
     """
 
     def __init__(
@@ -98,7 +107,10 @@ class CompletionCVAE(VAE):
     ) -> None:
         check_binary_likelihood(type(self).__name__, likelihood)
         if not isinstance(prior, Conditional):
-            raise ValueError(f"`prior` must be a zoo.layers.Conditional, for p(z | visible). Received: {type(prior).__name__}.")
+            raise ValueError(
+                "`prior` must be a zoo.layers.Conditional, for p(z | visible). Received: "
+                f"{type(prior).__name__}."
+            )
         super().__init__(
             *(encoder, decoder, posterior, likelihood, prior),
             objective=objective,
@@ -123,20 +135,30 @@ class CompletionCVAE(VAE):
         seen = data[self.key] if condition is None else condition
         return {**data, "condition": self.condition.check(seen, data[self.key].shape[0])}
 
-    def encode(self, x: Any, condition: Any = None, *, training: bool | None = None) -> tfd.Distribution:
+    def encode(
+        self, x: Any, condition: Any = None, *, training: bool | None = None
+    ) -> tfd.Distribution:
         """q(z|x) of whole images: batch [B], event [D]."""
-        return self.posterior_layer(apply(self.encoder, self.as_data(x, condition)[self.key], training=training))
+        return self.posterior_layer(
+            apply(self.encoder, self.as_data(x, condition)[self.key], training=training)
+        )
 
-    def decode(self, z: Any, condition: Any = None, *, training: bool | None = None, **companions: Any) -> tfd.Distribution:
-        """p(x | visible, z): batch [..., B] as z [..., B, D]; visible pixels are what they are in `condition`."""
+    def decode(
+        self, z: Any, condition: Any = None, *, training: bool | None = None, **companions: Any
+    ) -> tfd.Distribution:
+        """p(x | visible, z): batch [..., B] as z [..., B, D]; visible pixels are what they are in
+        `condition`."""
         condition = self.condition.check(condition)
-        params = over_samples(self.decoder, as_vectors("z", z, self.posterior_layer.latent_dim), condition, training)
+        params = over_samples(
+            self.decoder, as_vectors("z", z, self.posterior_layer.latent_dim), condition, training
+        )
         return self.likelihood_layer(self.visible.known(params, condition))
 
 
 @keras.saving.register_keras_serializable(package="zoo")
 class CompletionNetwork(Model):
-    """The same without a latent, to compare with: p(hidden | visible) with independent pixels. The baseline of Sohn et al., section 5.
+    """The same without a latent, to compare with: p(hidden | visible) with independent pixels. The
+    baseline of Sohn et al., section 5.
 
     Args:
         network: Network (what is seen of the image) -> logits of all pixels.
@@ -163,7 +185,9 @@ class CompletionNetwork(Model):
         dtype: Any = None,
     ) -> None:
         check_binary_likelihood(type(self).__name__, likelihood)
-        super().__init__(likelihood, observation=observation, pixels=pixels, seed=seed, name=name, dtype=dtype)
+        super().__init__(
+            likelihood, observation=observation, pixels=pixels, seed=seed, name=name, dtype=dtype
+        )
         assert_networks(network=network)
         self.network = network
         self.visible = VisiblePixels(visible, likelihood.event_shape)
@@ -174,9 +198,13 @@ class CompletionNetwork(Model):
     def call(self, data: Any, training: bool | None = None) -> tfd.Distribution:
         """p(x | visible) of images: batch [B], event `observation.shape`."""
         seen = self.visible.see(self.as_data(data)[self.key])
-        return self.likelihood_layer(self.visible.known(apply(self.network, seen, training=training), seen))
+        return self.likelihood_layer(
+            self.visible.known(apply(self.network, seen, training=training), seen)
+        )
 
-    def loss_terms(self, batch: Mapping[str, Any], noise: RowNoise, training: bool) -> dict[str, tf.Tensor]:
+    def loss_terms(
+        self, batch: Mapping[str, Any], noise: RowNoise, training: bool
+    ) -> dict[str, tf.Tensor]:
         log_likelihood = self(batch, training=training).log_prob(batch[self.key])
         return {"loss": -log_likelihood, "log_likelihood": log_likelihood}
 
@@ -187,7 +215,8 @@ class CompletionNetwork(Model):
         return self(data).log_prob(data[self.key])
 
     def reconstruct(self, x: Any, condition: Any = None) -> tf.Tensor:
-        """The images completed: visible pixels, and the mean of the hidden ones, [B, *image_shape]."""
+        """The images completed: visible pixels, and the mean of the hidden ones, [B,
+        *image_shape]."""
         return self(self.as_data(x, condition)).mean()
 
 
@@ -195,4 +224,6 @@ def check_binary_likelihood(owner: str, likelihood: Any) -> None:
     """Raises ValueError unless a likelihood is over black and white."""
     assert_likelihood(likelihood)
     if not isinstance(likelihood, Bernoulli):
-        raise ValueError(f"{owner} completes binary images. Received: likelihood={type(likelihood).__name__}.")
+        raise ValueError(
+            f"{owner} completes binary images. Received: likelihood={type(likelihood).__name__}."
+        )

@@ -38,11 +38,15 @@ class NoCondition:
             ValueError: If it is missing or does not fit, or there must be none.
         """
         if condition is not None:
-            raise ValueError(f"{self.owner} takes no condition here. Received: a condition of shape {np.shape(condition)}.")
+            raise ValueError(
+                f"{self.owner} takes no condition here. Received: a condition of shape "
+                f"{np.shape(condition)}."
+            )
         return None
 
     def check_data(self, data: Mapping[str, Any], num_rows: int | None = None) -> dict[str, Any]:
-        """What the model takes of a dict of data beside x: arrays [num_rows, ...], or a stream's tensors [B, ...]."""
+        """What the model takes of a dict of data beside x: arrays [num_rows, ...], or a stream's
+        tensors [B, ...]."""
         self.check(data.get("condition"))
         return {}
 
@@ -72,11 +76,17 @@ class Numbers(NoCondition):
 
     def check(self, condition, num_rows=None):
         if condition is None:
-            raise ValueError(f"This model needs a condition of shape {self.shape} for each image. Received: none.")
-        condition = as_numbers("condition", condition)
-        if condition.shape[1:] != self.shape or not condition.shape[:1].is_compatible_with([num_rows]):
             raise ValueError(
-                f"`condition` must have the shape [{', '.join(map(str, (num_rows or 'B', *self.shape)))}]. "
+                f"This model needs a condition of shape {self.shape} for each image. "
+                "Received: none."
+            )
+        condition = as_numbers("condition", condition)
+        if condition.shape[1:] != self.shape or not condition.shape[:1].is_compatible_with(
+            [num_rows]
+        ):
+            raise ValueError(
+                "`condition` must have the shape "
+                f"[{', '.join(map(str, (num_rows or 'B', *self.shape)))}]. "
                 f"Received: shape {tuple(condition.shape)}."
             )
         if not is_symbolic(condition) and not np.all(np.isfinite(condition.numpy())):
@@ -97,7 +107,8 @@ class Numbers(NoCondition):
 
 
 class Label(Numbers):
-    """One of K classes: an integer label 0 ... K - 1 or its one-hot vector; in data it may also stand under "label".
+    """One of K classes: an integer label 0 ... K - 1 or its one-hot vector; in data it may also
+    stand under "label".
 
     Args:
         num_classes: K.
@@ -109,7 +120,10 @@ class Label(Numbers):
 
     def check(self, condition, num_rows=None):
         if condition is None:
-            raise ValueError("This model needs a label for each image, under 'condition' or 'label'. Received: none.")
+            raise ValueError(
+                "This model needs a label for each image, under 'condition' or 'label'. "
+                "Received: none."
+            )
         condition = super().check(one_hot_labels(condition, self.num_classes), num_rows)
         if not is_symbolic(condition):
             _assert_shares(condition.numpy())
@@ -153,7 +167,10 @@ def check_labels(labels, least, num_classes) -> None:
         raise ValueError(f"Labels must be integers. Received: dtype {labels.dtype}. {hint}")
     if not least <= labels.min() <= labels.max() < num_classes:
         unknown = ", or be -1 where unknown" if least < 0 else ""
-        raise ValueError(f"Labels must lie in 0 ... {num_classes - 1}{unknown}. Received: labels in {labels.min()} ... {labels.max()}.")
+        raise ValueError(
+            f"Labels must lie in 0 ... {num_classes - 1}{unknown}. Received: labels in "
+            f"{labels.min()} ... {labels.max()}."
+        )
 
 
 def assert_labels(labels, least, num_classes):
@@ -165,15 +182,23 @@ def assert_labels(labels, least, num_classes):
     """
     labels = tf.convert_to_tensor(labels)
     if labels.dtype == tf.string:
-        raise ValueError("Labels must be integers. Received: text. Number the classes first, as `tf.keras.layers.StringLookup` does.")
+        raise ValueError(
+            "Labels must be integers. Received: text. Number the classes first, as "
+            "`tf.keras.layers.StringLookup` does."
+        )
     if labels.shape.rank == 2:
         shares = tf.cast(labels, tf.float32)
-        is_good = tf.reduce_all(shares >= 0) & tf.reduce_all(tf.abs(tf.reduce_sum(shares, axis=-1) - 1.0) < SHARES_TOLERANCE)
+        is_good = tf.reduce_all(shares >= 0) & tf.reduce_all(
+            tf.abs(tf.reduce_sum(shares, axis=-1) - 1.0) < SHARES_TOLERANCE
+        )
         message = f"{WHAT_A_LABEL_IS} Received: a batch with others, rows"
     elif labels.shape.rank == 1 and labels.dtype.is_integer:
         is_good = tf.reduce_all((labels >= least) & (labels < num_classes))
         unknown = ", or be -1 where unknown" if least < 0 else ""
-        message = f"Labels must lie in 0 ... {num_classes - 1}{unknown}. Received: a batch with others, labels"
+        message = (
+            f"Labels must lie in 0 ... {num_classes - 1}{unknown}. Received: a batch with "
+            "others, labels"
+        )
     else:
         return labels
     with tf.control_dependencies([tf.debugging.Assert(is_good, [message, labels])]):
@@ -183,6 +208,8 @@ def assert_labels(labels, least, num_classes):
 def _assert_shares(condition):
     """Raises ValueError unless rows [B, K] are one-hot, or say how much of each class there is."""
     sums = condition.sum(axis=-1)
-    if condition.min(initial=0.0) < 0 or not np.allclose(sums, 1.0, rtol=0.0, atol=SHARES_TOLERANCE):
+    if condition.min(initial=0.0) < 0 or not np.allclose(
+        sums, 1.0, rtol=0.0, atol=SHARES_TOLERANCE
+    ):
         wrong = int(np.argmax(np.abs(sums - 1.0) + (condition.min(axis=-1) < 0)))
         raise ValueError(f"{WHAT_A_LABEL_IS} Received: row {wrong} is {condition[wrong].tolist()}.")

@@ -2,9 +2,10 @@
 
     p(z) p(x | y, z),   q(z | x, y)
 
-Sohn, Lee & Yan, "Learning structured output representation using deep conditional generative models", NIPS 2015.
-https://papers.nips.cc/paper/5775. With a prior that does not depend on the label, as in Kingma et al., "Semi-supervised learning with
-deep generative models", NIPS 2014, section 4.2: only then does z keep the style of an image when its label is exchanged.
+Sohn, Lee & Yan, "Learning structured output representation using deep conditional generative
+models", NIPS 2015. https://papers.nips.cc/paper/5775. With a prior that does not depend on the
+label, as in Kingma et al., "Semi-supervised learning with deep generative models", NIPS 2014,
+section 4.2: only then does z keep the style of an image when its label is exchanged.
 """
 
 from typing import Any
@@ -25,7 +26,8 @@ from zoo.observations import Observation
 class CVAE(VAE):
     """Conditional variational autoencoder over K classes.
 
-    A condition is an integer label 0 ... K - 1 or its one-hot vector, for one image or for each; in data it may also stand under "label".
+    A condition is an integer label 0 ... K - 1 or its one-hot vector, for one image or for each; in
+    data it may also stand under "label".
 
     Args:
         encoder: Network (image [B, ...], condition [B, K]) -> [B, posterior.num_params].
@@ -66,13 +68,15 @@ class CVAE(VAE):
         self.condition = Label(self.num_classes)
 
     def sample(self, num_rows: int, seed: int = 0, condition: Any = None) -> tf.Tensor:
-        """`num_rows` images drawn from p(x|y), of one label or of a label each. Row i is a function of (seed, i)."""
+        """`num_rows` images drawn from p(x|y), of one label or of a label each. Row i is a function
+        of (seed, i)."""
         if np.ndim(condition) == 0 and condition is not None:
             condition = np.full([validation.integer("num_rows", num_rows)], condition)
         return super().sample(num_rows, seed, condition)
 
     def transfer(self, x: Any, from_label: Any, to_label: Any) -> tf.Tensor:
-        """The same hand writing something else: mean of p(x|to_label, z) at the mean z of q(z|x, from_label), [B, *shape of x].
+        """The same hand writing something else: mean of p(x|to_label, z) at the mean z of q(z|x,
+        from_label), [B, *shape of x].
 
         Args:
             x: Images [B, *image_shape].
@@ -82,7 +86,9 @@ class CVAE(VAE):
         return self.decode(self.encode(x, from_label).mean(), to_label).mean()
 
     def answers(self) -> dict[str, Answer]:
-        labels = {name: tf.TensorSpec([None], tf.int32, name=name) for name in ("from_label", "to_label")}
+        labels = {
+            name: tf.TensorSpec([None], tf.int32, name=name) for name in ("from_label", "to_label")
+        }
 
         def transfer(from_label, to_label, **x):
             return {"reconstruction": self.transfer(x[self.key], from_label, to_label)}

@@ -17,11 +17,12 @@ from zoo.models.vae import VAE
 
 @keras.saving.register_keras_serializable(package="zoo")
 class FactorVAE(VAE):
-    """VAE whose codes a discriminator tells from codes with permuted dimensions (Kim & Mnih 2018, eq. 3).
+    """VAE whose codes a discriminator tells from codes with permuted dimensions (Kim & Mnih 2018,
+    eq. 3).
 
     A step has two updates, of the VAE and of the discriminator, each with an optimizer of its own:
-    `compile(optimizer, optimizers={"discriminator": ...})`. Metrics are those of `zoo.VAE`, `total_correlation` (nats, by the
-    discriminator) and `discriminator_loss`.
+    `compile(optimizer, optimizers={"discriminator": ...})`. Metrics are those of `zoo.VAE`,
+    `total_correlation` (nats, by the discriminator) and `discriminator_loss`.
 
     Args:
         encoder, decoder, posterior, likelihood, prior: As in `zoo.VAE`.
@@ -55,4 +56,6 @@ class FactorVAE(VAE):
     def updates(self) -> tuple[Update, ...]:
         adversary = {id(weight) for weight in self.discriminator.weights}
         own = [weight for weight in self.trainable_weights if id(weight) not in adversary]
-        return Update("model", "loss", own), Update("discriminator", "discriminator_loss", self.discriminator.trainable_weights)
+        return Update("model", "loss", own), Update(
+            "discriminator", "discriminator_loss", self.discriminator.trainable_weights
+        )

@@ -3,7 +3,8 @@
     generative program   p(z_L) p(z_{L-1} | z_L) ... p(z_1 | z_2) p(x | z_1)
     inference program    q(z_1 | x) q(z_2 | z_1) ... q(z_L | z_{L-1})
 
-Rezende, Mohamed & Wierstra, ICML 2014, https://arxiv.org/abs/1401.4082; with two layers, Burda, Grosse & Salakhutdinov, ICLR 2016,
+Rezende, Mohamed & Wierstra, ICML 2014, https://arxiv.org/abs/1401.4082; with two layers, Burda,
+Grosse & Salakhutdinov, ICLR 2016,
 https://arxiv.org/abs/1509.00519
 """
 
@@ -26,9 +27,11 @@ tfd = tfp.distributions
 
 
 class StochasticLayersVAE(LatentVariableModel):
-    """What models with L stochastic layers share: their parts, and latents by the names `z1` (next to the image) to `zL`."""
+    """What models with L stochastic layers share: their parts, and latents by the names `z1` (next
+    to the image) to `zL`."""
 
-    # The KL is log q - log p at the draw, though that of some layers given the others is a formula: published numbers are.
+    # The KL is log q - log p at the draw, though that of some layers given the others is a formula:
+    # published numbers are.
     analytic_kl = False
 
     def __init__(
@@ -51,7 +54,8 @@ class StochasticLayersVAE(LatentVariableModel):
         if len(sizes) != 1 or len(encoders) < 1:
             raise ValueError(
                 "L stochastic layers need L encoders, L decoders, L posteriors and L - 1 priors. "
-                f"Received: {len(encoders)} encoders, {len(decoders)} decoders, {len(posteriors)} posteriors, {len(priors)} priors."
+                f"Received: {len(encoders)} encoders, {len(decoders)} decoders, {len(posteriors)} "
+                f"posteriors, {len(priors)} priors."
             )
         super().__init__(
             likelihood,
@@ -74,7 +78,8 @@ class StochasticLayersVAE(LatentVariableModel):
         return self.decoders[0]
 
     def latent_parameters(self, x: Any, condition: Any = None) -> dict[str, tf.Tensor]:
-        """Parameters of each latent, where those before it are at their means: z1_loc, z1_scale, z2_loc, ..."""
+        """Parameters of each latent, where those before it are at their means: z1_loc, z1_scale,
+        z2_loc, ..."""
         trace = self.run(Typical(), self.as_data(x, condition))
         return {
             f"z{number}_{parameter}": value
@@ -85,7 +90,8 @@ class StochasticLayersVAE(LatentVariableModel):
 
 @keras.saving.register_keras_serializable(package="zoo")
 class HierarchicalVAE(StochasticLayersVAE):
-    """Variational autoencoder with L stochastic layers; latents are a dict of `z1` (next to the image) to `zL`.
+    """Variational autoencoder with L stochastic layers; latents are a dict of `z1` (next to the
+    image) to `zL`.
 
     Args:
         encoders: L networks: x -> parameters of q(z1|x), z1 -> those of q(z2|z1), and so on.
@@ -103,25 +109,39 @@ class HierarchicalVAE(StochasticLayersVAE):
     def guide(self, latent: Handler, data: Mapping[str, Any], training: bool | None = None) -> None:
         """q(z1|x) q(z2|z1) ... q(zL|z_{L-1})"""
         x = self.observation.encoder_input(data)
-        z = latent("z1", posterior=lambda: self.posteriors[0](apply(self.encoders[0], x, training=training)))
+        z = latent(
+            "z1",
+            posterior=lambda: self.posteriors[0](apply(self.encoders[0], x, training=training)),
+        )
         for number in range(1, len(self.encoders)):
             encoder, layer = self.encoders[number], self.posteriors[number]
-            z = latent(f"z{number + 1}", posterior=lambda: layer(over_samples(encoder, z, training=training)))  # noqa: B023 - called at once
+            z = latent(
+                f"z{number + 1}",
+                posterior=lambda: layer(over_samples(encoder, z, training=training)),
+            )
 
-    def program(self, latent: Handler, data: Mapping[str, Any], training: bool | None = None) -> tfd.Distribution:
+    def program(
+        self, latent: Handler, data: Mapping[str, Any], training: bool | None = None
+    ) -> tfd.Distribution:
         """p(zL) ... p(z1|z2) p(x|z1)"""
         z = latent(f"z{len(self.encoders)}", prior=lambda: self.prior_layer(training=training))
         for number in range(len(self.priors), 0, -1):
             layer, decoder = self.priors[number - 1], self.decoders[number]
-            z = latent(f"z{number}", prior=lambda: layer(over_samples(decoder, z, training=training)))  # noqa: B023 - called at once
+            z = latent(
+                f"z{number}", prior=lambda: layer(over_samples(decoder, z, training=training))
+            )
         return self.decode({"z1": z}, training=training, **self.observation.companions(data))
 
-    def decode(self, z: Any, condition: Any = None, *, training: bool | None = None, **companions: Any) -> tfd.Distribution:
+    def decode(
+        self, z: Any, condition: Any = None, *, training: bool | None = None, **companions: Any
+    ) -> tfd.Distribution:
         """p(x|z1), where `z` is a dict of all latents or of z1 alone."""
         self.condition.check(condition)
         (z1,) = named_latents(z, ["z1"])
         z1 = as_vectors("z1", z1, self.posteriors[0].latent_dim)
-        return self.likelihood_layer(over_samples(self.decoders[0], z1, training=training), **companions)
+        return self.likelihood_layer(
+            over_samples(self.decoders[0], z1, training=training), **companions
+        )
 
     @property
     def latent_shapes(self) -> dict[str, tuple[int, ...]]:

@@ -2,8 +2,8 @@
 
     loss = -E_q[log p(x|y, z)] + gamma |KL_z - C_z(step)| + gamma |KL_y - C_y(step)|
 
-where both KL are means over the batch. Dupont, "Learning disentangled joint continuous and discrete representations", NeurIPS 2018,
-eq. 7. https://arxiv.org/abs/1804.00104
+where both KL are means over the batch. Dupont, "Learning disentangled joint continuous and discrete
+representations", NeurIPS 2018, eq. 7. https://arxiv.org/abs/1804.00104
 """
 
 from typing import Any
@@ -40,4 +40,6 @@ class JointVAE(ClassStyleVAE):
         self.style_capacity = as_schedule(style_capacity, "style_capacity")
         self.class_capacity = as_schedule(class_capacity, "class_capacity")
         self.gamma = validation.non_negative("gamma", gamma)
-        self.regularize_by(Capacity({"z": self.style_capacity, "y": self.class_capacity}, self.gamma))
+        self.regularize_by(
+            Capacity({"z": self.style_capacity, "y": self.class_capacity}, self.gamma)
+        )

@@ -1,4 +1,5 @@
-"""What every model with latents shares: a program that names them, a bound on log p(x), and what follows from the two.
+"""What every model with latents shares: a program that names them, a bound on log p(x), and what
+follows from the two.
 
 generative program   p(x, z) = p(z) p(x | z)
 inference program    q(z | x)
@@ -33,20 +34,24 @@ class LatentVariableModel(ImportanceSampling):
 
     A subclass defines
 
-    - `program(latent, data, training)`: names every latent once, `latent(name, prior=..., posterior=...)`, in the order of p, and
-      returns p(x|z): its first axes are those of the draws;
-    - `guide(latent, data, training)`, where q factorizes in another order than p: names every latent with its posterior. The program then
-      names them with their priors;
-    - `decode(z)`: p(x|z) of latents that a user hands in; `latent_shapes` and `latent_parameters` tell which.
+    - `program(latent, data, training)`: names every latent once, `latent(name, prior=...,
+      posterior=...)`, in the order of p, and returns p(x|z): its first axes are those of the draws;
+    - `guide(latent, data, training)`, where q factorizes in another order than p: names every
+      latent with its posterior. The program then names them with their priors;
+    - `decode(z)`: p(x|z) of latents that a user hands in; `latent_shapes` and `latent_parameters`
+      tell which.
 
-    Who draws is up to `latent` (`zoo.inference.handlers`): the posterior, the prior, or a user's own values.
+    Who draws is up to `latent` (`zoo.inference.handlers`): the posterior, the prior, or a user's
+    own values.
 
     Args:
         likelihood, observation, pixels, seed: As in `zoo.models.base.Model`.
-        objective: What training minimizes and how its gradient is estimated; `zoo.objectives.ELBO()` if left out.
+        objective: What training minimizes and how its gradient is estimated;
+            `zoo.objectives.ELBO()` if left out.
 
-    Metrics: `loss`, `elbo`, `log_likelihood` (log p(x|z)) and `kl` (KL(q || p), analytic), or `kl_monte_carlo` where there is no closed
-    form for one of the latents, and what the regularizer reports.
+    Metrics: `loss`, `elbo`, `log_likelihood` (log p(x|z)) and `kl` (KL(q || p), analytic), or
+    `kl_monte_carlo` where there is no closed form for one of the latents, and what the regularizer
+    reports.
     """
 
     guide = None
@@ -55,15 +60,21 @@ class LatentVariableModel(ImportanceSampling):
     # Whether class k means label k, because training saw labels.
     classes_are_labels = False
 
-    def __init__(self, likelihood: Any, *, objective: Objective | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, likelihood: Any, *, objective: Objective | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(likelihood, **kwargs)
         if not isinstance(objective, Objective | None):
-            raise ValueError(f"`objective` must be one of `zoo.objectives`, such as ELBO(). Received: objective={shown(objective)}.")
+            raise ValueError(
+                "`objective` must be one of `zoo.objectives`, such as ELBO(). Received: "
+                f"objective={shown(objective)}."
+            )
         self.objective = ELBO() if objective is None else objective
         self.regularizer = self.objective.regularizer
 
     def regularize_by(self, regularizer: Regularizer) -> None:
-        """Makes `regularizer` what the objective subtracts from E_q[log p(x|z)], in a model that is named for it."""
+        """Makes `regularizer` what the objective subtracts from E_q[log p(x|z)], in a model that is
+        named for it."""
         if not self.objective.regularizer.is_kl:
             raise ValueError(
                 f"{type(self).__name__} brings its own regularizer. "
@@ -73,7 +84,9 @@ class LatentVariableModel(ImportanceSampling):
 
     # -- The programs
 
-    def program(self, latent: Handler, data: Mapping[str, Any], training: bool | None = None) -> tfd.Distribution:
+    def program(
+        self, latent: Handler, data: Mapping[str, Any], training: bool | None = None
+    ) -> tfd.Distribution:
         raise NotImplementedError
 
     def run(self, latent: Handler, data: Mapping[str, Any], training: bool | None = None) -> Trace:
@@ -81,11 +94,13 @@ class LatentVariableModel(ImportanceSampling):
 
         Args:
             latent: A new `Handler`.
-            data: Dict as `prepare` or `as_data` gives it; for a pass from the prior the condition is enough.
+            data: Dict as `prepare` or `as_data` gives it; for a pass from the prior the condition
+                is enough.
             training: Whether networks do what they do in training alone.
         """
         try:
-            return self(dict(data), latent=latent, training=training)  # Keras takes plain dicts alone
+            # Keras takes plain dicts alone.
+            return self(dict(data), latent=latent, training=training)
         except (ValueError, TypeError) as error:
             reason = reason_of(error)
             if reason is None:
@@ -111,7 +126,9 @@ class LatentVariableModel(ImportanceSampling):
         """
         if latent is None:
             data = self.as_data(data)
-            latent = FromPosterior(noise or RowNoise(self.seed, 0, tf.range(tf.shape(data[self.key])[0])), num_samples)
+            latent = FromPosterior(
+                noise or RowNoise(self.seed, 0, tf.range(tf.shape(data[self.key])[0])), num_samples
+            )
         data = Data(data)
         trace = latent.trace
         trace.data, trace.training = data, training
@@ -125,7 +142,8 @@ class LatentVariableModel(ImportanceSampling):
         return trace
 
     def build_parts(self) -> None:
-        """Creates all weights, and checks that the parts fit together, by sending one blank row through them."""
+        """Creates all weights, and checks that the parts fit together, by sending one blank row
+        through them."""
         data = self.observation.blank() | self.condition.blank()
         trace = self.run(FromPosterior(RowNoise.of_seed(0, 1)), data)
         trace.log_weights  # noqa: B018 - a prior that does not fit is told by its density
@@ -135,7 +153,8 @@ class LatentVariableModel(ImportanceSampling):
 
     @property
     def class_latent(self) -> str | None:
-        """Name of the only latent that is a class, which can be summed over; None where there is none."""
+        """Name of the only latent that is a class, which can be summed over; None where there is
+        none."""
         classes = [name for name, facts in self.latents.items() if facts.is_class]
         return classes[0] if len(classes) == 1 else None
 
@@ -147,20 +166,29 @@ class LatentVariableModel(ImportanceSampling):
     def has_kl_per_dim(self) -> bool:
         return self.analytic_kl and all(facts.has_kl_per_dim for facts in self.latents.values())
 
-    def encode(self, x: Any, condition: Any = None, *, training: bool | None = None) -> Joint | tfd.Distribution:
+    def encode(
+        self, x: Any, condition: Any = None, *, training: bool | None = None
+    ) -> Joint | tfd.Distribution:
         """q of all latents given x; outcomes are dicts from name to tensor [B, ...]."""
         data = self.as_data(x, condition)
         return Joint(functools.partial(self.run, data=data, training=training), infers=True)
 
-    def prior(self, condition: Any = None, *, training: bool | None = None) -> Joint | tfd.Distribution:
+    def prior(
+        self, condition: Any = None, *, training: bool | None = None
+    ) -> Joint | tfd.Distribution:
         """p of all latents; outcomes are dicts from name to tensor."""
         data = self._condition(condition)
         return Joint(functools.partial(self.run, data=data, training=training), infers=False)
 
-    def decode(self, z: Any, condition: Any = None, *, training: bool | None = None) -> tfd.Distribution:
+    def decode(
+        self, z: Any, condition: Any = None, *, training: bool | None = None
+    ) -> tfd.Distribution:
         """p(x|z), where `z` is a dict of all latents."""
         data = self._condition(condition)
-        values = {name: as_numbers(name, value) for name, value in zip(self.latents, named_latents(z, self.latents), strict=True)}
+        values = {
+            name: as_numbers(name, value)
+            for name, value in zip(self.latents, named_latents(z, self.latents), strict=True)
+        }
         return self.run(Given(values, infers=False, explains=False), data, training).likelihood
 
     @property
@@ -175,7 +203,8 @@ class LatentVariableModel(ImportanceSampling):
     # -- The bound
 
     def kl_by_latent(self, trace: Trace) -> dict[str, tf.Tensor]:
-        """KL(q || p) of each latent in nats [B]: the formula where there is one, otherwise the mean of log q - log p over the draws."""
+        """KL(q || p) of each latent in nats [B]: the formula where there is one, otherwise the mean
+        of log q - log p over the draws."""
         return {name: trace.expect(site.kl(self.analytic_kl)) for name, site in trace.items()}
 
     def kl(self, trace: Trace) -> tf.Tensor:
@@ -183,7 +212,8 @@ class LatentVariableModel(ImportanceSampling):
         return tf.add_n(list(self.kl_by_latent(trace).values()))
 
     def regularization(self, trace: Trace) -> tf.Tensor:
-        """What the regularizer subtracts from E_q[log p(x|z)]: nats [B], or a scalar where it is the batch's."""
+        """What the regularizer subtracts from E_q[log p(x|z)]: nats [B], or a scalar where it is
+        the batch's."""
         context = Context(
             kl_by_latent=self.kl_by_latent,
             noise=trace.noise,
@@ -193,15 +223,19 @@ class LatentVariableModel(ImportanceSampling):
         )
         return self.regularizer.nats(trace, context)
 
-    def loss_terms(self, batch: Mapping[str, Any], noise: RowNoise, training: bool) -> dict[str, Any]:
+    def loss_terms(
+        self, batch: Mapping[str, Any], noise: RowNoise, training: bool
+    ) -> dict[str, Any]:
         loss, trace = self.objective.loss(self, batch, noise, training)
         return {"loss": loss, **self.bound_terms(self.summed(trace, noise)), **trace.terms}
 
     def summed(self, trace: Trace, noise: RowNoise) -> Trace:
-        """A pass that has summed over the class: the trace itself where that has, or where there is no class."""
+        """A pass that has summed over the class: the trace itself where that has, or where there is
+        no class."""
         if self.class_latent is None or trace.enumerated is not None:
             return trace
-        return self.run(EveryClass(noise, self.class_latent), trace.data, training=False)  # what moves in training has moved
+        # What moves in training has moved.
+        return self.run(EveryClass(noise, self.class_latent), trace.data, training=False)
 
     def bound_terms(self, trace: Trace) -> dict[str, tf.Tensor]:
         """The bound and its parts: dict of nats [B]."""
@@ -228,7 +262,8 @@ class LatentVariableModel(ImportanceSampling):
     # -- What users ask of a trained model
 
     def reconstruct(self, x: Any, condition: Any = None) -> tf.Tensor:
-        """Mean of p(x|z) at the posterior's mean, a class at its most probable value: [B, *shape of x]."""
+        """Mean of p(x|z) at the posterior's mean, a class at its most probable value: [B, *shape of
+        x]."""
         return self.run(Typical(), self.as_data(x, condition)).likelihood.mean()
 
     def sample(self, num_rows: int, seed: int = 0, condition: Any = None) -> tf.Tensor:
@@ -244,7 +279,8 @@ class LatentVariableModel(ImportanceSampling):
             condition: [B, ...], of a conditional model.
 
         Returns:
-            Dict of the latents by name, [B, ...] each, `reconstruction` (mean of p(x|z), [B, *shape of x]) and `sample` (a draw of it).
+            Dict of the latents by name, [B, ...] each, `reconstruction` (mean of p(x|z), [B, *shape
+            of x]) and `sample` (a draw of it).
         """
         trace = self.run(FromPrior(noise), self._condition(condition))
         draws = {name: site.z for name, site in trace.items()}
@@ -252,7 +288,8 @@ class LatentVariableModel(ImportanceSampling):
         return {**draws, "reconstruction": trace.likelihood.mean(), "sample": sample}
 
     def score(self, x: Any, noise: RowNoise, condition: Any = None) -> dict[str, tf.Tensor]:
-        """The single-sample bound of x as given: dict of `elbo`, `kl`, `log_likelihood`, nats [B]."""
+        """The single-sample bound of x as given: dict of `elbo`, `kl`, `log_likelihood`, nats
+        [B]."""
         trace = self.run(FromPosterior(noise), self.as_data(x, condition))
         log_likelihood, kl = trace.expect(trace.log_likelihood), self.kl(trace)
         return {"elbo": log_likelihood - kl, "kl": kl, "log_likelihood": log_likelihood}
@@ -260,24 +297,37 @@ class LatentVariableModel(ImportanceSampling):
     # -- Latents by name, for evaluation and serving
 
     def latent_parameters(self, x: Any, condition: Any = None) -> dict[str, tf.Tensor]:
-        """The parameters of q by name, [B, ...] each; of several latents each is given those before it at their typical values."""
+        """The parameters of q by name, [B, ...] each; of several latents each is given those before
+        it at their typical values."""
         raise NotImplementedError
 
     def latent_means(self, data: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Name -> mean of each continuous latent under q, [B, ...], given those before it at their typical values."""
+        """Name -> mean of each continuous latent under q, [B, ...], given those before it at their
+        typical values."""
         trace = self.run(Typical(), data)
-        return {name: site.posterior.mean() for name, site in trace.items() if not self.latents[name].is_class}
+        return {
+            name: site.posterior.mean()
+            for name, site in trace.items()
+            if not self.latents[name].is_class
+        }
 
     def answers(self) -> dict[str, Answer]:
         x, condition = self.observation.spec(), self.condition.spec()
-        latents = {name: tf.TensorSpec([None, *shape], tf.float32, name=name) for name, shape in self.latent_shapes.items()}
+        latents = {
+            name: tf.TensorSpec([None, *shape], tf.float32, name=name)
+            for name, shape in self.latent_shapes.items()
+        }
 
         def encode(condition=None, **x):
             return self.latent_parameters(x[self.key], condition)
 
         def decode(condition=None, **latents):
             z = latents["z"] if set(latents) == {"z"} else latents
-            return {"reconstruction": (self.decode(z) if condition is None else self.decode(z, condition)).mean()}
+            return {
+                "reconstruction": (
+                    self.decode(z) if condition is None else self.decode(z, condition)
+                ).mean()
+            }
 
         def sample(seed, condition=None):
             return self.generate(row_noise(seed), condition)
@@ -286,7 +336,11 @@ class LatentVariableModel(ImportanceSampling):
             return self.score(x[self.key], row_noise(seed), condition)
 
         def score_k64(seed, condition=None, **x):
-            return {"log_prob": self.importance_weighted_log_prob(x[self.key], row_noise(seed), SCORE_SAMPLES, condition)}
+            return {
+                "log_prob": self.importance_weighted_log_prob(
+                    x[self.key], row_noise(seed), SCORE_SAMPLES, condition
+                )
+            }
 
         return {
             **super().answers(),

@@ -5,7 +5,8 @@
     objective            ELBO = E_q[log p(x | z, c)] - KL(q(z | x, c) || p(z | c))  <=  log p(x | c)
 
 Kingma & Welling, "Auto-Encoding Variational Bayes", ICLR 2014. https://arxiv.org/abs/1312.6114
-Rezende, Mohamed & Wierstra, "Stochastic Backpropagation ...", ICML 2014. https://arxiv.org/abs/1401.4082
+Rezende, Mohamed & Wierstra, "Stochastic Backpropagation ...", ICML 2014.
+https://arxiv.org/abs/1401.4082
 """
 
 from collections.abc import Mapping
@@ -38,17 +39,20 @@ class VAE(LatentVariableModel):
     Args:
         encoder: Network (x [B, ...], condition or None) -> [B, posterior.num_params].
         decoder: Network (z [B, D], condition or None) -> [B, likelihood.num_params].
-        posterior: Layer from parameters to q(z|x, c), such as `zoo.layers.DiagonalNormal(latent_dim)`.
+        posterior: Layer from parameters to q(z|x, c), such as
+            `zoo.layers.DiagonalNormal(latent_dim)`.
         likelihood: Layer from parameters to p(x|z, c), such as `zoo.layers.Bernoulli(image_shape)`.
         prior: Layer condition -> p(z|c). Standard normal if left out.
-        objective: What training minimizes and how its gradient is estimated; `zoo.objectives.ELBO()` if left out.
+        objective: What training minimizes and how its gradient is estimated;
+            `zoo.objectives.ELBO()` if left out.
         observation: What x is, one of `zoo.observations`; by default what the likelihood is over.
-        pixels: Short for the observation `Image(image_shape, pixels)`: "binarize", "dequantize" or "as_given".
+        pixels: Short for the observation `Image(image_shape, pixels)`: "binarize", "dequantize" or
+            "as_given".
         condition_shape: Shape of one condition, or None for an unconditional model.
         seed: Every draw is a function of (seed, step, row).
 
-    Metrics: `loss`, `elbo`, `log_likelihood` (log p(x|z)) and `kl` (KL(q || p), analytic), or `kl_monte_carlo` where TFP knows no
-    closed form.
+    Metrics: `loss`, `elbo`, `log_likelihood` (log p(x|z)) and `kl` (KL(q || p), analytic), or
+    `kl_monte_carlo` where TFP knows no closed form.
 
     Raises:
         ValueError: If a part does not fit its neighbour, or an argument is out of range.
@@ -70,7 +74,15 @@ class VAE(LatentVariableModel):
         name: str | None = None,
         dtype: Any = None,
     ) -> None:
-        super().__init__(likelihood, objective=objective, observation=observation, pixels=pixels, seed=seed, name=name, dtype=dtype)
+        super().__init__(
+            likelihood,
+            objective=objective,
+            observation=observation,
+            pixels=pixels,
+            seed=seed,
+            name=name,
+            dtype=dtype,
+        )
         assert_networks(encoder=encoder, decoder=decoder)
         assert_posterior(posterior)
         self.encoder = encoder
@@ -81,7 +93,9 @@ class VAE(LatentVariableModel):
         if condition_shape is not None:
             self.condition = Numbers(shape_tuple(condition_shape, "condition_shape"))
 
-    def program(self, latent: Handler, data: Mapping[str, Any], training: bool | None = None) -> tfd.Distribution:
+    def program(
+        self, latent: Handler, data: Mapping[str, Any], training: bool | None = None
+    ) -> tfd.Distribution:
         condition = data.get("condition")
         z = latent(
             "z",
@@ -90,10 +104,14 @@ class VAE(LatentVariableModel):
         )
         return self.decode(z, condition, training=training, **self.observation.companions(data))
 
-    def encode(self, x: Any, condition: Any = None, *, training: bool | None = None) -> tfd.Distribution:
+    def encode(
+        self, x: Any, condition: Any = None, *, training: bool | None = None
+    ) -> tfd.Distribution:
         """q(z|x, c): batch [B], event [D]."""
         data = self.as_data(x, condition)
-        params = apply(self.encoder, self.observation.encoder_input(data), data.get("condition"), training)
+        params = apply(
+            self.encoder, self.observation.encoder_input(data), data.get("condition"), training
+        )
         return self.posterior_layer(params)
 
     def prior(self, condition: Any = None, *, training: bool | None = None) -> tfd.Distribution:
@@ -102,16 +120,22 @@ class VAE(LatentVariableModel):
             condition = self.condition.check(condition)
         return self.prior_layer(condition=condition, training=training)
 
-    def decode(self, z: Any, condition: Any = None, *, training: bool | None = None, **companions: Any) -> tfd.Distribution:
-        """p(x|z, c): batch [..., B] as z [..., B, D], event as x. A condition [B, ...] serves every leading sample.
+    def decode(
+        self, z: Any, condition: Any = None, *, training: bool | None = None, **companions: Any
+    ) -> tfd.Distribution:
+        """p(x|z, c): batch [..., B] as z [..., B, D], event as x. A condition [B, ...] serves every
+        leading sample.
 
-        `companions` are what the likelihood takes beside its parameters, such as the `library` of counts.
+        `companions` are what the likelihood takes beside its parameters, such as the `library` of
+        counts.
         """
         z = as_vectors("z", z, self.posterior_layer.latent_dim)
         if condition is not None:
             condition = self.condition.check(condition)
             _assert_one_each(z, condition)
-        return self.likelihood_layer(over_samples(self.decoder, z, condition, training), **companions)
+        return self.likelihood_layer(
+            over_samples(self.decoder, z, condition, training), **companions
+        )
 
     @property
     def latent_shapes(self) -> dict[str, tuple[int, ...]]:
@@ -123,7 +147,8 @@ class VAE(LatentVariableModel):
 
 
 def _assert_one_each(z, condition):
-    """Raises ValueError unless there is a condition for each row of z [..., B, D], or one for all."""
+    """Raises ValueError unless there is a condition for each row of z [..., B, D], or one for
+    all."""
     if condition.shape[0] != 1 and not condition.shape[:1].is_compatible_with(z.shape[-2:-1]):
         raise ValueError(
             "There must be a condition for each row of `z`, or one for all. "

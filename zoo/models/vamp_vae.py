@@ -1,10 +1,12 @@
 """VAEs whose prior is what the encoder makes of K learned images, the pseudo-inputs u_k.
 
     VampVAE               p(z) = 1/K sum_k q(z | u_k)
-    HierarchicalVampVAE   p(z2) = 1/K sum_k q(z2 | u_k),  p(z1 | z2),  p(x | z1, z2);   q(z2 | x),  q(z1 | x, z2)
+    HierarchicalVampVAE   p(z2) = 1/K sum_k q(z2 | u_k),  p(z1 | z2),  p(x | z1, z2)
+                          with q(z2 | x),  q(z1 | x, z2)
 
-The prior that maximizes the ELBO is the aggregate posterior, a mixture over all training images. This "variational mixture of
-posteriors" comes close with few components and does not overfit as that one would.
+The prior that maximizes the ELBO is the aggregate posterior, a mixture over all training images.
+This "variational mixture of posteriors" comes close with few components and does not overfit as
+that one would.
 
 Tomczak & Welling, "VAE with a VampPrior", AISTATS 2018. https://arxiv.org/abs/1705.07120
 """
@@ -29,10 +31,12 @@ tfd = tfp.distributions
 
 @keras.saving.register_keras_serializable(package="zoo")
 class VampVAE(VAE):
-    """Variational autoencoder with a mixture of its own posteriors as prior (Tomczak & Welling 2018, eq. 9).
+    """Variational autoencoder with a mixture of its own posteriors as prior (Tomczak & Welling
+    2018, eq. 9).
 
     Args:
-        encoder, decoder, posterior, likelihood: As in `zoo.VAE`. The posterior must be a `zoo.layers.DiagonalNormal`.
+        encoder, decoder, posterior, likelihood: As in `zoo.VAE`. The posterior must be a
+            `zoo.layers.DiagonalNormal`.
         prior: `zoo.layers.VampPrior`; one of 500 components if left out.
         objective, observation, pixels, seed: As in `zoo.VAE`.
 
@@ -71,7 +75,8 @@ class VampVAE(VAE):
         return self.prior_layer(encode=lambda images: self.encode(images, training=training))
 
     def start_at_images(self, images: Any) -> None:
-        """Starts from the mean image, as `start_at_mean` does, and with training images as pseudo-inputs.
+        """Starts from the mean image, as `start_at_mean` does, and with training images as
+        pseudo-inputs.
 
         Args:
             images: [N, *image_shape], the training images.
@@ -82,15 +87,20 @@ class VampVAE(VAE):
 
 @keras.saving.register_keras_serializable(package="zoo")
 class HierarchicalVampVAE(StochasticLayersVAE):
-    """Two stochastic layers inferred from the top down, under a mixture of posteriors (Tomczak & Welling 2018, section 4).
+    """Two stochastic layers inferred from the top down, under a mixture of posteriors (Tomczak &
+    Welling 2018, section 4).
 
-    Both latents see the image and both are seen by it, so neither has to pass on what the other knows: the paper's remedy against an
-    upper layer that stays unused. Latents are a dict of `z1` (next to the image) and `z2`.
+    Both latents see the image and both are seen by it, so neither has to pass on what the other
+    knows: the paper's remedy against an upper layer that stays unused. Latents are a dict of `z1`
+    (next to the image) and `z2`.
 
     Args:
-        encoders: Two networks: (image [B, ...], condition z2 [B, D2]) -> parameters of q(z1|x, z2), and image -> those of q(z2|x).
-        decoders: Two networks: (z1 [B, D1], condition z2 [B, D2]) -> parameters of p(x|z1, z2), and z2 -> those of p(z1|z2).
-        posteriors: Two layers from parameters to q(z1|x, z2) and q(z2|x), the second a `zoo.layers.DiagonalNormal`.
+        encoders: Two networks: (image [B, ...], condition z2 [B, D2]) -> parameters of q(z1|x, z2),
+            and image -> those of q(z2|x).
+        decoders: Two networks: (z1 [B, D1], condition z2 [B, D2]) -> parameters of p(x|z1, z2), and
+            z2 -> those of p(z1|z2).
+        posteriors: Two layers from parameters to q(z1|x, z2) and q(z2|x), the second a
+            `zoo.layers.DiagonalNormal`.
         likelihood: Layer from parameters to p(x|z1, z2).
         priors: One layer, in a list, from parameters to p(z1|z2).
         prior: `zoo.layers.VampPrior` of z2; one of 500 components if left out.
@@ -111,11 +121,16 @@ class HierarchicalVampVAE(StochasticLayersVAE):
         **others: Any,
     ) -> None:
         if len(encoders) != 2:
-            raise ValueError(f"HierarchicalVampVAE has two stochastic layers. Received: {len(encoders)} encoders.")
+            raise ValueError(
+                f"HierarchicalVampVAE has two stochastic layers. Received: {len(encoders)} "
+                "encoders."
+            )
         prior = prior or VampPrior(500, likelihood.event_shape)
         super().__init__(encoders, decoders, posteriors, likelihood, priors, prior, **others)
 
-    def program(self, latent: Handler, data: Mapping[str, Any], training: bool | None = None) -> tfd.Distribution:
+    def program(
+        self, latent: Handler, data: Mapping[str, Any], training: bool | None = None
+    ) -> tfd.Distribution:
         """p(z2) p(z1|z2) p(x|z1, z2), by q(z2|x) q(z1|x, z2)."""
         x = data.get(self.key)
         of_z1, of_z2 = self.posteriors
@@ -130,16 +145,26 @@ class HierarchicalVampVAE(StochasticLayersVAE):
             prior=lambda: prior_of_z1(over_samples(self.decoders[1], z2, training=training)),
             posterior=lambda: of_z1(over_conditions(self.encoders[0], x, z2, training)),
         )
-        return self.decode({"z1": z1, "z2": z2}, training=training, **self.observation.companions(data))
+        return self.decode(
+            {"z1": z1, "z2": z2}, training=training, **self.observation.companions(data)
+        )
 
-    def decode(self, z: Any, condition: Any = None, *, training: bool | None = None, **companions: Any) -> tfd.Distribution:
+    def decode(
+        self, z: Any, condition: Any = None, *, training: bool | None = None, **companions: Any
+    ) -> tfd.Distribution:
         """p(x|z1, z2), where `z` is a dict of z1 [..., B, D1] and z2 [..., B, D2]."""
         self.condition.check(condition)
-        z1, z2 = (as_numbers(name, value) for name, value in zip(("z1", "z2"), named_latents(z, ("z1", "z2")), strict=True))
+        z1, z2 = (
+            as_numbers(name, value)
+            for name, value in zip(("z1", "z2"), named_latents(z, ("z1", "z2")), strict=True)
+        )
         return self.likelihood_layer(over_pairs(self.decoders[0], z1, z2, training), **companions)
 
     @property
     def latent_shapes(self) -> dict[str, tuple[int, ...]]:
-        return {name: layer.event_shape for name, layer in zip(("z1", "z2"), self.posteriors, strict=True)}
+        return {
+            name: layer.event_shape
+            for name, layer in zip(("z1", "z2"), self.posteriors, strict=True)
+        }
 
     start_at_images = VampVAE.start_at_images

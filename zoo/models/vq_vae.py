@@ -2,7 +2,8 @@
 
     codes = nearest(f(x)),   loss = -log p(x | codes) + beta |f(x) - sg(codes)|^2
 
-van den Oord, Vinyals & Kavukcuoglu, "Neural discrete representation learning", NeurIPS 2017. https://arxiv.org/abs/1711.00937
+van den Oord, Vinyals & Kavukcuoglu, "Neural discrete representation learning", NeurIPS 2017.
+https://arxiv.org/abs/1711.00937
 """
 
 import math
@@ -25,19 +26,22 @@ tfd = tfp.distributions
 
 @keras.saving.register_keras_serializable(package="zoo")
 class VQVAE(Model):
-    """Vector-quantized autoencoder (van den Oord et al. 2017, eq. 3, with the codebook kept by moving averages).
+    """Vector-quantized autoencoder (van den Oord et al. 2017, eq. 3, with the codebook kept by
+    moving averages).
 
     It has no prior over its codes, so it neither samples nor scores.
 
     Args:
         encoder: Network x [B, ...] -> [B, positions * code_dim].
-        decoder: Network of the codes' vectors [B, positions * code_dim] -> [B, likelihood.num_params].
+        decoder: Network of the codes' vectors [B, positions * code_dim] -> [B,
+            likelihood.num_params].
         quantizer: `zoo.layers.VectorQuantizer`.
         likelihood: Layer from parameters to p(x|codes).
         commitment_cost: beta, what it costs a vector to be away from its code.
         observation, pixels, seed: As in `zoo.VAE`.
 
-    Metrics: `loss`; `log_likelihood`; `commitment`, the squared distance to the codes; `kl`, the length of the codes at log K nats each.
+    Metrics: `loss`; `log_likelihood`; `commitment`, the squared distance to the codes; `kl`, the
+    length of the codes at log K nats each.
 
     Raises:
         ValueError: If a part does not fit its neighbour, or an argument is out of range.
@@ -59,7 +63,9 @@ class VQVAE(Model):
         name: str | None = None,
         dtype: Any = None,
     ) -> None:
-        super().__init__(likelihood, observation=observation, pixels=pixels, seed=seed, name=name, dtype=dtype)
+        super().__init__(
+            likelihood, observation=observation, pixels=pixels, seed=seed, name=name, dtype=dtype
+        )
         assert_networks(encoder=encoder, decoder=decoder, quantizer=quantizer)
         self.encoder = encoder
         self.decoder = decoder
@@ -76,10 +82,13 @@ class VQVAE(Model):
         params = apply(self.encoder, self.observation.encoder_input(data), training=training)
         if params.shape[-1] % self.quantizer.code_dim:
             raise ValueError(
-                f"`encoder` must give a multiple of {self.quantizer.code_dim} numbers, the quantizer's `code_dim`. "
+                f"`encoder` must give a multiple of {self.quantizer.code_dim} numbers, the "
+                "quantizer's `code_dim`. "
                 f"Received: {params.shape[-1]}."
             )
-        vectors = tf.reshape(params, [-1, params.shape[-1] // self.quantizer.code_dim, self.quantizer.code_dim])
+        vectors = tf.reshape(
+            params, [-1, params.shape[-1] // self.quantizer.code_dim, self.quantizer.code_dim]
+        )
         return vectors, *self.quantizer(tf.cast(vectors, tf.float32), training=training)
 
     def _decode(self, quantized, data, training):
@@ -100,13 +109,22 @@ class VQVAE(Model):
         data = self.as_data(data)
         return self._decode(self._quantized(data, training)[1], data, training)
 
-    def loss_terms(self, batch: Mapping[str, Any], noise: RowNoise, training: bool) -> dict[str, tf.Tensor]:
+    def loss_terms(
+        self, batch: Mapping[str, Any], noise: RowNoise, training: bool
+    ) -> dict[str, tf.Tensor]:
         vectors, quantized, _ = self._quantized(batch, training)
         log_likelihood = self._decode(quantized, batch, training).log_prob(batch[self.key])
         commitment = tf.reduce_sum((vectors - tf.stop_gradient(quantized)) ** 2, axis=[1, 2])
-        length = tf.fill(tf.shape(log_likelihood), self.num_positions * math.log(self.quantizer.num_codes))
+        length = tf.fill(
+            tf.shape(log_likelihood), self.num_positions * math.log(self.quantizer.num_codes)
+        )
         loss = self.commitment_cost * commitment - log_likelihood
-        return {"loss": loss, "log_likelihood": log_likelihood, "commitment": commitment, "kl": length}
+        return {
+            "loss": loss,
+            "log_likelihood": log_likelihood,
+            "commitment": commitment,
+            "kl": length,
+        }
 
     def reconstruct(self, x: Any, condition: Any = None) -> tf.Tensor:
         """Mean of p(x|codes) at the codes of x: [B, *shape of x]."""
@@ -121,4 +139,8 @@ class VQVAE(Model):
         def decode(codes):
             return {"reconstruction": self.decode(codes).mean()}
 
-        return {**super().answers(), "encode": Answer(encode, self.observation.spec()), "decode": Answer(decode, codes)}
+        return {
+            **super().answers(),
+            "encode": Answer(encode, self.observation.spec()),
+            "decode": Answer(decode, codes),
+        }

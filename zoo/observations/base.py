@@ -48,11 +48,13 @@ class Observation:
         """Raises ValueError where the first rows of a stream show what no single batch can."""
 
     def prepare(self, stored: Mapping[str, Any], noise: RowNoise) -> dict[str, tf.Tensor]:
-        """What training and evaluation see of stored rows: `key` -> float32 [B, *shape], and its companions."""
+        """What training and evaluation see of stored rows: `key` -> float32 [B, *shape], and its
+        companions."""
         raise NotImplementedError
 
     def as_tensors(self, x: Any) -> dict[str, tf.Tensor]:
-        """x as a user hands it to a method, as the likelihood takes it: `key` -> float32 [B, *shape], and its companions.
+        """x as a user hands it to a method, as the likelihood takes it: `key` -> float32 [B,
+        *shape], and its companions.
 
         Within a graph values are not looked at; a gradient passes.
 
@@ -62,7 +64,8 @@ class Observation:
         raise NotImplementedError
 
     def assert_outcomes(self, data: Mapping[str, tf.Tensor]) -> None:
-        """Raises ValueError where x has no log-probability under a likelihood that is over this observation."""
+        """Raises ValueError where x has no log-probability under a likelihood that is over this
+        observation."""
 
     def encoder_input(self, data: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """What an encoder gets: x, [B, ...]."""
@@ -82,11 +85,13 @@ class Observation:
         return {self.key: tf.zeros([1, *self.shape])}
 
     def companions(self, data: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor | None]:
-        """What the likelihood takes beside its parameters: name -> tensor [B, ...], None where it is not known."""
+        """What the likelihood takes beside its parameters: name -> tensor [B, ...], None where it
+        is not known."""
         return {}
 
     def moments(self, x: Any) -> tuple[tf.Tensor, tf.Tensor]:
-        """Mean and standard deviation of each element over data as a user hands them in, as the likelihood sees them: [*shape] each.
+        """Mean and standard deviation of each element over data as a user hands them in, as the
+        likelihood sees them: [*shape] each.
 
         Raises:
             ValueError: As `check` does.

@@ -20,14 +20,16 @@ EXPECTED = f"Counts must be whole numbers in 0 ... {GREATEST}"
 class Counts(Observation):
     """Counts [G] of one example, such as a cell's transcripts of each gene.
 
-    The sum over an example, its library size, tells how deeply it was looked at, and is no fact about it: the encoder gets
-    log(1 + counts), and the likelihood the library size beside its parameters.
+    The sum over an example, its library size, tells how deeply it was looked at, and is no fact
+    about it: the encoder gets log(1 + counts), and the likelihood the library size beside its
+    parameters.
 
     Args:
         shape: G, or (G,).
 
     Reference:
-        Lopez et al., "Deep generative modeling for single-cell transcriptomics", Nature Methods 15, 2018.
+        Lopez et al., "Deep generative modeling for single-cell transcriptomics", Nature Methods 15,
+        2018.
     """
 
     key = "counts"
@@ -42,14 +44,19 @@ class Counts(Observation):
         if not (low >= 0 and high <= GREATEST):  # written so that NaN fails as well
             raise ValueError(f"{EXPECTED}. Received: {counts.dtype} in [{low:g}, {high:g}].")
         if counts.dtype.kind == "f" and (counts != np.round(counts)).any():
-            raise ValueError(f"{EXPECTED}. Received: fractions, such as {float(counts[counts != np.round(counts)][0]):g}.")
+            raise ValueError(
+                f"{EXPECTED}. Received: fractions, such as "
+                f"{float(counts[counts != np.round(counts)][0]):g}."
+            )
         return {self.key: counts.astype(np.int32)}
 
     def check_stream(self, x: Any) -> dict[str, tf.Tensor]:
         x = as_batch(x, self.noun, self.shape)
         values = tf.cast(x, tf.float64)
         good = tf.reduce_all((values >= 0) & (values <= GREATEST) & (values == tf.round(values)))
-        with tf.control_dependencies([tf.debugging.Assert(good, [f"{EXPECTED}. Received: a batch with others."])]):
+        with tf.control_dependencies(
+            [tf.debugging.Assert(good, [f"{EXPECTED}. Received: a batch with others."])]
+        ):
             return {self.key: tf.cast(x, tf.int32)}
 
     def prepare(self, stored: Mapping[str, Any], noise: RowNoise) -> dict[str, tf.Tensor]:
@@ -62,7 +69,8 @@ class Counts(Observation):
         return self._with_library(tf.cast(x, tf.float32))
 
     def _with_library(self, counts):
-        # An empty example has a mean of 0 whatever its parameters; a library of 1 keeps its logarithm finite.
+        # An empty example has a mean of 0 whatever its parameters; a library of 1 keeps its
+        # logarithm finite.
         return {self.key: counts, "library": tf.maximum(tf.reduce_sum(counts, axis=-1), 1.0)}
 
     def companions(self, data: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor | None]:
@@ -70,7 +78,9 @@ class Counts(Observation):
 
     def moments(self, x: Any) -> tuple[tf.Tensor, tf.Tensor]:
         counts = self.check(x)[self.key]
-        return tuple(tf.constant(f(counts, axis=0, dtype=np.float64), tf.float32) for f in (np.mean, np.std))
+        return tuple(
+            tf.constant(f(counts, axis=0, dtype=np.float64), tf.float32) for f in (np.mean, np.std)
+        )
 
     def encoder_input(self, data: Mapping[str, tf.Tensor]) -> tf.Tensor:
         return tf.math.log1p(data[self.key])

@@ -1,4 +1,5 @@
-"""Images: what counts as one, at the edge where users hand them in, and what a step makes of their pixels."""
+"""Images: what counts as one, at the edge where users hand them in, and what a step makes of their
+pixels."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,13 +22,15 @@ PIXELS = ("binarize", "dequantize", "as_given")
 class Image(Observation):
     """Images [H, W, C], of grey levels or colours.
 
-    They are integers in 0 ... 255, bools, or floats in [0, 1], and mean the same to every method, as arrays, tensors or in a stream.
+    They are integers in 0 ... 255, bools, or floats in [0, 1], and mean the same to every method,
+    as arrays, tensors or in a stream.
 
     Args:
         shape: Shape of one image.
-        pixels: What training sees of a level. "binarize": a white pixel with that probability, drawn anew at every step
-            (Salakhutdinov & Murray, ICML 2008). "dequantize": the level plus uniform noise of its own width, so that a density of it is
-            bounded (Theis et al., ICLR 2016). "as_given": the level.
+        pixels: What training sees of a level. "binarize": a white pixel with that probability,
+            drawn anew at every step (Salakhutdinov & Murray, ICML 2008). "dequantize": the level
+            plus uniform noise of its own width, so that a density of it is bounded (Theis et al.,
+            ICLR 2016). "as_given": the level.
 
     Raises:
         ValueError: If `pixels` is none of these.
@@ -38,7 +41,10 @@ class Image(Observation):
 
     def __init__(self, shape: tuple[int, ...], pixels: str = "as_given") -> None:
         if not (isinstance(pixels, str) and pixels in PIXELS):
-            raise ValueError(f"`pixels` must be one of {', '.join(map(repr, PIXELS))}. Received: pixels={shown(pixels)}.")
+            raise ValueError(
+                f"`pixels` must be one of {', '.join(map(repr, PIXELS))}. Received: "
+                f"pixels={shown(pixels)}."
+            )
         self.shape = tuple(shape)
         self.pixels = pixels
 
@@ -75,10 +81,16 @@ class Image(Observation):
 
     def assert_outcomes(self, data: Mapping[str, tf.Tensor]) -> None:
         x = data[self.key]
-        if self.pixels == "binarize" and not is_symbolic(x) and not np.isin(x.numpy(), (0.0, 1.0)).all():
+        if (
+            self.pixels == "binarize"
+            and not is_symbolic(x)
+            and not np.isin(x.numpy(), (0.0, 1.0)).all()
+        ):
             raise ValueError(
-                "Under Bernoulli only black and white images have a log-probability. Received: grey levels. "
-                "Pass `images > 127` (of uint8) or `images > 0.5` (of floats); `zoo.evaluate` draws each pixel by its grey level."
+                "Under Bernoulli only black and white images have a log-probability. Received: "
+                "grey levels. "
+                "Pass `images > 127` (of uint8) or `images > 0.5` (of floats); `zoo.evaluate` "
+                "draws each pixel by its grey level."
             )
 
     @staticmethod
@@ -98,7 +110,8 @@ class Image(Observation):
 
 
 class Rendered:
-    """Images that are drawn when they are looked at: what an array [N, H, W, C] has, and what it is drawn from.
+    """Images that are drawn when they are looked at: what an array [N, H, W, C] has, and what it is
+    drawn from.
 
     A model that is trained on them gets what they are drawn from, and draws inside its step.
 
@@ -118,26 +131,30 @@ class Rendered:
 
     @staticmethod
     def render(stored: tf.Tensor) -> tf.Tensor:
-        """Images [B, H, W, C], float32 in [0, 1], of stored rows; in graphs and under XLA as well."""
+        """Images [B, H, W, C], float32 in [0, 1], of stored rows; in graphs and under XLA as
+        well."""
         raise NotImplementedError
 
 
 def check_images(images, image_shape) -> np.ndarray:
     """Images as an array [N, *image_shape], uint8 or float32; nothing is scaled.
 
-    An image is integers of any type in 0 ... 255, bools, or floats in [0, 1]. Integers that are 0 and 1 alone are refused: as grey levels
-    they would all be black, and that is not what they are meant for.
+    An image is integers of any type in 0 ... 255, bools, or floats in [0, 1]. Integers that are 0
+    and 1 alone are refused: as grey levels they would all be black, and that is not what they are
+    meant for.
 
     Args:
         images: Array-like or tensor [N, ...]. A missing last dimension of size 1 is added.
         image_shape: Shape of one image.
 
     Raises:
-        ValueError: If there are none, their shape does not fit, a pixel is NaN or outside its range, or integers are 0 and 1 alone.
+        ValueError: If there are none, their shape does not fit, a pixel is NaN or outside its
+            range, or integers are 0 and 1 alone.
     """
     if isinstance(images, (dict, tf.data.Dataset)):
         raise ValueError(
-            f"Images must be an array of {EXPECTED}. Received: a {type(images).__name__}. Pass the images alone, such as `data['image']`."
+            f"Images must be an array of {EXPECTED}. Received: a {type(images).__name__}. "
+            "Pass the images alone, such as `data['image']`."
         )
     if tf.is_tensor(images):
         images = (tf.cast(images, tf.float32) if images.dtype.is_floating else images).numpy()
@@ -152,12 +169,16 @@ def check_images(images, image_shape) -> np.ndarray:
     low, high = images.min(), images.max()
     if np.isnan(low):
         raise ValueError(
-            f"Images must be {EXPECTED}. Received: {int(np.isnan(images).any(axis=tuple(range(1, images.ndim))).sum())} images with NaN."
+            f"Images must be {EXPECTED}. Received: "
+            f"{int(np.isnan(images).any(axis=tuple(range(1, images.ndim))).sum())} images with NaN."
         )
     is_float = images.dtype.kind == "f"
     if low < 0 or high > (1.0 if is_float else 255):
         hint = " Divide by 255, or pass uint8." if is_float and 1 < high <= 255 and low >= 0 else ""
-        raise ValueError(f"Images must be {EXPECTED}. Received: {images.dtype} pixels in [{low:g}, {high:g}].{hint}")
+        raise ValueError(
+            f"Images must be {EXPECTED}. Received: {images.dtype} pixels in [{low:g}, "
+            f"{high:g}].{hint}"
+        )
     if not is_float:
         check_levels(images)
     return images.astype(np.float32 if is_float else np.uint8, copy=False)
@@ -167,20 +188,23 @@ def check_levels(images) -> None:
     """Refuses integers that are 0 and 1 alone.
 
     Args:
-        images: Integer array or tensor: all images that there are, or as many as one can judge by. Black ones pass.
+        images: Integer array or tensor: all images that there are, or as many as one can judge by.
+            Black ones pass.
 
     Raises:
         ValueError: If the greatest of them is 1.
     """
     if np.max(images) == 1:
         raise ValueError(
-            f"Images of the integers 0 and 1 would be black, as 255 is white. Received: {images.dtype} pixels in [{np.min(images)}, 1]. "
+            "Images of the integers 0 and 1 would be black, as 255 is white. Received: "
+            f"{images.dtype} pixels in [{np.min(images)}, 1]. "
             "Multiply by 255, or pass bools or floats."
         )
 
 
 def check_image_stream(element, image_shape):
-    """The same checks inside a `tf.data` map, but for `check_levels`: a batch [B, ...] -> [B, *image_shape], uint8 or float32.
+    """The same checks inside a `tf.data` map, but for `check_levels`: a batch [B, ...] -> [B,
+    *image_shape], uint8 or float32.
 
     Raises:
         ValueError: If the static shape or dtype does not fit.
@@ -188,27 +212,41 @@ def check_image_stream(element, image_shape):
     """
     element = tf.convert_to_tensor(element)
     if element.shape.rank == len(image_shape) and element.shape == tuple(image_shape):
-        raise ValueError(f"A stream brings batches [B, ...]: add `.batch(32)`. Received: single images of shape {tuple(element.shape)}.")
+        raise ValueError(
+            "A stream brings batches [B, ...]: add `.batch(32)`. Received: single images of "
+            f"shape {tuple(element.shape)}."
+        )
     images = tf.reshape(element, [-1, *_fitting_shape(element.shape[1:], image_shape)])
     if images.dtype == tf.uint8:
         return images
     if images.dtype == tf.bool:
         return tf.cast(images, tf.float32)
     if not (images.dtype.is_floating or images.dtype.is_integer):
-        raise ValueError(f"Images in a tf.data.Dataset must be {EXPECTED}. Received: dtype {images.dtype.name}.")
+        raise ValueError(
+            f"Images in a tf.data.Dataset must be {EXPECTED}. Received: dtype {images.dtype.name}."
+        )
     top = 1 if images.dtype.is_floating else 255
     # Written so that NaN fails as well; compared in a type that holds both ends.
     values = images if images.dtype.is_floating else tf.cast(images, tf.int64)
     in_range = tf.reduce_all((values >= 0) & (values <= top))
-    hint = "is NaN or outside [0, 1]. Divide by 255, or pass uint8." if images.dtype.is_floating else "is outside 0 ... 255."
+    hint = (
+        "is NaN or outside [0, 1]. Divide by 255, or pass uint8."
+        if images.dtype.is_floating
+        else "is outside 0 ... 255."
+    )
     with tf.control_dependencies(
-        [tf.debugging.Assert(in_range, [f"Images must be {EXPECTED}. Received: a batch with a pixel that {hint}"])]
+        [
+            tf.debugging.Assert(
+                in_range, [f"Images must be {EXPECTED}. Received: a batch with a pixel that {hint}"]
+            )
+        ]
     ):
         return tf.cast(images, tf.float32 if images.dtype.is_floating else tf.uint8)
 
 
 def as_unit_interval(images, image_shape):
-    """Images as a user hands them in -> float32 tensor [B, *image_shape] in [0, 1]. Within a graph their values are not looked at.
+    """Images as a user hands them in -> float32 tensor [B, *image_shape] in [0, 1]. Within a graph
+    their values are not looked at.
 
     Raises:
         ValueError: As `check_images` does.
@@ -219,17 +257,29 @@ def as_unit_interval(images, image_shape):
             return to_unit_interval(tf.constant(checked))
     # The tensor itself, through which a gradient may pass.
     shape = _fitting_shape(images.shape[1:], image_shape)
-    return to_unit_interval(images if images.shape[1:] == shape else tf.reshape(images, [-1, *shape]))
+    return to_unit_interval(
+        images if images.shape[1:] == shape else tf.reshape(images, [-1, *shape])
+    )
 
 
 def to_unit_interval(images):
     """Integers -> float32 / 255; floats and bools as float32."""
     # A division: 255 times the rounded reciprocal is not 1.
-    return tf.cast(images, tf.float32) / 255.0 if tf.as_dtype(images.dtype).is_integer else tf.cast(images, tf.float32)
+    return (
+        tf.cast(images, tf.float32) / 255.0
+        if tf.as_dtype(images.dtype).is_integer
+        else tf.cast(images, tf.float32)
+    )
 
 
 def _fitting_shape(shape, image_shape):
     """`image_shape` if an image of `shape` is one, give or take a last dimension of 1."""
-    if tuple(shape) in (tuple(image_shape), tuple(image_shape[:-1]) if image_shape[-1] == 1 else None):
+    if tuple(shape) in (
+        tuple(image_shape),
+        tuple(image_shape[:-1]) if image_shape[-1] == 1 else None,
+    ):
         return tuple(image_shape)
-    raise ValueError(f"Images must have the shape {tuple(image_shape)}. Received: images of shape {tuple(shape)}.")
+    raise ValueError(
+        f"Images must have the shape {tuple(image_shape)}. Received: images of shape "
+        f"{tuple(shape)}."
+    )

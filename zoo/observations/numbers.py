@@ -15,17 +15,29 @@ def as_rows(x: Any, noun: str, shape: tuple[int, ...]) -> np.ndarray:
         ValueError: If there are none, they are no numbers, or a row has another shape.
     """
     if isinstance(x, (dict, tf.data.Dataset)):
-        raise ValueError(f"{noun.capitalize()}s must be an array of numbers. Received: a {type(x).__name__}.")
+        raise ValueError(
+            f"{noun.capitalize()}s must be an array of numbers. Received: a {type(x).__name__}."
+        )
     try:
         rows = np.asarray(x)
-    except (ValueError, TypeError) as error:  # ragged lists, and whatever an object of the user's raises
-        raise ValueError(f"{noun.capitalize()}s must be an array of numbers. Received: {shown(x)}.") from error
+    except (
+        ValueError,
+        TypeError,
+    ) as error:  # ragged lists, and whatever an object of the user's raises
+        raise ValueError(
+            f"{noun.capitalize()}s must be an array of numbers. Received: {shown(x)}."
+        ) from error
     if rows.dtype.kind not in "buif":
-        raise ValueError(f"{noun.capitalize()}s must be an array of numbers. Received: dtype {rows.dtype}.")
+        raise ValueError(
+            f"{noun.capitalize()}s must be an array of numbers. Received: dtype {rows.dtype}."
+        )
     if rows.ndim == 0 or len(rows) == 0:
         raise ValueError(f"There are no {noun}s. Received: an array of shape {rows.shape}.")
     if rows.shape[1:] != shape:
-        raise ValueError(f"{noun.capitalize()}s must have the shape {shape}. Received: {noun}s of shape {rows.shape[1:]}.")
+        raise ValueError(
+            f"{noun.capitalize()}s must have the shape {shape}. Received: {noun}s of shape "
+            f"{rows.shape[1:]}."
+        )
     return rows
 
 
@@ -39,7 +51,13 @@ def as_batch(x: Any, noun: str, shape: tuple[int, ...]) -> tf.Tensor:
     if not (x.dtype.is_floating or x.dtype.is_integer or x.dtype == tf.bool):
         raise ValueError(f"{noun.capitalize()}s must be numbers. Received: dtype {x.dtype.name}.")
     if x.shape == shape:
-        raise ValueError(f"A stream brings batches [B, ...]: add `.batch(32)`. Received: single {noun}s of shape {tuple(x.shape)}.")
+        raise ValueError(
+            f"A stream brings batches [B, ...]: add `.batch(32)`. Received: single {noun}s of "
+            f"shape {tuple(x.shape)}."
+        )
     if not x.shape[1:].is_compatible_with(shape):
-        raise ValueError(f"{noun.capitalize()}s must have the shape {shape}. Received: {noun}s of shape {tuple(x.shape[1:])}.")
+        raise ValueError(
+            f"{noun.capitalize()}s must have the shape {shape}. Received: {noun}s of shape "
+            f"{tuple(x.shape[1:])}."
+        )
     return tf.ensure_shape(x, [None, *shape])

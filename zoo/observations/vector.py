@@ -18,8 +18,9 @@ class Vector(Observation):
 
     Args:
         shape: D, or (D,).
-        missing: Whether NaN stands for a number that was not seen. The likelihood then counts what was, and the encoder gets 0 in its
-            place and, behind the vector, 1 where a number was seen and 0 where not: [B, 2 D].
+        missing: Whether NaN stands for a number that was not seen. The likelihood then counts what
+            was, and the encoder gets 0 in its place and, behind the vector, 1 where a number was
+            seen and 0 where not: [B, 2 D].
     """
 
     key = "vector"
@@ -35,15 +36,19 @@ class Vector(Observation):
             raise ValueError("Vectors must hold finite numbers. Received: infinity.")
         if not self.missing and np.isnan(vectors).any():
             raise ValueError(
-                f"Vectors must hold finite numbers. Received: {int(np.isnan(vectors).any(axis=-1).sum())} vectors with NaN. Where NaN "
-                f"means that a number is missing, pass `observation=zoo.observations.Vector({self.shape[0]}, missing=True)`."
+                "Vectors must hold finite numbers. Received: "
+                f"{int(np.isnan(vectors).any(axis=-1).sum())} vectors with NaN. Where NaN "
+                "means that a number is missing, pass "
+                f"`observation=zoo.observations.Vector({self.shape[0]}, missing=True)`."
             )
         return {self.key: vectors}
 
     def check_stream(self, x: Any) -> dict[str, tf.Tensor]:
         x = tf.cast(as_batch(x, self.noun, self.shape), tf.float32)
         good = tf.reduce_all(~tf.math.is_inf(x) if self.missing else tf.math.is_finite(x))
-        expected = "Vectors must hold finite numbers. Received: a batch with " + ("infinity." if self.missing else "NaN or infinity.")
+        expected = "Vectors must hold finite numbers. Received: a batch with " + (
+            "infinity." if self.missing else "NaN or infinity."
+        )
         with tf.control_dependencies([tf.debugging.Assert(good, [expected])]):
             return {self.key: tf.identity(x)}
 
@@ -53,7 +58,8 @@ class Vector(Observation):
     def as_tensors(self, x: Any) -> dict[str, tf.Tensor]:
         if not is_symbolic(x):
             checked = self.check(x)[self.key]
-            x = x if tf.is_tensor(x) else checked  # the tensor itself, through which a gradient may pass
+            # The tensor itself, through which a gradient may pass.
+            x = x if tf.is_tensor(x) else checked
         return self._with_mask(tf.cast(x, tf.float32))
 
     def _with_mask(self, x):

@@ -1,6 +1,7 @@
 """Pictures: each function returns a Matplotlib figure, and writes it where a path is given.
 
-Figures are made without `pyplot`: they need no display, leave the user's backend alone, and are gone when nobody holds them.
+Figures are made without `pyplot`: they need no display, leave the user's backend alone, and are
+gone when nobody holds them.
 """
 
 from zoo.plots.codes import aggregate_posterior as aggregate_posterior
@@ -40,7 +41,11 @@ def pictures(model, examples, directory):
         transfers(model, examples, path=directory / "transfers.png")
     if list(model.latent_shapes.values()) == [(2,)] and "label" in examples:
         latent_maps({"": model}, examples, path=directory / "latent_map.png")
-    if "factors" in examples and set(model.latent_shapes) == {"z"} and model.latent_shapes["z"] != (1,):
+    if (
+        "factors" in examples
+        and set(model.latent_shapes) == {"z"}
+        and model.latent_shapes["z"] != (1,)
+    ):
         factor_maps(model, examples, path=directory / "factor_maps.png")
     if has_code_of_normals(model) and model.visible is None:
         traversals(model, examples, path=directory / "traversals.png")

@@ -14,7 +14,8 @@ ACTIVE_VARIANCE = 0.01
 
 
 def latent_maps(models, examples, num_images=5000, path=None):
-    """Two-dimensional codes (posterior means) of images, coloured by label, one panel a model on axes of its own.
+    """Two-dimensional codes (posterior means) of images, coloured by label, one panel a model on
+    axes of its own.
 
     Args:
         models: Dict from title to a model with a latent of two dimensions.
@@ -36,9 +37,11 @@ def latent_maps(models, examples, num_images=5000, path=None):
 
 
 def factor_maps(model, examples, names=None, num_images=5000, path=None):
-    """Codes (posterior means) of images coloured by the ground-truth factors, a panel each, on the two dimensions that tell most of it.
+    """Codes (posterior means) of images coloured by the ground-truth factors, a panel each, on the
+    two dimensions that tell most of it.
 
-    What an active dimension tells of a factor is the share of its variance that the factor explains: Var(E[z | factor]) / Var(z).
+    What an active dimension tells of a factor is the share of its variance that the factor
+    explains: Var(E[z | factor]) / Var(z).
 
     Args:
         model: A model with one latent vector of two dimensions or more.
@@ -46,12 +49,22 @@ def factor_maps(model, examples, names=None, num_images=5000, path=None):
         names: Of the factors, in the order of their columns; by default those that the images know.
 
     Raises:
-        ValueError: If the examples have no factors, the names are not one a factor, or the latent has one dimension.
+        ValueError: If the examples have no factors, the names are not one a factor, or the latent
+            has one dimension.
     """
     if "factors" not in examples:
-        raise ValueError(f"A map of factors needs 'factors' beside the images. Received: {sorted(examples)}.")
+        raise ValueError(
+            f"A map of factors needs 'factors' beside the images. Received: {sorted(examples)}."
+        )
     factors = np.asarray(examples["factors"][:num_images])
-    names = list(names or getattr(examples[model.key], "factor_names", [f"factor {i + 1}" for i in range(factors.shape[1])]))
+    names = list(
+        names
+        or getattr(
+            examples[model.key],
+            "factor_names",
+            [f"factor {i + 1}" for i in range(factors.shape[1])],
+        )
+    )
     if len(names) != factors.shape[1]:
         raise ValueError(f"There are {factors.shape[1]} factors. Received: names={names}.")
     codes = means(model, {name: array[:num_images] for name, array in examples.items()})
@@ -69,17 +82,25 @@ def factor_maps(model, examples, names=None, num_images=5000, path=None):
         axis.set_ylabel(f"$z_{{{dims[1] + 1}}}$: {100 * told[dims[1]]:.0f} % explained", fontsize=8)
         axis.set_title(name, fontsize=9)
         axis.tick_params(labelsize=7)
-    figure.suptitle("Codes coloured by factor, on the two dimensions whose variance the factor explains best", fontsize=9)
+    figure.suptitle(
+        "Codes coloured by factor, on the two dimensions whose variance the factor explains best",
+        fontsize=9,
+    )
     return finished(figure, path)
 
 
 def _variance_explained(codes, values):
-    """Share of each code's variance [D] that knowing the factor's value [N] explains; 0 of a code that is not active."""
+    """Share of each code's variance [D] that knowing the factor's value [N] explains; 0 of a code
+    that is not active."""
     variance = codes.var(axis=0)
     _, groups, counts = np.unique(values, return_inverse=True, return_counts=True)
-    group_means = np.stack([np.bincount(groups, weights=code) / counts for code in codes.T], axis=1)  # [values, D]
+    group_means = np.stack(
+        [np.bincount(groups, weights=code) / counts for code in codes.T], axis=1
+    )  # [values, D]
     between = np.average((group_means - codes.mean(axis=0)) ** 2, axis=0, weights=counts)
-    return np.divide(between, variance, out=np.zeros_like(between), where=variance > ACTIVE_VARIANCE)
+    return np.divide(
+        between, variance, out=np.zeros_like(between), where=variance > ACTIVE_VARIANCE
+    )
 
 
 def aggregate_posterior(model, examples, num_images=1000, num_dims=8, seed=0, path=None):
@@ -93,7 +114,9 @@ def aggregate_posterior(model, examples, num_images=1000, num_dims=8, seed=0, pa
     dims = np.argsort(kl)[::-1][:num_dims]
     columns = min(4, len(dims))
     shape = -(-len(dims) // columns), columns
-    figure, axes = subplots(*shape, figsize=(2.4 * columns, 1.9 * shape[0] + 0.4), squeeze=False, sharex=True)
+    figure, axes = subplots(
+        *shape, figsize=(2.4 * columns, 1.9 * shape[0] + 0.4), squeeze=False, sharex=True
+    )
     line = np.linspace(-4, 4, 161)
     for axis, dim in zip(axes.flat, dims, strict=False):
         axis.hist(z[:, dim], bins=np.linspace(-4, 4, 41), density=True, color="0.7")
@@ -108,12 +131,18 @@ def aggregate_posterior(model, examples, num_images=1000, num_dims=8, seed=0, pa
 
 
 def drawn(model, examples, num_images=300, seed=0):
-    """Draws of q(z|x) [N, D] of the first images, as training sees them, and the KL of every dimension [D]."""
+    """Draws of q(z|x) [N, D] of the first images, as training sees them, and the KL of every
+    dimension [D]."""
     if not has_code_of_normals(model):
-        raise ValueError(f"A model with one latent vector of diagonal normals is needed. Received: {type(model).__name__}.")
+        raise ValueError(
+            "A model with one latent vector of diagonal normals is needed. Received: "
+            f"{type(model).__name__}."
+        )
     data = model.standardize({name: array[:num_images] for name, array in examples.items()})
     noise = RowNoise.of_seed(seed, len(next(iter(data.values()))))
-    batch = model.prepare({name: tf.convert_to_tensor(array) for name, array in data.items()}, noise)
+    batch = model.prepare(
+        {name: tf.convert_to_tensor(array) for name, array in data.items()}, noise
+    )
     trace = model.run(FromPosterior(noise), batch)
     return trace.z[0].numpy(), np.mean(trace["z"].kl_per_dim(), axis=0)
 

@@ -25,13 +25,19 @@ def curves(history, path=None):
     for axis, (name, (title, sign)) in zip(axes, panels.items(), strict=True):
         for prefix, label in (("", "training"), ("val_", "validation")):
             if prefix + name in history[0]:
-                axis.plot(epochs, [sign * row[prefix + name] for row in history], label=label, linewidth=1.2)
+                axis.plot(
+                    epochs,
+                    [sign * row[prefix + name] for row in history],
+                    label=label,
+                    linewidth=1.2,
+                )
         axis.set_title(title, fontsize=9)
         axis.set_xlabel("epoch", fontsize=8)
         axis.set_ylabel("share of images" if name == "accuracy" else "nats per image", fontsize=8)
         axis.tick_params(labelsize=8)
         low, high = np.percentile([line.get_ydata() for line in axis.lines], [0, 98])
-        axis.set_ylim(low - 0.05 * (high - low) - 1e-3, high + 0.05 * (high - low) + 1e-3)  # the first epochs would flatten the rest
+        # The first epochs would flatten the rest.
+        axis.set_ylim(low - 0.05 * (high - low) - 1e-3, high + 0.05 * (high - low) + 1e-3)
     axes[0].legend(fontsize=8, frameon=False)
     return finished(figure, path)
 
@@ -42,16 +48,24 @@ def rate_distortion(points, path=None):
     Alemi et al., "Fixing a broken ELBO", ICML 2018. https://arxiv.org/abs/1711.00464
 
     Args:
-        points: List of dicts with `label`, `log_likelihood` and `kl` (nats per image), `active_units` and `latent_dim`.
+        points: List of dicts with `label`, `log_likelihood` and `kl` (nats per image),
+            `active_units` and `latent_dim`.
     """
     labels = [point["label"] for point in points]
     active, of = ([point[name] for point in points] for name in ("active_units", "latent_dim"))
     figure, (plane, bars) = subplots(1, 2, figsize=(9.5, 4), width_ratios=(3, 2))
-    _draw_plane(plane, np.array([(-point["log_likelihood"], point["kl"]) for point in points]), labels)
+    _draw_plane(
+        plane, np.array([(-point["log_likelihood"], point["kl"]) for point in points]), labels
+    )
     plane.set_title("validation images, with lines of equal ELBO", fontsize=9)
     plane.set_xlabel("distortion: -log p(x|z), nats per image", fontsize=8)
     plane.set_ylabel("rate: KL(q || p), nats per image", fontsize=8)
-    bars.bar_label(bars.barh(labels, active, height=0.5), [f"{a} of {d}" for a, d in zip(active, of, strict=True)], padding=3, fontsize=7)
+    bars.bar_label(
+        bars.barh(labels, active, height=0.5),
+        [f"{a} of {d}" for a, d in zip(active, of, strict=True)],
+        padding=3,
+        fontsize=7,
+    )
     bars.invert_yaxis()
     bars.set_xlim(0, 1.25 * max(of))
     bars.set_title("active units", fontsize=9)
@@ -62,7 +76,8 @@ def rate_distortion(points, path=None):
 
 
 def importance_curve(rows, path=None):
-    """Estimates of log p(x) and the samples that carry them, against the number of samples, one line a proposal.
+    """Estimates of log p(x) and the samples that carry them, against the number of samples, one
+    line a proposal.
 
     Args:
         rows: What `zoo.evaluation.importance.importance_curve` returns.
@@ -72,13 +87,27 @@ def importance_curve(rows, path=None):
     for proposal, label in labels.items():
         of_proposal = [row for row in rows if row["proposal"] == proposal]
         if of_proposal:
-            counts, means, effective = ([row[key] for row in of_proposal] for key in ("num_samples", "log_prob", "effective_sample_size"))
+            counts, means, effective = (
+                [row[key] for row in of_proposal]
+                for key in ("num_samples", "log_prob", "effective_sample_size")
+            )
             errors = [row["stderr_images"] or 0.0 for row in of_proposal]
-            estimates.errorbar(counts, means, errors, marker="o", markersize=4, linewidth=1.2, capsize=2, label=label)
+            estimates.errorbar(
+                counts,
+                means,
+                errors,
+                marker="o",
+                markersize=4,
+                linewidth=1.2,
+                capsize=2,
+                label=label,
+            )
             sizes.plot(counts, effective, marker="o", markersize=4, linewidth=1.2, label=label)
     ends = [min(row["num_samples"] for row in rows), max(row["num_samples"] for row in rows)]
     sizes.plot(ends, ends, color="0.7", linestyle="--", linewidth=0.8, label="every sample counts")
-    estimates.set_title(f"Estimate of log p(x), mean of {rows[0]['num_examples']} images", fontsize=9)
+    estimates.set_title(
+        f"Estimate of log p(x), mean of {rows[0]['num_examples']} images", fontsize=9
+    )
     estimates.set_ylabel("nats per image, ± standard error over images", fontsize=8)
     sizes.set_title("Samples that carry the estimate", fontsize=9)
     sizes.set_ylabel("effective sample size, median over images", fontsize=8)
@@ -95,14 +124,31 @@ def _draw_plane(axis, positions, labels):
     """Points [N, 2] with their labels, on lines of equal ELBO = -(distortion + rate)."""
     axis.plot(*positions.T, "o", markersize=4)
     axis.margins(0.18)
-    distortion, rate = np.meshgrid(np.linspace(*axis.get_xlim(), 50), np.linspace(*axis.get_ylim(), 50))
-    lines = axis.contour(distortion, rate, -(distortion + rate), levels=8, colors="0.8", linewidths=0.7, linestyles="solid", zorder=0)
+    distortion, rate = np.meshgrid(
+        np.linspace(*axis.get_xlim(), 50), np.linspace(*axis.get_ylim(), 50)
+    )
+    lines = axis.contour(
+        distortion,
+        rate,
+        -(distortion + rate),
+        levels=8,
+        colors="0.8",
+        linewidths=0.7,
+        linestyles="solid",
+        zorder=0,
+    )
     axis.clabel(lines, fontsize=6, fmt="%g")
     # Points that all but coincide, as collapsed ones do, share one label with a line for each.
     names = {}
-    for place, label in zip(axis.transAxes.inverted().transform(axis.transData.transform(positions)), labels, strict=True):
+    for place, label in zip(
+        axis.transAxes.inverted().transform(axis.transData.transform(positions)),
+        labels,
+        strict=True,
+    ):
         near = next((other for other in names if np.hypot(*(place - other)) < 0.04), tuple(place))
         names.setdefault(near, []).append(label)
     for place, shared in names.items():
         text = "\n".join(shared)
-        axis.annotate(text, place, (5, 4), xycoords="axes fraction", textcoords="offset points", fontsize=7)
+        axis.annotate(
+            text, place, (5, 4), xycoords="axes fraction", textcoords="offset points", fontsize=7
+        )

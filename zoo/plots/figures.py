@@ -15,8 +15,11 @@ class Picture(Figure):
         return png(self)
 
 
-def subplots(num_rows: int = 1, num_columns: int = 1, *, figsize: tuple[float, float], **options) -> tuple:
-    """A figure (inches) and its axes, as `pyplot.subplots` gives them; options are those of `Figure.subplots`."""
+def subplots(
+    num_rows: int = 1, num_columns: int = 1, *, figsize: tuple[float, float], **options
+) -> tuple:
+    """A figure (inches) and its axes, as `pyplot.subplots` gives them; options are those of
+    `Figure.subplots`."""
     figure = Picture(figsize=figsize, layout="constrained")
     return figure, figure.subplots(num_rows, num_columns, **options)
 
@@ -47,7 +50,10 @@ def check_suffix(path: str | Path) -> str:
     kind = Path(path).suffix[1:].lower()
     known = Figure().canvas.get_supported_filetypes()
     if kind not in known:
-        raise ValueError(f"A picture's file must end in .png or another of {', '.join(sorted(known))}. Received: {str(path)!r}.")
+        raise ValueError(
+            f"A picture's file must end in .png or another of {', '.join(sorted(known))}. "
+            f"Received: {str(path)!r}."
+        )
     return kind
 
 

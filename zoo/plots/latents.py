@@ -14,7 +14,8 @@ from zoo.plots.sheets import tiled
 
 
 def traversals(model, examples, row=0, num_dims=10, num_steps=11, reach=2.5, path=None):
-    """One image's code, and each dimension of it moved by itself: rows by their KL, the most active first.
+    """One image's code, and each dimension of it moved by itself: rows by their KL, the most active
+    first.
 
     Args:
         model: A model with one latent vector.
@@ -39,8 +40,14 @@ def traversals(model, examples, row=0, num_dims=10, num_steps=11, reach=2.5, pat
     sheet = tiled(images, len(dims), num_steps)
     axis.imshow(sheet, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     height, width = sheet.shape[0] / len(dims), sheet.shape[1] / num_steps
-    axis.set_yticks((np.arange(len(dims)) + 0.5) * height, [f"$z_{{{dim + 1}}}$: {kl[dim]:.2f} nats" for dim in dims], fontsize=7)
-    axis.set_xticks((np.arange(num_steps) + 0.5) * width, [f"{value:+.1f}" for value in values], fontsize=7)
+    axis.set_yticks(
+        (np.arange(len(dims)) + 0.5) * height,
+        [f"$z_{{{dim + 1}}}$: {kl[dim]:.2f} nats" for dim in dims],
+        fontsize=7,
+    )
+    axis.set_xticks(
+        (np.arange(num_steps) + 0.5) * width, [f"{value:+.1f}" for value in values], fontsize=7
+    )
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
     axis.set_title("One dimension of a code moved at a time; rows by KL(q || p)", fontsize=9)
@@ -48,32 +55,45 @@ def traversals(model, examples, row=0, num_dims=10, num_steps=11, reach=2.5, pat
 
 
 def interpolations(model, examples, num_rows=6, num_steps=10, path=None):
-    """Between the codes of two images on the great circle (Shoemake's slerp), which keeps codes of N(0, I) at the length they have there.
+    """Between the codes of two images on the great circle (Shoemake's slerp), which keeps codes of
+    N(0, I) at the length they have there.
 
     White, "Sampling generative networks", 2016. https://arxiv.org/abs/1609.04468
 
     Args:
         model: A model with one latent vector and no condition.
-        examples: Dict with images: pairs of neighbours are shown, with the images themselves at both ends.
+        examples: Dict with images: pairs of neighbours are shown, with the images themselves at
+            both ends.
         num_rows: Pairs.
         num_steps: Codes between and with the two ends.
     """
     images = np.asarray(examples[model.key][: 2 * num_rows])
     codes = means(model, {model.key: images})
     steps = np.linspace(0.0, 1.0, num_steps)[:, None]
-    between = np.concatenate([slerp(a, b, steps) for a, b in zip(codes[::2], codes[1::2], strict=True)])
+    between = np.concatenate(
+        [slerp(a, b, steps) for a, b in zip(codes[::2], codes[1::2], strict=True)]
+    )
     decoded = _decoded(model, between).reshape(len(codes) // 2, num_steps, *images.shape[1:])
     originals = images / np.float32(255) if images.dtype == np.uint8 else images
     rows = np.concatenate([originals[::2, None], decoded, originals[1::2, None]], axis=1)
     figure, axis = subplots(figsize=(rows.shape[1] * 0.55, len(rows) * 0.55 + 0.35))
-    axis.imshow(tiled(rows.reshape(-1, *images.shape[1:]), *rows.shape[:2]), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axis.imshow(
+        tiled(rows.reshape(-1, *images.shape[1:]), *rows.shape[:2]),
+        cmap="gray",
+        vmin=0,
+        vmax=1,
+        interpolation="nearest",
+    )
     axis.set_axis_off()
-    axis.set_title("From image to image (at the ends) on a great circle of the latent space", fontsize=9)
+    axis.set_title(
+        "From image to image (at the ends) on a great circle of the latent space", fontsize=9
+    )
     return finished(figure, path)
 
 
 def slerp(a, b, share):
-    """The code a `share` of the way from a to b along the great circle; on the straight line where none is between them."""
+    """The code a `share` of the way from a to b along the great circle; on the straight line where
+    none is between them."""
     length = np.linalg.norm(a) * np.linalg.norm(b)
     angle = np.arccos(np.clip(a @ b / length, -1.0, 1.0)) if length else 0.0
     if np.sin(angle) < 1e-6:
@@ -82,7 +102,8 @@ def slerp(a, b, share):
 
 
 def manifold(model, num_steps=20, path=None):
-    """What a latent space of two dimensions decodes to, on a grid whose cells hold equal shares of N(0, I).
+    """What a latent space of two dimensions decodes to, on a grid whose cells hold equal shares of
+    N(0, I).
 
     Kingma & Welling, "Auto-Encoding Variational Bayes", 2014, figure 4.
 
@@ -90,7 +111,10 @@ def manifold(model, num_steps=20, path=None):
         ValueError: If the latent has other than two dimensions.
     """
     if list(model.latent_shapes.values()) != [(2,)] or model.condition_shape is not None:
-        raise ValueError(f"A manifold is drawn of two dimensions and no condition. Received: {dict(model.latent_shapes)}.")
+        raise ValueError(
+            "A manifold is drawn of two dimensions and no condition. Received: "
+            f"{dict(model.latent_shapes)}."
+        )
     edges = stats.norm.ppf((np.arange(num_steps) + 0.5) / num_steps)
     codes = np.stack(np.meshgrid(edges, edges[::-1]), axis=-1).reshape(-1, 2)  # z2 grows upwards
     sheet = tiled(_decoded(model, codes), num_steps, num_steps)
@@ -107,7 +131,8 @@ def manifold(model, num_steps=20, path=None):
 
 
 def _code(model, examples, row):
-    """The posterior mean of one example [D], the KL of every dimension [D], and the example's condition or None."""
+    """The posterior mean of one example [D], the KL of every dimension [D], and the example's
+    condition or None."""
     kl = drawn(model, examples)[1]
     one = {name: array[row : row + 1] for name, array in examples.items()}
     return means(model, one)[0], kl, model.condition.of(one)
@@ -121,11 +146,20 @@ def _decoded(model, codes, condition=None):
 
 
 def _write_gif(rows, path, zoom=2, milliseconds=80):
-    """[rows, steps, H, W, C] -> an animation that goes through the steps and back, all rows side by side."""
+    """[rows, steps, H, W, C] -> an animation that goes through the steps and back, all rows side by
+    side."""
     order = [*range(rows.shape[1]), *range(rows.shape[1] - 2, 0, -1)]
     columns = min(5, len(rows))
-    frames = [(255 * tiled(rows[:, step], -(-len(rows) // columns), columns)).astype(np.uint8) for step in order]
-    frames = [Image.fromarray(np.kron(frame, np.ones((zoom, zoom, *[1] * (frame.ndim - 2)), np.uint8))) for frame in frames]
+    frames = [
+        (255 * tiled(rows[:, step], -(-len(rows) // columns), columns)).astype(np.uint8)
+        for step in order
+    ]
+    frames = [
+        Image.fromarray(np.kron(frame, np.ones((zoom, zoom, *[1] * (frame.ndim - 2)), np.uint8)))
+        for frame in frames
+    ]
     buffer = io.BytesIO()
-    frames[0].save(buffer, format="gif", save_all=True, append_images=frames[1:], duration=milliseconds, loop=0)
+    frames[0].save(
+        buffer, format="gif", save_all=True, append_images=frames[1:], duration=milliseconds, loop=0
+    )
     write_atomically(Path(path), buffer.getvalue())

@@ -10,25 +10,42 @@ from zoo.random import RowNoise, Stream
 def samples(model, num_rows=8, num_columns=12, seed=0, label=None, path=None):
     """A sheet of images from the prior: means of p(x|z), z ~ p(z).
 
-    Of a model with classes each column is a class and each row one z, unless `label` asks for one class.
+    Of a model with classes each column is a class and each row one z, unless `label` asks for one
+    class.
 
     Raises:
         ValueError: If the model draws no images by itself, or has no label to ask for.
     """
     if model.visible is not None:
-        raise ValueError(f"{type(model).__name__} draws the rest of an image, given what is seen of it: `zoo reconstruct` shows that.")
+        raise ValueError(
+            f"{type(model).__name__} draws the rest of an image, given what is seen of it: "
+            "`zoo reconstruct` shows that."
+        )
     if "sample" not in model.answers():
-        raise ValueError(f"{type(model).__name__} draws no images by itself: it has no distribution of its codes.")
+        raise ValueError(
+            f"{type(model).__name__} draws no images by itself: it has no distribution of "
+            "its codes."
+        )
     title = "Samples: mean of p(x|z), z ~ p(z)"
     num_classes = model.num_classes
     if label is not None and (num_classes is None or model.condition_shape is None):
-        raise ValueError(f"{type(model).__name__} is not conditional on a label. Received: label={label}.")
+        raise ValueError(
+            f"{type(model).__name__} is not conditional on a label. Received: label={label}."
+        )
     if num_classes is None:
         images = model.generate(RowNoise.of_seed(seed, num_rows * num_columns))["reconstruction"]
     else:
         num_columns = num_classes if label is None else num_columns
-        classes = np.tile(np.arange(num_classes), num_rows) if label is None else np.full(num_rows * num_columns, label)
-        rows = np.repeat(np.arange(num_rows), num_columns) if label is None else np.arange(num_rows * num_columns)
+        classes = (
+            np.tile(np.arange(num_classes), num_rows)
+            if label is None
+            else np.full(num_rows * num_columns, label)
+        )
+        rows = (
+            np.repeat(np.arange(num_rows), num_columns)
+            if label is None
+            else np.arange(num_rows * num_columns)
+        )
         images = _of_classes(model, classes, RowNoise(seed, 0, rows.astype(np.int32)))
         title = (
             "Samples: mean of p(x|y, z); one z a row, one class a column"
@@ -41,7 +58,8 @@ def samples(model, num_rows=8, num_columns=12, seed=0, label=None, path=None):
 
 
 def _of_classes(model, classes, noise):
-    """Means of p(x|y, z) for the classes [B] and z ~ p(z), whether the class is a condition or a latent."""
+    """Means of p(x|y, z) for the classes [B] and z ~ p(z), whether the class is a condition or a
+    latent."""
     if model.condition_shape is not None:
         return model.generate(noise, classes)["reconstruction"]
     z = model.generate(noise)["z"]
@@ -49,11 +67,15 @@ def _of_classes(model, classes, noise):
 
 
 def transfers(model, examples, num_rows=8, path=None):
-    """A person's digit, and all digits in the same hand: the image on the left, then `model.transfer` to each class."""
+    """A person's digit, and all digits in the same hand: the image on the left, then
+    `model.transfer` to each class."""
     images, labels = examples[model.key][:num_rows], examples["label"][:num_rows]
     originals = np.asarray(to_unit_interval(images))
     columns = [originals, np.ones_like(originals)]
-    columns += [np.asarray(model.transfer(images, labels, np.full(len(images), k, np.int32))) for k in range(model.num_classes)]
+    columns += [
+        np.asarray(model.transfer(images, labels, np.full(len(images), k, np.int32)))
+        for k in range(model.num_classes)
+    ]
     sheet = np.stack(columns, axis=1)  # [rows, 2 + K, H, W, C]
     figure = sheet_of(sheet.reshape(-1, *sheet.shape[2:]), len(images), len(columns))
     figure.suptitle("An image (left), and every class in the same hand", fontsize=9)
@@ -61,16 +83,24 @@ def transfers(model, examples, num_rows=8, path=None):
 
 
 def completions(model, examples, num_rows=8, num_samples=8, seed=0, path=None):
-    """What is seen of an image (hidden pixels grey), completions (means of p(x | visible, z), z ~ p(z | visible)), and the image itself."""
+    """What is seen of an image (hidden pixels grey), completions (means of p(x | visible, z), z ~
+    p(z | visible)), and the image itself."""
     originals = to_unit_interval(examples[model.key][:num_rows])
     seen = np.asarray(model.visible.see(originals))
     if "sample" in model.answers():
         drawn = [
-            np.asarray(model.generate(RowNoise.of_seed(seed + i, len(originals)), originals)["reconstruction"]) for i in range(num_samples)
+            np.asarray(
+                model.generate(RowNoise.of_seed(seed + i, len(originals)), originals)[
+                    "reconstruction"
+                ]
+            )
+            for i in range(num_samples)
         ]
     else:
         drawn = [np.asarray(model.reconstruct(originals))]
-    title = "What is seen, completions, and the image" if len(drawn) > 1 else "Seen, completed, image"
+    title = (
+        "What is seen, completions, and the image" if len(drawn) > 1 else "Seen, completed, image"
+    )
     sheet = np.stack([np.where(seen < 0, 0.4, seen), *drawn, np.asarray(originals)], axis=1)
     figure = sheet_of(sheet.reshape(-1, *sheet.shape[2:]), len(originals), sheet.shape[1])
     figure.suptitle(title, fontsize=9)
@@ -78,18 +108,29 @@ def completions(model, examples, num_rows=8, num_samples=8, seed=0, path=None):
 
 
 def decoded_draws(models, num_columns=12, num_rows=2, seed=0, path=None):
-    """Means of p(x|z) at the same draws z ~ N(0, I), for each model that shares a latent dimension: what a decoder makes of the prior.
+    """Means of p(x|z) at the same draws z ~ N(0, I), for each model that shares a latent dimension:
+    what a decoder makes of the prior.
 
     Args:
         models: Dict from name to a model with one latent vector.
     """
     sheets = []
     for model in models.values():
-        z = RowNoise.of_seed(seed, num_rows * num_columns).normal(Stream.LATENT, next(iter(model.latent_shapes.values())))
+        z = RowNoise.of_seed(seed, num_rows * num_columns).normal(
+            Stream.LATENT, next(iter(model.latent_shapes.values()))
+        )
         sheets.append(np.asarray(model.decode(z).mean()))
-    figure, axes = subplots(len(models), 1, figsize=(num_columns * 0.55, len(models) * (num_rows * 0.55 + 0.35)))
+    figure, axes = subplots(
+        len(models), 1, figsize=(num_columns * 0.55, len(models) * (num_rows * 0.55 + 0.35))
+    )
     for axis, name, images in zip(np.atleast_1d(axes), models, sheets, strict=True):
-        axis.imshow(tiled(images, num_rows, num_columns), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        axis.imshow(
+            tiled(images, num_rows, num_columns),
+            cmap="gray",
+            vmin=0,
+            vmax=1,
+            interpolation="nearest",
+        )
         axis.set_axis_off()
         axis.set_title(f"{name}: decoded draws from N(0, I)", fontsize=9)
     return finished(figure, path)
@@ -106,7 +147,9 @@ def reconstructions(model, examples, num_columns=12, path=None):
     num_columns = len(originals)
     condition = model.condition.of(examples)
     condition = None if condition is None else condition[:num_columns]
-    pairs = np.concatenate([np.asarray(originals), np.asarray(model.reconstruct(originals, condition))])
+    pairs = np.concatenate(
+        [np.asarray(originals), np.asarray(model.reconstruct(originals, condition))]
+    )
     figure = sheet_of(pairs, 2, num_columns)
     figure.suptitle("Images (above) and their reconstructions (below)", fontsize=9)
     return finished(figure, path)
@@ -116,7 +159,9 @@ def tiled(images, num_rows, num_columns):
     """[rows * columns, H, W, C] -> one image with margins between them, pixels in [0, 1]."""
     _, height, width, channels = images.shape
     margin = max(1, height // 14)
-    sheet = np.ones([num_rows * (height + margin) + margin, num_columns * (width + margin) + margin, channels])
+    sheet = np.ones(
+        [num_rows * (height + margin) + margin, num_columns * (width + margin) + margin, channels]
+    )
     for number, image in enumerate(images):
         row, column = divmod(number, num_columns)
         top, left = margin + row * (height + margin), margin + column * (width + margin)
@@ -128,6 +173,8 @@ def sheet_of(images, num_rows, num_columns):
     """[rows * columns, H, W, C] -> one figure without gaps between axes to compute."""
     scale = 0.55
     figure, axis = subplots(figsize=(num_columns * scale, num_rows * scale + 0.35))
-    axis.imshow(tiled(images, num_rows, num_columns), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axis.imshow(
+        tiled(images, num_rows, num_columns), cmap="gray", vmin=0, vmax=1, interpolation="nearest"
+    )
     axis.set_axis_off()
     return figure

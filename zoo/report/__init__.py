@@ -1,4 +1,5 @@
-"""One self-contained page about a model, or about two side by side: its record, its numbers, its pictures, and a decoder to play with."""
+"""One self-contained page about a model, or about two side by side: its record, its numbers, its
+pictures, and a decoder to play with."""
 
 import base64
 import html
@@ -25,7 +26,8 @@ def report(*targets, path, data_dir=None):
     Args:
         targets: One or two run directories, or names of recipes with stored weights.
         path: The .html file. It needs nothing beside it and no network.
-        data_dir: As in `zoo.data.load`; where the data are not at hand, the pictures that need them are left out, and the page says so.
+        data_dir: As in `zoo.data.load`; where the data are not at hand, the pictures that need them
+            are left out, and the page says so.
 
     Returns:
         `path`, as a `Path`.
@@ -34,16 +36,22 @@ def report(*targets, path, data_dir=None):
         ValueError: If there are none or more than two targets, or one cannot be opened.
     """
     if len(targets) not in (1, 2):
-        raise ValueError(f"A report is about one model, or two side by side. Received: {len(targets)}.")
+        raise ValueError(
+            f"A report is about one model, or two side by side. Received: {len(targets)}."
+        )
     path = Path(path)
     check_file_target("`path`", path, makes_parent=True)
     for target in targets:
         pretrained.assert_there(target)  # before another one's model is read for seconds
     models = [pretrained.open_model(target) for target in targets]
-    sections = [_section(target, *opened, data_dir, named=len(targets) > 1) for target, opened in zip(targets, models, strict=True)]
+    sections = [
+        _section(target, *opened, data_dir, named=len(targets) > 1)
+        for target, opened in zip(targets, models, strict=True)
+    ]
     page = Template(_file("page.html")).substitute(
         title=" and ".join(name for name, _ in sections),
-        subtitle="Variational autoencoders of the zoo. Nats per image; the decoders on this page run in it.",
+        subtitle="Variational autoencoders of the zoo. Nats per image; the decoders on this page "
+        "run in it.",
         columns=len(sections),
         models="\n".join(text for _, text in sections),
         script=_file("explorer.js"),
@@ -62,7 +70,11 @@ def _section(target, model, recipe_name, recipe, data_dir, named):
     record = pretrained.record_of(target)
     examples, absent = _examples(recipe, data_dir)
     latents = _latents(model, examples)
-    order = None if latents is None or "kl_per_dim" not in latents else np.argsort(latents["kl_per_dim"])[::-1]
+    order = (
+        None
+        if latents is None or "kl_per_dim" not in latents
+        else np.argsort(latents["kl_per_dim"])[::-1]
+    )
     parts = [
         *([f"<h2>{_text(recipe_name)}</h2>"] if named else []),
         _headline(record, recipe),
@@ -83,14 +95,20 @@ def _examples(recipe, data_dir):
     """The first test examples, or None and why there are none."""
     dataset = recipe.dataset
     try:
-        examples = data.load(dataset.name, dataset.test, data_dir=data_dir, binarization=dataset.binarization)
+        examples = data.load(
+            dataset.name, dataset.test, data_dir=data_dir, binarization=dataset.binarization
+        )
     except ValueError as error:
         return None, f"Pictures and numbers that need images are left out: {error}"
     return {name: array[:NUM_EXAMPLES] for name, array in examples.items()}, None
 
 
 def _latents(model, examples):
-    return LatentReader(model, examples, NUM_EXAMPLES)() if examples is not None and is_readable(model) else None
+    return (
+        LatentReader(model, examples, NUM_EXAMPLES)()
+        if examples is not None and is_readable(model)
+        else None
+    )
 
 
 # -- Parts of a section
@@ -122,30 +140,74 @@ def _numbers(record, latents):
     rows = [_row(name, number) for name, number in record.get("numbers", {}).items()]
     if latents is not None:
         rows += [
-            ("mutual_information", f"{latents['mutual_information']:.3f}", f"nats, I(x; z): {most_information(latents)}"),
-            ("marginal_kl", f"{latents['marginal_kl']:.3f}", "nats, KL(q(z) || p(z)): what the KL holds beside"),
-            ("prior_distance", f"{latents['prior_distance']:.3f}", "sliced Wasserstein distance of q(z) and p(z)"),
+            (
+                "mutual_information",
+                f"{latents['mutual_information']:.3f}",
+                f"nats, I(x; z): {most_information(latents)}",
+            ),
+            (
+                "marginal_kl",
+                f"{latents['marginal_kl']:.3f}",
+                "nats, KL(q(z) || p(z)): what the KL holds beside",
+            ),
+            (
+                "prior_distance",
+                f"{latents['prior_distance']:.3f}",
+                "sliced Wasserstein distance of q(z) and p(z)",
+            ),
         ]
-    lines = [f'<tr><td>{_text(name)}</td><td class="number">{value}</td><td>{_text(unit)}</td></tr>' for name, value, unit in rows]
+    lines = [
+        f'<tr><td>{_text(name)}</td><td class="number">{value}</td><td>{_text(unit)}</td></tr>'
+        for name, value, unit in rows
+    ]
     return f"<table>{''.join(lines)}</table>"
 
 
 def _row(name, number):
     if not isinstance(number, dict):  # a run's, of its validation images
         return name.replace("val_", "validation: "), f"{number:.3f}", "nats"
-    value = f"{number['value']:.3f}" if isinstance(number["value"], float) else f"{number['value']} of {number['of']}"
-    errors = {"stderr_images": "images", "stderr_sampling": "noise", "stderr_runs": f"{len(number.get('values', ()))} runs"}
-    return name, value, ", ".join([number["unit"], *(f"± {number[key]:.3f} over {what}" for key, what in errors.items() if key in number)])
+    value = (
+        f"{number['value']:.3f}"
+        if isinstance(number["value"], float)
+        else f"{number['value']} of {number['of']}"
+    )
+    errors = {
+        "stderr_images": "images",
+        "stderr_sampling": "noise",
+        "stderr_runs": f"{len(number.get('values', ()))} runs",
+    }
+    return (
+        name,
+        value,
+        ", ".join(
+            [
+                number["unit"],
+                *(
+                    f"± {number[key]:.3f} over {what}"
+                    for key, what in errors.items()
+                    if key in number
+                ),
+            ]
+        ),
+    )
 
 
 def _pictures(model, examples):
     completes = model.visible is not None
-    draws = [(plots.samples, "Samples: means of p(x|z), z ~ p(z)", {})] if "sample" in model.answers() and not completes else []
+    draws = (
+        [(plots.samples, "Samples: means of p(x|z), z ~ p(z)", {})]
+        if "sample" in model.answers() and not completes
+        else []
+    )
     if list(model.latent_shapes.values()) == [(2,)] and model.condition_shape is None:
         draws.append((plots.manifold, "The latent plane, decoded", {}))
     if examples is not None:
-        with_images = [(plots.completions, "What is seen, completions, and the image")] if completes else []
-        with_images += [] if completes else [(plots.reconstructions, "Images and their reconstructions")]
+        with_images = (
+            [(plots.completions, "What is seen, completions, and the image")] if completes else []
+        )
+        with_images += (
+            [] if completes else [(plots.reconstructions, "Images and their reconstructions")]
+        )
         if plots.has_code_of_normals(model) and not completes:
             with_images.append((plots.traversals, "One dimension of a code moved at a time"))
             with_images.append((plots.aggregate_posterior, "Aggregate posterior and prior"))
@@ -154,7 +216,9 @@ def _pictures(model, examples):
             if model.condition_shape is None:
                 with_images.append((plots.interpolations, "Between the codes of two images"))
         draws += [(function, caption, {"examples": examples}) for function, caption in with_images]
-    return [_figure(function(model, **arguments), caption) for function, caption, arguments in draws]
+    return [
+        _figure(function(model, **arguments), caption) for function, caption, arguments in draws
+    ]
 
 
 def _curves(target, recipe_name):
@@ -162,7 +226,12 @@ def _curves(target, recipe_name):
     directory = Path(target) if Path(target).is_dir() else cards.model_directory(recipe_name)
     if directory is None or not (directory / "curves.png").is_file():
         return []
-    return [_image((directory / "curves.png").read_bytes(), "Training curves: bound, distortion and rate by epoch")]
+    return [
+        _image(
+            (directory / "curves.png").read_bytes(),
+            "Training curves: bound, distortion and rate by epoch",
+        )
+    ]
 
 
 def _figure(figure, caption):
@@ -178,17 +247,24 @@ def _record(record, recipe):
     training, dataset = record.get("training", record), recipe.dataset
     rows = {
         "model": recipe.family,
-        "data": f"{dataset.name}: {dataset.train}, {dataset.validation}, {dataset.test} ({dataset.binarization})",
+        "data": f"{dataset.name}: {dataset.train}, {dataset.validation}, {dataset.test} "
+        f"({dataset.binarization})",
         "arguments": ", ".join(f"{name}={value!r}" for name, value in record["arguments"].items()),
         "seed": record.get("seed"),
         "epochs": training.get("epochs"),
         "time": f"{training['seconds'] / 60:.1f} minutes" if "seconds" in training else None,
         "machine": training.get("machine"),
         "how": training.get("mode"),
-        "versions": ", ".join(f"{name} {version}" for name, version in record.get("versions", {}).items()),
+        "versions": ", ".join(
+            f"{name} {version}" for name, version in record.get("versions", {}).items()
+        ),
         "revision": record.get("git"),
     }
-    lines = [f"<tr><th>{name}</th><td>{_text(value)}</td></tr>" for name, value in rows.items() if value is not None]
+    lines = [
+        f"<tr><th>{name}</th><td>{_text(value)}</td></tr>"
+        for name, value in rows.items()
+        if value is not None
+    ]
     return f"<table>{''.join(lines)}</table>"
 
 

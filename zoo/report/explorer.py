@@ -1,4 +1,5 @@
-"""A decoder as data that a page can run: its layers, its weights, and what turns its outputs into pixels."""
+"""A decoder as data that a page can run: its layers, its weights, and what turns its outputs into
+pixels."""
 
 import base64
 import math
@@ -19,22 +20,32 @@ def program(model, order=None):
 
     Args:
         model: A trained model with one latent vector z, and a class beside it or not.
-        order: Dimensions of z in the order in which the page shows them; by default by how far each moves the image at z = 0.
+        order: Dimensions of z in the order in which the page shows them; by default by how far each
+            moves the image at z = 0.
 
     Returns:
-        Dict that JSON can hold: `layers`, `mean`, `image_shape`, `latent_dim`, `num_classes` and `order`.
+        Dict that JSON can hold: `layers`, `mean`, `image_shape`, `latent_dim`, `num_classes` and
+            `order`.
 
     Raises:
         ValueError: If the model decodes in a way that the page cannot: the message says which.
     """
     latents = set(model.latent_shapes)
     num_classes = model.num_classes or 0
-    if latents not in ({"z"}, {"y", "z"}) or (model.condition_shape is not None and model.condition_shape != (num_classes,)):
-        given = "what it is given" if latents == {"z"} else f"the latents {', '.join(sorted(latents)) or 'none'}"
+    if latents not in ({"z"}, {"y", "z"}) or (
+        model.condition_shape is not None and model.condition_shape != (num_classes,)
+    ):
+        given = (
+            "what it is given"
+            if latents == {"z"}
+            else f"the latents {', '.join(sorted(latents)) or 'none'}"
+        )
         raise ValueError(f"{type(model).__name__} decodes from {given}, which sliders cannot say.")
     likelihood = type(model.likelihood_layer).__name__
     if likelihood not in MEANS:
-        raise ValueError(f"The page computes means of {' and '.join(MEANS)} likelihoods, not of {likelihood}.")
+        raise ValueError(
+            f"The page computes means of {' and '.join(MEANS)} likelihoods, not of {likelihood}."
+        )
     latent_dim = model.latent_shapes["z"][0]
     written = {
         "layers": _layers(model.decoder),
@@ -44,22 +55,32 @@ def program(model, order=None):
         "latent_dim": latent_dim,
         "num_classes": num_classes,
     }
-    size = sum(len(layer.get(name, "")) for layer in written["layers"] for name in ("kernel", "bias"))
+    size = sum(
+        len(layer.get(name, "")) for layer in written["layers"] for name in ("kernel", "bias")
+    )
     if size > MAX_BYTES:
-        raise ValueError(f"The decoder takes {size / 2**20:.0f} MB of a page, more than {MAX_BYTES / 2**20:.0f}.")
+        raise ValueError(
+            f"The decoder takes {size / 2**20:.0f} MB of a page, more than {MAX_BYTES / 2**20:.0f}."
+        )
     z = np.concatenate([np.zeros((1, latent_dim)), 1.5 * np.eye(latent_dim)]).astype(np.float32)
     images = decode(written, z)
     if not np.allclose(images, _by_model(model, z), atol=TOLERANCE):
         raise ValueError(f"The decoder of {type(model).__name__} does more than its layers say.")
     moved = np.abs(images[1:] - images[:1]).mean(axis=(1, 2, 3))
-    return {**written, "order": [int(dim) for dim in (np.argsort(moved)[::-1] if order is None else order)]}
+    return {
+        **written,
+        "order": [int(dim) for dim in (np.argsort(moved)[::-1] if order is None else order)],
+    }
 
 
 def decode(program, z, label=0):
     """What explorer.js computes, in NumPy: codes [N, D] -> means of p(x|z) [N, H, W, C]."""
     x = np.asarray(z, np.float32)
     if program["num_classes"]:
-        x = np.concatenate([x, np.tile(np.eye(program["num_classes"], dtype=np.float32)[label], (len(x), 1))], axis=-1)
+        x = np.concatenate(
+            [x, np.tile(np.eye(program["num_classes"], dtype=np.float32)[label], (len(x), 1))],
+            axis=-1,
+        )
     for layer in program["layers"]:
         x = _ACTIVATIONS[layer["activation"]](_KINDS[layer["kind"]](layer, x))
     x = x.reshape(len(x), *program["image_shape"], program["params_per_pixel"])[..., 0]
@@ -88,27 +109,54 @@ def _layers(network):
             layers.append(_transposed(convolution, shape))
             shape = (2 * shape[0], 2 * shape[1], convolution.filters)
         height, width = network.image_shape[:2]
-        return [*layers, {"kind": "crop", "from": list(shape), "height": height, "width": width, "activation": "linear"}]
-    raise ValueError(f"The page computes dense and transposed convolutional decoders, not {type(network).__name__}.")
+        return [
+            *layers,
+            {
+                "kind": "crop",
+                "from": list(shape),
+                "height": height,
+                "width": width,
+                "activation": "linear",
+            },
+        ]
+    raise ValueError(
+        "The page computes dense and transposed convolutional decoders, not "
+        f"{type(network).__name__}."
+    )
 
 
 def _dense(layer):
-    return {"kind": "dense", "units": layer.units, "activation": _activation(layer.activation), **_weights(layer)}
+    return {
+        "kind": "dense",
+        "units": layer.units,
+        "activation": _activation(layer.activation),
+        **_weights(layer),
+    }
 
 
 def _transposed(layer, shape):
     geometry = {"from": list(shape), "filters": layer.filters, "kernel_size": layer.kernel_size[0]}
-    return {"kind": "transposed", **geometry, "activation": _activation(layer.activation), **_weights(layer)}
+    return {
+        "kind": "transposed",
+        **geometry,
+        "activation": _activation(layer.activation),
+        **_weights(layer),
+    }
 
 
 def _activation(function):
     if function.__name__ not in ACTIVATIONS:
-        raise ValueError(f"The page knows the activations {', '.join(ACTIVATIONS)}, not {function.__name__}.")
+        raise ValueError(
+            f"The page knows the activations {', '.join(ACTIVATIONS)}, not {function.__name__}."
+        )
     return function.__name__
 
 
 def _weights(layer):
-    return {name: base64.b64encode(np.asarray(getattr(layer, name), "<f4").tobytes()).decode() for name in ("kernel", "bias")}
+    return {
+        name: base64.b64encode(np.asarray(getattr(layer, name), "<f4").tobytes()).decode()
+        for name in ("kernel", "bias")
+    }
 
 
 def _read(layer, name, *shape):
@@ -119,19 +167,29 @@ def _read(layer, name, *shape):
 
 
 def _apply_dense(layer, x):
-    return x.reshape(len(x), -1) @ _read(layer, "kernel", -1, layer["units"]) + _read(layer, "bias", -1)
+    return x.reshape(len(x), -1) @ _read(layer, "kernel", -1, layer["units"]) + _read(
+        layer, "bias", -1
+    )
 
 
 def _apply_transposed(layer, x):
-    """Every input pixel adds its kernel [k, k, filters, channels] at twice its place; the margin that exceeds twice the size is cut."""
+    """Every input pixel adds its kernel [k, k, filters, channels] at twice its place; the margin
+    that exceeds twice the size is cut."""
     (height, width, channels), k, filters = layer["from"], layer["kernel_size"], layer["filters"]
-    x, kernel = x.reshape(-1, height, width, channels), _read(layer, "kernel", k, k, filters, channels)
+    x, kernel = (
+        x.reshape(-1, height, width, channels),
+        _read(layer, "kernel", k, k, filters, channels),
+    )
     full = np.zeros((len(x), 2 * height + k - 2, 2 * width + k - 2, filters), np.float32)
     for row in range(k):
         for column in range(k):
-            full[:, row : row + 2 * height : 2, column : column + 2 * width : 2] += x @ kernel[row, column].T
+            full[:, row : row + 2 * height : 2, column : column + 2 * width : 2] += (
+                x @ kernel[row, column].T
+            )
     margin = (k - 2) // 2
-    return full[:, margin : margin + 2 * height, margin : margin + 2 * width] + _read(layer, "bias", -1)
+    return full[:, margin : margin + 2 * height, margin : margin + 2 * width] + _read(
+        layer, "bias", -1
+    )
 
 
 def _apply_crop(layer, x):

@@ -29,7 +29,8 @@ def was_killed_at_its_start(path):
 
 
 def recipe_to_go_on_with(path, record, recipe):
-    """The recipe file that a run was begun with: the one that was named if it is still the same, or else the run's copy."""
+    """The recipe file that a run was begun with: the one that was named if it is still the same, or
+    else the run's copy."""
     is_directory = names_a_run(recipe)
     name = Path(recipe).stem if str(recipe).endswith(".py") else str(recipe)
     if not is_directory and name != record["recipe"]:
@@ -41,13 +42,15 @@ def recipe_to_go_on_with(path, record, recipe):
     copy = path / RECIPE
     if not copy.is_file():
         raise ValueError(
-            f"{str(path)!r} can only go on with the recipe that it was begun with, and its copy {str(copy)!r} is missing. "
+            f"{str(path)!r} can only go on with the recipe that it was begun with, and its "
+            f"copy {str(copy)!r} is missing. "
             f"Received: recipe={str(recipe)!r}. Train again into another directory."
         )
     file = registry.RecipeFile(record["recipe"], copy.resolve(), None)
     if file.sha256 != record.get("recipe_sha256"):
         raise ValueError(
-            f"{str(copy)!r} was changed after the run began (its sha256 differs). Restore it, or train into another directory."
+            f"{str(copy)!r} was changed after the run began (its sha256 differs). Restore it, "
+            "or train into another directory."
         )
     if named is not None and not is_directory:
         logger.warning("%s was changed after the run began, and is not used.", named.path)

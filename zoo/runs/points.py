@@ -19,20 +19,36 @@ def assert_has_rate(model, label):
     names = model.term_names
     if "log_likelihood" not in names or not {"kl", "kl_monte_carlo"} & set(names):
         family = type(model).__name__
-        raise ValueError(f"A sweep compares the metrics `kl` and `log_likelihood`. Received: {label}, a {family} with {', '.join(names)}.")
+        raise ValueError(
+            f"A sweep compares the metrics `kl` and `log_likelihood`. Received: {label}, a "
+            f"{family} with {', '.join(names)}."
+        )
 
 
 def measure(run, label, data_dir=None):
-    """A point as it stands in sweep.json: its label and arguments, the means of its validation metrics (nats) and its active units."""
+    """A point as it stands in sweep.json: its label and arguments, the means of its validation
+    metrics (nats) and its active units."""
     dataset = run.task.dataset
-    examples = data.load(dataset.name, dataset.validation, data_dir=data_dir, binarization=dataset.binarization)
-    numbers = {name.removeprefix("val_").removesuffix("_monte_carlo"): value for name, value in run.record["numbers"].items()}
+    examples = data.load(
+        dataset.name, dataset.validation, data_dir=data_dir, binarization=dataset.binarization
+    )
+    numbers = {
+        name.removeprefix("val_").removesuffix("_monte_carlo"): value
+        for name, value in run.record["numbers"].items()
+    }
     active, latent_dim = active_units(run.load_model(), examples)
-    return {"label": label, "arguments": run.record["arguments"], **numbers, "active_units": active, "latent_dim": latent_dim}
+    return {
+        "label": label,
+        "arguments": run.record["arguments"],
+        **numbers,
+        "active_units": active,
+        "latent_dim": latent_dim,
+    }
 
 
 def active_units(model, examples):
-    """Number of latent dimensions that tell images apart, Var_x E_q[z] > 0.01 (Burda et al. 2016, section 5.2), and number of all.
+    """Number of latent dimensions that tell images apart, Var_x E_q[z] > 0.01 (Burda et al. 2016,
+    section 5.2), and number of all.
 
     Args:
         model: A compiled `zoo.VAE`.
@@ -44,7 +60,9 @@ def active_units(model, examples):
     for first in range(0, num_rows, BATCH_SIZE):
         rows = np.arange(first, min(first + BATCH_SIZE, num_rows))
         noise = RowNoise(model.seed, EVALUATION_STEP, tf.constant(rows, tf.int32))
-        batch = model.prepare({name: tf.constant(np.asarray(array)[rows]) for name, array in examples.items()}, noise)
+        batch = model.prepare(
+            {name: tf.constant(np.asarray(array)[rows]) for name, array in examples.items()}, noise
+        )
         means.append(np.concatenate(list(model.latent_means(batch).values()), axis=-1))
     variances = np.concatenate(means).var(axis=0)
     return int((variances > ACTIVE_VARIANCE).sum()), len(variances)
@@ -57,7 +75,8 @@ def means_over_seeds(points: list[dict]) -> list[dict]:
         points: As `measure` gives them.
 
     Returns:
-        List of dicts: `label` and `arguments` without the seed, the `seeds`, and for every number its `mean` and `std`, the sample standard
+        List of dicts: `label` and `arguments` without the seed, the `seeds`, and for every number
+            its `mean` and `std`, the sample standard
         deviation between seeds. Points with one seed are left out.
     """
     groups = {}
@@ -68,20 +87,30 @@ def means_over_seeds(points: list[dict]) -> list[dict]:
     for group in groups.values():
         if len(group) < 2:
             continue
-        label = ",".join(part for part in group[0]["label"].split(",") if not part.startswith("seed="))
+        label = ",".join(
+            part for part in group[0]["label"].split(",") if not part.startswith("seed=")
+        )
         arguments = {name: value for name, value in group[0]["arguments"].items() if name != "seed"}
         numbers = {}
         for name in group[0].keys() - {"label", "arguments", "latent_dim"}:
             values = [point[name] for point in group]
             numbers[name] = {"mean": float(np.mean(values)), "std": float(np.std(values, ddof=1))}
         seeds = [point["arguments"]["seed"] for point in group]
-        means.append({"label": label or "all", "arguments": arguments, "seeds": seeds, **dict(sorted(numbers.items()))})
+        means.append(
+            {
+                "label": label or "all",
+                "arguments": arguments,
+                "seeds": seeds,
+                **dict(sorted(numbers.items())),
+            }
+        )
         means[-1]["latent_dim"] = group[0]["latent_dim"]
     return means
 
 
 def table(path: str | Path) -> str:
-    """The points of a sweep's directory as lines of text, and the means over seeds below them where there are some."""
+    """The points of a sweep's directory as lines of text, and the means over seeds below them where
+    there are some."""
     record = json.loads((Path(path) / "sweep.json").read_text(encoding="utf-8"))
     names = ("elbo", "log_likelihood", "kl")
     rows = [("validation, nats", *names, "active units")]
@@ -95,4 +124,6 @@ def table(path: str | Path) -> str:
         rows.append((label, *cells, f"{active} of {mean['latent_dim']}"))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     first, *others = widths
-    return "\n".join("  ".join([row[0].ljust(first), *map(str.rjust, row[1:], others)]) for row in rows)
+    return "\n".join(
+        "  ".join([row[0].ljust(first), *map(str.rjust, row[1:], others)]) for row in rows
+    )

@@ -14,7 +14,9 @@ PACKAGES = ("tensorflow", "keras", "tensorflow-probability", "tensorflow-dataset
 
 def versions() -> dict[str, str]:
     """Package -> version, Python's among them."""
-    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in PACKAGES}
+    return {"python": platform.python_version()} | {
+        name: importlib.metadata.version(name) for name in PACKAGES
+    }
 
 
 def git_revision(recipe: bytes | None = None) -> str | None:
@@ -24,11 +26,14 @@ def git_revision(recipe: bytes | None = None) -> str | None:
         recipe: Content of the recipe's file.
 
     Returns:
-        The revision, with "-dirty" where files differ from it or it does not hold the recipe's file.
+        The revision, with "-dirty" where files differ from it or it does not hold the recipe's
+        file.
     """
     try:
         revision = _git("rev-parse", "HEAD")
-        is_clean = not _git("status", "--porcelain") and (recipe is None or _holds(revision, recipe))
+        is_clean = not _git("status", "--porcelain") and (
+            recipe is None or _holds(revision, recipe)
+        )
     except (OSError, subprocess.CalledProcessError):
         return None
     return revision + ("" if is_clean else "-dirty")
@@ -42,17 +47,26 @@ def _holds(revision, content):
 
 def _git(*arguments, input=None):
     command = ["git", "-C", str(Path(__file__).parent), *arguments]
-    return subprocess.run(command, input=input, capture_output=True, check=True).stdout.decode().strip()
+    return (
+        subprocess.run(command, input=input, capture_output=True, check=True)
+        .stdout.decode()
+        .strip()
+    )
 
 
 def machine() -> str:
     """The processor or GPU that TensorFlow uses, in words."""
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
-        names = [tf.config.experimental.get_device_details(gpu).get("device_name", "GPU") for gpu in gpus]
+        names = [
+            tf.config.experimental.get_device_details(gpu).get("device_name", "GPU") for gpu in gpus
+        ]
         return f"{len(gpus)}x {names[0]}"
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
-    name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor())
+    name = next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")),
+        platform.processor(),
+    )
     number = cores()
     return f"{number} CPU core{'s' if number > 1 else ''}, {name}"

@@ -1,4 +1,5 @@
-"""The record of a run, run.json: what it says, and how arguments and data are written so that they hold from anywhere."""
+"""The record of a run, run.json: what it says, and how arguments and data are written so that they
+hold from anywhere."""
 
 import dataclasses
 import json
@@ -37,7 +38,14 @@ OPTIONAL = {
     "numbers": {str: NUMBER},
 }
 FINISHED = {
-    **{"epochs": int, "seconds": NUMBER, "numbers": {str: NUMBER}, "seed": int, "mode": str, "precision": str},
+    **{
+        "epochs": int,
+        "seconds": NUMBER,
+        "numbers": {str: NUMBER},
+        "seed": int,
+        "mode": str,
+        "precision": str,
+    },
     **{"machine": str, "versions": {str: str}, "git": (str, None)},
 }
 
@@ -60,26 +68,38 @@ def read_record(path: Path) -> dict:
         if record["status"] == "finished":
             check_form(record, FINISHED)
     except (FileNotFoundError, NotADirectoryError):
-        raise ValueError(f"{str(path)!r} is not a run directory: it holds no run.json. `zoo train` makes one.") from None
+        raise ValueError(
+            f"{str(path)!r} is not a run directory: it holds no run.json. `zoo train` makes one."
+        ) from None
     except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
         reason = f"it has no {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
-        raise ValueError(f"The record {str(path / RECORD)!r} is damaged: {reason}. Train again into another directory.") from None
+        raise ValueError(
+            f"The record {str(path / RECORD)!r} is damaged: {reason}. Train again into "
+            "another directory."
+        ) from None
     return record
 
 
 def epochs_in_full(file: RecipeFile, arguments: Mapping[str, Any]) -> int:
-    """What a recipe takes by default, with the other arguments: training may have been shorter, which a card tells."""
+    """What a recipe takes by default, with the other arguments: training may have been shorter,
+    which a card tells."""
     return file.build({name: value for name, value in arguments.items() if name != "epochs"}).epochs
 
 
 def task_of(record: dict) -> Task:
     """What a record tells of its model's task, which has to be there."""
-    dataset = {field.name: record["task"]["dataset"][field.name] for field in dataclasses.fields(Dataset)}
-    return Task(**{field.name: record["task"][field.name] for field in dataclasses.fields(Task)} | {"dataset": Dataset(**dataset)})
+    dataset = {
+        field.name: record["task"]["dataset"][field.name] for field in dataclasses.fields(Dataset)
+    }
+    return Task(
+        **{field.name: record["task"][field.name] for field in dataclasses.fields(Task)}
+        | {"dataset": Dataset(**dataset)}
+    )
 
 
 def as_json(value: Any) -> Any:
-    """What JSON holds of a value that it does not know. Paths are made absolute: a run is opened from anywhere."""
+    """What JSON holds of a value that it does not know. Paths are made absolute: a run is opened
+    from anywhere."""
     if isinstance(value, Path):
         return str(value.absolute())
     if isinstance(value, set | frozenset):
@@ -99,7 +119,8 @@ def plain(bound: Mapping[str, Any], recipe: str) -> dict[str, Any]:
             written[name] = json.loads(json.dumps(value, default=as_json))
         except (TypeError, ValueError):
             raise ValueError(
-                f"Arguments of a recipe are kept in the record of its run: numbers, text, paths, None, and tuples, lists and dicts of "
+                "Arguments of a recipe are kept in the record of its run: numbers, text, paths, "
+                "None, and tuples, lists and dicts of "
                 f"these. Received for recipe {recipe!r}: {name}={value!r}."
             ) from None
     return written
@@ -110,7 +131,9 @@ def plain(bound: Mapping[str, Any], recipe: str) -> dict[str, Any]:
 
 def lasting(task: Task) -> Task:
     """A task whose data are found from any working directory."""
-    return dataclasses.replace(task, dataset=dataclasses.replace(task.dataset, name=_lasting_name(task.dataset.name)))
+    return dataclasses.replace(
+        task, dataset=dataclasses.replace(task.dataset, name=_lasting_name(task.dataset.name))
+    )
 
 
 def _lasting_name(name):
@@ -122,7 +145,8 @@ def _lasting_name(name):
 
 
 def of_record(spec: Recipe, record: dict) -> Recipe:
-    """A recipe that reads the data which the run was begun with, whatever the working directory is now."""
+    """A recipe that reads the data which the run was begun with, whatever the working directory is
+    now."""
     name = record.get("task", {}).get("dataset", {}).get("name", ARRAYS)
     if name == ARRAYS:
         return spec

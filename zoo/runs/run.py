@@ -1,16 +1,20 @@
 """A run directory: what was run, with what, and what came of it.
 
-    run.json             what was run, with what, the validation numbers at the end, and the sha256 of the other files
+    run.json             what was run, with what, the validation numbers at the end, and the
+                         sha256 of the other files
     recipe.py            a copy of the recipe's file
     model.json           the model's architecture, which the run is opened by
     history.csv          the metrics of every epoch
-    checkpoint.npz       weights, optimizer, metrics and history: after every epoch, and within one every few minutes
-    best.npz             weights of the epoch with the lowest validation loss, for recipes that keep it
+    checkpoint.npz       weights, optimizer, metrics and history: after every epoch, and within
+                         one every few minutes
+    best.npz             weights of the epoch with the lowest validation loss, for recipes that
+                         keep it
     model.weights.h5     the final weights
     *.png                reconstructions, samples, curves
 
-A run may be somebody else's. Opening one runs nothing of theirs: its model is built from `model.json`, and what its recipe says of data
-and numbers stands in `run.json`. Only going on with a run executes its recipe, and says so.
+A run may be somebody else's. Opening one runs nothing of theirs: its model is built from
+`model.json`, and what its recipe says of data and numbers stands in `run.json`. Only going on with
+a run executes its recipe, and says so.
 """
 
 import contextlib
@@ -32,7 +36,18 @@ from zoo.models import architecture
 from zoo.recipe import Recipe, Task
 from zoo.runs.asked import directory_of, names_a_run, recipe_to_go_on_with, was_killed_at_its_start
 from zoo.runs.provenance import git_revision, machine, versions
-from zoo.runs.records import RECIPE, RECORD, as_json, epochs_in_full, is_run, lasting, of_record, plain, read_record, task_of
+from zoo.runs.records import (
+    RECIPE,
+    RECORD,
+    as_json,
+    epochs_in_full,
+    is_run,
+    lasting,
+    of_record,
+    plain,
+    read_record,
+    task_of,
+)
 
 logger = logging.getLogger("zoo")
 
@@ -48,10 +63,18 @@ class Run:
         path: The directory.
         record: The content of run.json.
         task: What the model was trained for, without its code.
-        spec: The `Recipe` with its arguments bound; None where the run was opened without running it.
+        spec: The `Recipe` with its arguments bound; None where the run was opened without running
+            it.
     """
 
-    def __init__(self, path: Path, record: dict, task: Task, spec: Recipe | None = None, file: registry.RecipeFile | None = None):
+    def __init__(
+        self,
+        path: Path,
+        record: dict,
+        task: Task,
+        spec: Recipe | None = None,
+        file: registry.RecipeFile | None = None,
+    ):
         self.path = path
         self.record = record
         self.task = task
@@ -64,8 +87,9 @@ class Run:
 
         Args:
             path: The directory.
-            recipe: Name or file of the recipe to build the model by, in place of the kept architecture: for those who are about to run
-                that recipe anyway, and whose model may hold layers of its own.
+            recipe: Name or file of the recipe to build the model by, in place of the kept
+                architecture: for those who are about to run that recipe anyway, and whose model may
+                hold layers of its own.
 
         Raises:
             ValueError: If the directory is not a run, or its record cannot be read.
@@ -82,11 +106,14 @@ class Run:
 
     @classmethod
     def _open_older(cls, path, record):
-        """A run from before the record told its task and the directory held an architecture: a recipe of the registry still opens it."""
+        """A run from before the record told its task and the directory held an architecture: a
+        recipe of the registry still opens it."""
         if record.get("recipe_file"):
             raise ValueError(
-                f"{str(path)!r} is a run of an older version, which only its recipe can open: {record['recipe_file']}. If you trust that "
-                f"file, `zoo train {record['recipe_file']} --resume --out {path}` runs it once and keeps what was missing."
+                f"{str(path)!r} is a run of an older version, which only its recipe can open: "
+                f"{record['recipe_file']}. If you trust that "
+                f"file, `zoo train {record['recipe_file']} --resume --out {path}` runs it once "
+                "and keeps what was missing."
             )
         file = registry.find(record["recipe"])
         spec = file.build(record["arguments"])
@@ -104,7 +131,8 @@ class Run:
         """A run that may begin: everything about it checked, nothing written.
 
         Args:
-            recipe: Name of a recipe, or path of a recipe file; to go on, also the run directory itself.
+            recipe: Name of a recipe, or path of a recipe file; to go on, also the run directory
+                itself.
             arguments: Dict of the recipe's arguments that differ from their defaults.
             out: The run directory.
             resume: Whether it goes on from what `out` holds.
@@ -118,7 +146,10 @@ class Run:
             return cls._going_on(recipe, arguments, path)
         file = registry.find(recipe)
         if writes and not resume and path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise ValueError(f"{str(path)!r} exists and is not empty. Pass --resume to go on with it, or another --out.")
+            raise ValueError(
+                f"{str(path)!r} exists and is not empty. Pass --resume to go on with it, or "
+                "another --out."
+            )
         bound = file.bind(arguments)
         plain(bound, file.name)  # what no record can hold is told now
         spec = file.build(bound)
@@ -143,14 +174,17 @@ class Run:
         file = recipe_to_go_on_with(path, record, recipe)
         bound = file.bind(arguments)
         for name in arguments:
-            # What was typed beside --resume has to be what the run was begun with; what was not typed is the run's.
+            # What was typed beside --resume has to be what the run was begun with; what was not
+            # typed is the run's.
             kept = record["arguments"].get(name)
             if plain(bound, file.name)[name] != kept:
                 raise ValueError(
-                    f"{str(path)!r} was begun with {name}={kept!r} and can only go on with it. Received: {name}={bound[name]!r}."
+                    f"{str(path)!r} was begun with {name}={kept!r} and can only go on with it. "
+                    f"Received: {name}={bound[name]!r}."
                 )
         spec = of_record(file.build(record["arguments"]), record)
-        record.setdefault("epochs_in_full", epochs_in_full(file, record["arguments"]))  # a run of before told neither
+        # A run of before told neither.
+        record.setdefault("epochs_in_full", epochs_in_full(file, record["arguments"]))
         record.setdefault("registered", file.module is not None)
         record.pop("recipe_file", None)  # the run keeps a copy now
         revision = git_revision(file.source)
@@ -162,14 +196,19 @@ class Run:
 
     @contextlib.contextmanager
     def alone(self, resume: bool) -> Iterator[None]:
-        """Makes the directory, and keeps other processes from training in it, for as long as the `with` and this process last.
+        """Makes the directory, and keeps other processes from training in it, for as long as the
+        `with` and this process last.
 
         Raises:
             ValueError: If another process trains in it, or did since this run was prepared.
         """
         with alone_in(self.path, "trains"):
             if not resume and (self.path / RECORD).exists():
-                raise ValueError(f"Another process has trained in {str(self.path)!r}. Pass --resume to go on, or another --out.")
+                raise ValueError(
+                    f"Another process has trained in {str(self.path)!r}. Pass --resume to go "
+                    "on, or "
+                    "another --out."
+                )
             yield
 
     def begin(self, model: keras.Model, strategy: Any = None) -> None:
@@ -189,21 +228,27 @@ class Run:
             "deterministic": model.deterministic,
         }
         if strategy is not None:
-            self.record["strategy"] = {"name": type(strategy).__name__, "replicas": strategy.num_replicas_in_sync}
+            self.record["strategy"] = {
+                "name": type(strategy).__name__,
+                "replicas": strategy.num_replicas_in_sync,
+            }
         self._write_record()
         for name, content in kept.items():
             if not (self.path / name).is_file() or (self.path / name).read_bytes() != content:
                 write_atomically(self.path / name, content)
 
     def _architecture_of(self, model):
-        """What `model.json` holds: of a run that goes on, what it held, for names of layers differ from process to process."""
+        """What `model.json` holds: of a run that goes on, what it held, for names of layers differ
+        from process to process."""
         path = self.path / ARCHITECTURE
         if path.is_file() and _sha256(path) == self.record.get("files", {}).get(ARCHITECTURE):
             return path.read_bytes()
         try:
             return architecture.as_text(model).encode()
         except ValueError as error:
-            logger.warning("The run keeps no architecture, so that only its recipe can open it: %s", error)
+            logger.warning(
+                "The run keeps no architecture, so that only its recipe can open it: %s", error
+            )
             return None
 
     def finish(self, model: keras.Model, checkpoint: Any, validation: Mapping[str, Any]) -> None:
@@ -213,10 +258,18 @@ class Run:
 
         kept = checkpoint.restore_kept(model)
         self._write_weights(model)
-        self.record |= {"status": "finished", "epochs": len(checkpoint.history), "kept_epoch": kept["epoch"]}
+        self.record |= {
+            "status": "finished",
+            "epochs": len(checkpoint.history),
+            "kept_epoch": kept["epoch"],
+        }
         self.record["seconds"] = round(checkpoint.seconds, 1)
-        self.record["numbers"] = {name: value for name, value in kept.items() if name.startswith("val_")}
-        self.record["files"] = {name: _sha256(self.path / name) for name in HASHED if (self.path / name).is_file()}
+        self.record["numbers"] = {
+            name: value for name, value in kept.items() if name.startswith("val_")
+        }
+        self.record["files"] = {
+            name: _sha256(self.path / name) for name in HASHED if (self.path / name).is_file()
+        }
         self._write_record()  # what follows looks at the run and is no part of it
         with _told_if_it_fails("pictures"):
             plots.curves(checkpoint.history, path=self.path / "curves.png")
@@ -243,17 +296,23 @@ class Run:
         """The trained model, compiled: ready to evaluate, or to train further (with Adam at 3e-4).
 
         Raises:
-            ValueError: If the run did not finish, its files are damaged, or its model cannot be built without code of the user's own.
+            ValueError: If the run did not finish, its files are damaged, or its model cannot be
+                built without code of the user's own.
         """
         if not self.weights_path.is_file():
-            raise ValueError(f"{str(self.path)!r} holds no trained weights. Finish it with `zoo train {self.record['recipe']} --resume`.")
+            raise ValueError(
+                f"{str(self.path)!r} holds no trained weights. Finish it with `zoo train "
+                f"{self.record['recipe']} --resume`."
+            )
         self.assert_intact(WEIGHTS)
         model = self._built()
         try:
             model.load_weights(self.weights_path)
         except Exception as error:  # a damaged file fails in many ways
             reason = " ".join(str(error).split())
-            raise ValueError(f"The weights {str(self.weights_path)!r} cannot be read: {reason}. Train again.") from None
+            raise ValueError(
+                f"The weights {str(self.weights_path)!r} cannot be read: {reason}. Train again."
+            ) from None
         return architecture.ready(model)
 
     def _built(self):
@@ -263,12 +322,14 @@ class Run:
         path = self.path / ARCHITECTURE
         if not path.is_file():
             raise ValueError(
-                f"{str(self.path)!r} holds no {ARCHITECTURE}, which its model is built from: a part of the model has no `get_config`. Give "
+                f"{str(self.path)!r} holds no {ARCHITECTURE}, which its model is built from: a "
+                "part of the model has no `get_config`. Give "
                 f"it one, and go on with the run: `zoo train {self.record['recipe']} --resume`."
             )
         self.assert_intact(ARCHITECTURE)
         if self.record.get("registered"):
-            with contextlib.suppress(ValueError):  # a recipe that is installed here may register layers of its own
+            # A recipe that is installed here may register layers of its own.
+            with contextlib.suppress(ValueError):
                 registry.find(self.record["recipe"]).load()
         return architecture.read(path)
 
@@ -286,14 +347,21 @@ class Run:
     def assert_intact(self, name: str) -> None:
         """Raises ValueError where a file is not the one that the record was written for."""
         expected = self.record.get("files", {}).get(name)
-        if expected is not None and (self.path / name).is_file() and _sha256(self.path / name) != expected:
+        if (
+            expected is not None
+            and (self.path / name).is_file()
+            and _sha256(self.path / name) != expected
+        ):
             raise ValueError(
-                f"{str(self.path / name)!r} cannot be read: it is damaged, for its sha256 is not the one of {RECORD}. Restore it, or train "
+                f"{str(self.path / name)!r} cannot be read: it is damaged, for its sha256 is not "
+                f"the one of {RECORD}. Restore it, or train "
                 "again into another directory."
             )
 
     def _write_record(self):
-        write_atomically(self.path / RECORD, (json.dumps(self.record, indent=2, default=as_json) + "\n").encode())
+        write_atomically(
+            self.path / RECORD, (json.dumps(self.record, indent=2, default=as_json) + "\n").encode()
+        )
 
 
 @contextlib.contextmanager
@@ -301,7 +369,9 @@ def _told_if_it_fails(what):
     try:
         yield
     except Exception as error:  # whatever a model of the user's own raises
-        logger.warning("The run is finished; its %s failed (%s: %s).", what, type(error).__name__, error)
+        logger.warning(
+            "The run is finished; its %s failed (%s: %s).", what, type(error).__name__, error
+        )
 
 
 def _sha256(path):

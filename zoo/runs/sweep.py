@@ -3,7 +3,8 @@
 A sweep's directory holds
 
     beta=0.5, beta=1.0, ...    the run directory of each point
-    sweep.json                 the points: their values, validation numbers and active units; means over seeds where several were swept
+    sweep.json                 the points: their values, validation numbers and active units;
+                               means over seeds where several were swept
     rate_distortion.png        the points between rate and distortion
 """
 
@@ -65,30 +66,41 @@ def sweep(
 
     Args:
         recipe: Name of a recipe, or path of a recipe file.
-        arguments: Dict of the recipe's arguments, each a value, a list of values, or a string of them with commas ("0.5,1,2"). The commas
-            of an argument that is a tuple belong to its one value. Over several values of `seed` the numbers are averaged.
+        arguments: Dict of the recipe's arguments, each a value, a list of values, or a string of
+            them with commas ("0.5,1,2"). The commas of an argument that is a tuple belong to its
+            one value. Over several values of `seed` the numbers are averaged.
         out: The sweep's directory; by default `runs/<recipe>_sweep`.
         data_dir: As in `zoo.data.load`.
-        resume: Go on in `out`: finished points are left alone, an unfinished one goes on after its last finished epoch, and values that
-            were not swept before are added.
-        jobs: Points that train at the same time, each in a process of its own that ends with this one; by default one for each core,
-            and one on a GPU.
+        resume: Go on in `out`: finished points are left alone, an unfinished one goes on after its
+            last finished epoch, and values that were not swept before are added.
+        jobs: Points that train at the same time, each in a process of its own that ends with this
+            one; by default one for each core, and one on a GPU.
         verbose: As in Keras's `fit`, where one point trains after the other.
 
     Returns:
         The sweep's directory, as a `Path`.
 
     Raises:
-        ValueError: If an argument, the data or the directory are not what they should be, or another process sweeps there; nothing has
-            been trained then.
+        ValueError: If an argument, the data or the directory are not what they should be, or
+            another process sweeps there; nothing has been trained then.
         zoo.engine.checkpoints.TrainingDiverged: If the loss of a point becomes NaN or infinite.
     """
     plan = _plan(recipe, arguments, out, resume, jobs)
     with alone_in(plan.path, "sweeps"):
-        _train_all(_tasks(plan, recipe, data_dir), plan.jobs, len(plan.points) - len(plan.unfinished), verbose)
-        measured = [measure(training.Run.open(plan.path / label, recipe), label, data_dir) for label in plan.points]
+        _train_all(
+            _tasks(plan, recipe, data_dir),
+            plan.jobs,
+            len(plan.points) - len(plan.unfinished),
+            verbose,
+        )
+        measured = [
+            measure(training.Run.open(plan.path / label, recipe), label, data_dir)
+            for label in plan.points
+        ]
         means = means_over_seeds(measured)
-        record = {"recipe": plan.file.name, "points": measured} | ({"means": means} if means else {})
+        record = {"recipe": plan.file.name, "points": measured} | (
+            {"means": means} if means else {}
+        )
         write_atomically(plan.path / "sweep.json", (json.dumps(record, indent=2) + "\n").encode())
         plots.rate_distortion(measured, path=plan.path / "rate_distortion.png")
     return plan.path
@@ -106,17 +118,23 @@ def describe(
     """What `sweep` would train, as lines of text; nothing is written. Raises as `sweep` does."""
     plan = _plan(recipe, arguments, out, resume, jobs)
     dataset = next(iter(plan.runs.values())).spec.dataset
-    sizes = [data.num_examples(data.load(dataset.name, split, data_dir=data_dir)) for split in (dataset.train, dataset.validation)]
+    sizes = [
+        data.num_examples(data.load(dataset.name, split, data_dir=data_dir))
+        for split in (dataset.train, dataset.validation)
+    ]
     rows = []
     for label, run in plan.runs.items():
         begun = "goes on" if _has_begun(run.path) else "begins"
         state = (
-            "is finished" if label not in plan.unfinished else f"{begun}: {run.spec.epochs:,} epochs of {run.spec.batch_size} images a step"
+            "is finished"
+            if label not in plan.unfinished
+            else f"{begun}: {run.spec.epochs:,} epochs of {run.spec.batch_size} images a step"
         )
         rows.append((label, state))
     width = max(9, *(len(label) for label, _ in rows))
     return [
-        f"{'recipe':{width}}  {plan.file.name}: {len(plan.points)} points, {len(plan.unfinished)} to train, {plan.jobs} at a time",
+        f"{'recipe':{width}}  {plan.file.name}: {len(plan.points)} points, "
+        f"{len(plan.unfinished)} to train, {plan.jobs} at a time",
         f"{'data':{width}}  {dataset.name}: {sizes[0]:,} training images ({dataset.train}), "
         f"{sizes[1]:,} validation images ({dataset.validation})",
         *(f"{label:{width}}  {state}" for label, state in rows),
@@ -130,14 +148,21 @@ def _plan(recipe, arguments, out, resume, jobs):
     file = registry.find(recipe)
     path = Path(out or Path("runs") / f"{file.name}_sweep")
     if not resume and path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise ValueError(f"{str(path)!r} exists and is not empty. Pass --resume to go on with it, or another --out.")
+        raise ValueError(
+            f"{str(path)!r} exists and is not empty. Pass --resume to go on with it, or "
+            "another --out."
+        )
     check_directory_target("`out`", path)
     points = expand(file, arguments)
-    runs = {label: training.Run.prepare(recipe, point, path / label, _has_begun(path / label)) for label, point in points.items()}
+    runs = {
+        label: training.Run.prepare(recipe, point, path / label, _has_begun(path / label))
+        for label, point in points.items()
+    }
     _assert_comparable(runs, arguments)
     plan = Plan(file, path, points, runs, min(jobs or _room(), len(points)))
     for label in plan.unfinished:
-        assert_has_rate(training.build(runs[label].spec), label)  # a mistake in the last point costs no training of the others
+        # A mistake in the last point costs no training of the others.
+        assert_has_rate(training.build(runs[label].spec), label)
     return plan
 
 
@@ -161,31 +186,48 @@ def _room():
 
 
 def _train_all(tasks, jobs, num_finished, verbose):
-    """Trains points, each described by the arguments of `training.train`, at most `jobs` of them at a time."""
+    """Trains points, each described by the arguments of `training.train`, at most `jobs` of them at
+    a time."""
     jobs = min(jobs, len(tasks))
     if jobs <= 1:
         for number, (label, task) in enumerate(tasks.items(), 1):
-            logger.info("%s: run %d of %d (%d were finished before).", label, number, len(tasks), num_finished)
+            logger.info(
+                "%s: run %d of %d (%d were finished before).",
+                label,
+                number,
+                len(tasks),
+                num_finished,
+            )
             training.train(**task, verbose=verbose)
         return
-    logger.info("%d runs, %d at a time (%d were finished before): %s.", len(tasks), jobs, num_finished, ", ".join(tasks))
+    logger.info(
+        "%d runs, %d at a time (%d were finished before): %s.",
+        len(tasks),
+        jobs,
+        num_finished,
+        ", ".join(tasks),
+    )
     # Spawned, not forked: TensorFlow's threads do not survive a fork.
     spawn = multiprocessing.get_context("spawn")
-    with futures.ProcessPoolExecutor(jobs, spawn, initializer=_start_worker, initargs=(own_layers.imported,)) as pool:
+    with futures.ProcessPoolExecutor(
+        jobs, spawn, initializer=_start_worker, initargs=(own_layers.imported,)
+    ) as pool:
         labels = {pool.submit(_train_quietly, task): label for label, task in tasks.items()}
         try:
             for number, done in enumerate(futures.as_completed(labels), 1):
                 done.result()
                 logger.info("%s: finished, %d of %d.", labels[done], number, len(tasks))
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)  # those that are running end by themselves, and can be resumed
+            # Those that are running end by themselves, and can be resumed.
+            pool.shutdown(wait=False, cancel_futures=True)
             raise
 
 
 def _start_worker(imports):
     machine.end_with_parent()
     for name in imports:
-        with contextlib.suppress(ValueError):  # a file that is gone since; the recipe that needs it says so
+        # A file that is gone since; the recipe that needs it says so.
+        with contextlib.suppress(ValueError):
             own_layers.import_layers(name)
 
 
@@ -202,14 +244,18 @@ def expand(file, arguments):
         arguments: As in `sweep`.
 
     Raises:
-        ValueError: If an argument is unknown or of the wrong type, none has several values, or a value is given twice.
+        ValueError: If an argument is unknown or of the wrong type, none has several values, or a
+            value is given twice.
     """
     hints = file.hints()
     values = {name: _values(value, hints.get(name)) for name, value in arguments.items()}
     swept = [name for name in values if len(values[name]) > 1]
     if not swept:
         given = ", ".join(f"{name}={value}" for name, value in arguments.items())
-        raise ValueError(f"A sweep needs an argument with several values, such as latent_dim=2,4,8. Received: {given or 'no arguments'}.")
+        raise ValueError(
+            "A sweep needs an argument with several values, such as latent_dim=2,4,8. "
+            f"Received: {given or 'no arguments'}."
+        )
     points = {}
     for combination in itertools.product(*values.values()):
         point = dict(zip(values, combination, strict=True))
@@ -232,14 +278,16 @@ def _has_begun(path):
 
 
 def _assert_comparable(runs, arguments):
-    """Arguments that were not typed are those that a run was begun with: an older run may differ in them from the others."""
+    """Arguments that were not typed are those that a run was begun with: an older run may differ in
+    them from the others."""
     (first, run), *others = runs.items()
     for label, other in others:
         for name, value in run.record["arguments"].items():
             received = other.record["arguments"].get(name)
             if name not in arguments and _as_text(received) != _as_text(value):
                 raise ValueError(
-                    f"Points of a sweep differ in what is swept alone. Received: {first} with {name}={value!r}, {label} with "
+                    f"Points of a sweep differ in what is swept alone. Received: {first} with "
+                    f"{name}={value!r}, {label} with "
                     f"{name}={received!r}. Give {name} beside --resume."
                 )
 

@@ -1,4 +1,5 @@
-"""Running a recipe: seed, data, fit, checkpoints, resume. What it leaves is told in `zoo.runs.run`."""
+"""Running a recipe: seed, data, fit, checkpoints, resume. What it leaves is told in
+`zoo.runs.run`."""
 
 import contextlib
 import logging
@@ -39,13 +40,16 @@ def train(
         arguments: Dict of the recipe's arguments that differ from their defaults.
         out: The run directory; by default `runs/<recipe>`.
         data_dir: As in `zoo.data.load`.
-        resume: Go on from the last checkpoint in `out`, which runs the recipe that the run was begun with: the one that is named, or where
-            that was changed since, the run's copy. On the same machine's CPU the result is the same to the bit as that of a run that
-            was never stopped.
-        strategy: None (one device), "mirrored" (all devices of this machine), "multi_worker" (this process is one of several, each of which
-            calls `train` alike; `out` lies where all can read), or a `tf.distribute.Strategy`. The batch is divided among the devices.
+        resume: Go on from the last checkpoint in `out`, which runs the recipe that the run was
+            begun with: the one that is named, or where that was changed since, the run's copy. On
+            the same machine's CPU the result is the same to the bit as that of a run that was never
+            stopped.
+        strategy: None (one device), "mirrored" (all devices of this machine), "multi_worker" (this
+            process is one of several, each of which calls `train` alike; `out` lies where all can
+            read), or a `tf.distribute.Strategy`. The batch is divided among the devices.
         tensorboard: Write TensorBoard logs to `out/tensorboard`.
-        checkpoint_minutes: Checkpoints are written after every epoch, and within an epoch this often.
+        checkpoint_minutes: Checkpoints are written after every epoch, and within an epoch this
+            often.
         verbose: As in Keras's `fit`.
 
     Returns:
@@ -57,7 +61,10 @@ def train(
         RuntimeError: If another worker stops.
     """
     if not validation.is_number(checkpoint_minutes) or not checkpoint_minutes >= 0:
-        raise ValueError(f"`checkpoint_minutes` must be a non-negative number. Received: checkpoint_minutes={checkpoint_minutes!r}.")
+        raise ValueError(
+            "`checkpoint_minutes` must be a non-negative number. Received: "
+            f"checkpoint_minutes={checkpoint_minutes!r}."
+        )
     if isinstance(strategy, str):
         strategy = replicas.make_strategy(strategy)
     writes = strategy is None or replicas.is_chief(strategy)
@@ -75,8 +82,12 @@ def _train(run, data_dir, strategy, writes, tensorboard, checkpoint_minutes, ver
     if spec.initialize is not None:
         spec.initialize(model, examples["train"])
     # Reading a metric within an epoch takes all workers, and their clocks differ.
-    checkpoint = Checkpoint(run.path, spec.keep, math.inf if several else checkpoint_minutes, writes)
-    callbacks = [checkpoint, _tensorboard(run.path / "tensorboard")] if tensorboard else [checkpoint]
+    checkpoint = Checkpoint(
+        run.path, spec.keep, math.inf if several else checkpoint_minutes, writes
+    )
+    callbacks = (
+        [checkpoint, _tensorboard(run.path / "tensorboard")] if tensorboard else [checkpoint]
+    )
     for name in checkpoint.FILES:
         run.assert_intact(name)
     initial_epoch, initial_step = checkpoint.restore(model)
@@ -98,7 +109,8 @@ def _train(run, data_dir, strategy, writes, tensorboard, checkpoint_minutes, ver
         if not several:
             raise
         raise RuntimeError(
-            f"Another worker stopped answering after epoch {len(checkpoint.history)} ({type(error).__name__}). Start all workers again "
+            f"Another worker stopped answering after epoch {len(checkpoint.history)} "
+            f"({type(error).__name__}). Start all workers again "
             "with --resume: they go on from the last checkpoint."
         ) from error
     if writes:
@@ -120,11 +132,14 @@ def describe(
     steps = num_steps(spec, sizes["train"])
     model = build(spec, steps)
     return [
-        f"recipe     {run.record['recipe']}: {', '.join(f'{name}={value!r}' for name, value in run.record['arguments'].items())}",
-        f"data       {spec.dataset.name} ({spec.dataset.binarization}): {sizes['train']:,} training images ({spec.dataset.train}), "
+        f"recipe     {run.record['recipe']}: "
+        f"{', '.join(f'{name}={value!r}' for name, value in run.record['arguments'].items())}",
+        f"data       {spec.dataset.name} ({spec.dataset.binarization}): "
+        f"{sizes['train']:,} training images ({spec.dataset.train}), "
         f"{sizes['validation']:,} validation images ({spec.dataset.validation})",
         f"model      {spec.family}, {model.count_params():,} parameters",
-        f"training   {spec.epochs:,} epochs, {steps:,} steps of {spec.batch_size} images, as {model.execution} on {machine()}",
+        f"training   {spec.epochs:,} epochs, {steps:,} steps of {spec.batch_size} images, "
+        f"as {model.execution} on {machine()}",
         f"output     {run.path}",
     ]
 
@@ -147,7 +162,12 @@ def _load(spec, data_dir):
     """The examples of a run: dict of "train", as training sees them, and "validation"."""
     dataset = spec.dataset
     parts = {
-        part: data.load(dataset.name, getattr(dataset, part), data_dir=data_dir, binarization=dataset.binarization)
+        part: data.load(
+            dataset.name,
+            getattr(dataset, part),
+            data_dir=data_dir,
+            binarization=dataset.binarization,
+        )
         for part in ("train", "validation")
     }
     if spec.training_examples is not None:
@@ -159,5 +179,7 @@ def _tensorboard(path):
     try:
         import tensorboard  # noqa: F401
     except ImportError:
-        raise ValueError("--tensorboard needs the package tensorboard: pip install 'vae-zoo[tensorboard]'.") from None
+        raise ValueError(
+            "--tensorboard needs the package tensorboard: pip install 'vae-zoo[tensorboard]'."
+        ) from None
     return keras.callbacks.TensorBoard(path)

@@ -1,6 +1,8 @@
-"""Whether an export is what a server and its clients expect: read, run in TensorFlow's C++ runtime, and compared with its Python model.
+"""Whether an export is what a server and its clients expect: read, run in TensorFlow's C++ runtime,
+and compared with its Python model.
 
-The runtime is that of `zoo/serving/runtime.py`: a process of its own without Keras, TensorFlow Probability or this package, XLA off.
+The runtime is that of `zoo/serving/runtime.py`: a process of its own without Keras, TensorFlow
+Probability or this package, XLA off.
 """
 
 import dataclasses
@@ -22,9 +24,11 @@ from zoo.versions import check_files, versions
 
 BATCHES = (1, 5, 64)
 TOLERANCE = 1e-5
-# One row is multiplied by other kernels than 64 are, which round otherwise; a steep decoder (cvae_mnist_column) makes 3e-5 of it.
+# One row is multiplied by other kernels than 64 are, which round otherwise; a steep decoder
+# (cvae_mnist_column) makes 3e-5 of it.
 TOLERANCE_OVER_BATCHES = 1e-4
-# A draw turns where its uniform number meets a probability, which is known to rounding: there, and only there, it may differ.
+# A draw turns where its uniform number meets a probability, which is known to rounding: there, and
+# only there, it may differ.
 UNIFORM_TOLERANCE = 1e-5
 SECONDS = 600
 
@@ -40,7 +44,8 @@ class Finding(NamedTuple):
 def check(directory):
     """Checks an exported version, all versions of a model, or all models of a base directory.
 
-    A model with layers of one's own is compared with its Python model once `zoo.serving.import_layers` has run the file that defines them.
+    A model with layers of one's own is compared with its Python model once
+    `zoo.serving.import_layers` has run the file that defines them.
 
     Yields:
         `Finding`s.
@@ -55,9 +60,16 @@ def check(directory):
     is_base = not versions(directory)
     models = configuration.models(directory) if is_base else [directory]
     if not models:
-        raise ValueError(f"{str(directory)!r} holds no export: neither saved_model.pb, nor <version>/, nor <model>/<version>/ with one.")
+        raise ValueError(
+            f"{str(directory)!r} holds no export: neither saved_model.pb, nor <version>/, nor "
+            "<model>/<version>/ with one."
+        )
     if is_base and (directory / configuration.MODELS).exists():
-        yield Finding(directory.name, f"{configuration.MODELS} names what is there", configuration.problem(directory))
+        yield Finding(
+            directory.name,
+            f"{configuration.MODELS} names what is there",
+            configuration.problem(directory),
+        )
     for model in models:
         for version in versions(model):
             yield from _check_version(model / str(version))
@@ -78,7 +90,11 @@ def _findings(directory):
         return
     yield from graph.graph_problems(meta_graph).items()
     by_rows, inputs = graph.signature_problems(meta_graph), graph.signature_inputs(meta_graph)
-    questions = {f"{rows}/{name}": made_up_rows(specs, rows) for name, specs in inputs.items() for rows in BATCHES}
+    questions = {
+        f"{rows}/{name}": made_up_rows(specs, rows)
+        for name, specs in inputs.items()
+        for rows in BATCHES
+    }
     warm, problem = _warmup_requests(directory, inputs)
     try:
         answers, again = (_ask(directory, questions | warm) for _ in range(2))
@@ -94,7 +110,10 @@ def _findings(directory):
         cases = [f"{rows}/{name}" for rows in BATCHES]
         refusal = _refusal(answers, cases)
         yield f"{name}: rows over REST, in batches of any size", by_rows[name]
-        yield f"{name}: equal to the Python model", refusal or model_problem or _difference_from_python(cases, answers, expected)
+        yield (
+            f"{name}: equal to the Python model",
+            refusal or model_problem or _difference_from_python(cases, answers, expected),
+        )
         yield f"{name}: a row's answer is its own", refusal or _dependence(cases, answers, expected)
         yield f"{name}: the same bytes in two processes", refusal or _changes(cases, answers, again)
 
@@ -106,7 +125,9 @@ def _card_problem(directory):
             return f"its card is that of version {card['version']}"
         check_files(directory.parent, card)
     except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
-        return f"the card {str(directory / CARD)!r} cannot be read ({type(error).__name__}: {error})"
+        return (
+            f"the card {str(directory / CARD)!r} cannot be read ({type(error).__name__}: {error})"
+        )
     except ValueError as error:
         return str(error)
     return None
@@ -119,7 +140,13 @@ def _warmup_requests(directory, inputs):
     except ValueError as error:
         return {}, str(error)
     missing, unknown = inputs.keys() - requests.keys(), requests.keys() - inputs.keys()
-    problem = f"none for {', '.join(sorted(missing))}" if missing else f"unknown: {', '.join(sorted(unknown))}" if unknown else None
+    problem = (
+        f"none for {', '.join(sorted(missing))}"
+        if missing
+        else f"unknown: {', '.join(sorted(unknown))}"
+        if unknown
+        else None
+    )
     return {f"warmup/{name}": request for name, request in requests.items()}, problem
 
 
@@ -134,8 +161,22 @@ def _ask(directory, questions):
     """
     with tempfile.TemporaryDirectory() as scratch:
         asked, answered = Path(scratch) / "questions.npz", Path(scratch) / "answers.npz"
-        np.savez(asked, **{f"{case}/{name}": array for case, inputs in questions.items() for name, array in inputs.items()})
-        command = [sys.executable, "-I", runtime.__file__, str(directory), str(asked), str(answered)]
+        np.savez(
+            asked,
+            **{
+                f"{case}/{name}": array
+                for case, inputs in questions.items()
+                for name, array in inputs.items()
+            },
+        )
+        command = [
+            sys.executable,
+            "-I",
+            runtime.__file__,
+            str(directory),
+            str(asked),
+            str(answered),
+        ]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
         except subprocess.TimeoutExpired:
@@ -162,14 +203,23 @@ def _python_answers(directory, inputs):
     answered["serving_default"] = answered[DEFAULT_SIGNATURE]
     expected = {}
     for name in inputs.keys() & answered.keys():
-        # As graphs, which take made-up conditions as a server does; a user's call would refuse those that are none.
+        # As graphs, which take made-up conditions as a server does; a user's call would refuse
+        # those that are none.
         asked = answered[name].traced()
-        moved = [answered[name]._replace(function=_with_moved_draws(model, by)).traced() for by in _moves(name)]
+        moved = [
+            answered[name]._replace(function=_with_moved_draws(model, by)).traced()
+            for by in _moves(name)
+        ]
         for rows in BATCHES:
-            question = {key: tf.constant(value) for key, value in made_up_rows(inputs[name], rows).items()}
+            question = {
+                key: tf.constant(value) for key, value in made_up_rows(inputs[name], rows).items()
+            }
             answer = {output: value.numpy() for output, value in asked(**question).items()}
             draws = [function(**question)["sample"].numpy() for function in moved]
-            expected[f"{rows}/{name}"] = answer, {"sample": (np.minimum(*draws), np.maximum(*draws))} if draws else {}
+            expected[f"{rows}/{name}"] = (
+                answer,
+                {"sample": (np.minimum(*draws), np.maximum(*draws))} if draws else {},
+            )
     return expected
 
 
@@ -178,11 +228,16 @@ def _moves(name):
 
 
 def _with_moved_draws(model, by):
-    """The model's `sample` where each pixel's uniform number is moved: the least and the greatest pixel that it may draw."""
+    """The model's `sample` where each pixel's uniform number is moved: the least and the greatest
+    pixel that it may draw."""
 
     def sample(seed, condition=None):
         noise = row_noise(seed)
-        return {"sample": model.generate(_Moved(noise.seed, noise.step, noise.rows, by=by), condition)["sample"]}
+        return {
+            "sample": model.generate(_Moved(noise.seed, noise.step, noise.rows, by=by), condition)[
+                "sample"
+            ]
+        }
 
     return sample
 
@@ -199,7 +254,9 @@ class _Moved(RowNoise):
 
 
 def _refusal(answers, cases):
-    return next((f"refused: {answers[case]}" for case in cases if isinstance(answers[case], str)), None)
+    return next(
+        (f"refused: {answers[case]}" for case in cases if isinstance(answers[case], str)), None
+    )
 
 
 def _difference_from_python(cases, answers, expected):
@@ -217,19 +274,27 @@ def _dependence(cases, answers, expected):
     for case in fewer:
         rows = int(case.partition("/")[0])
         first_rows = {name: value[:rows] for name, value in answers[most].items()}
-        problem = _difference(answers[case], first_rows, expected.get(case, ({}, {}))[1], TOLERANCE_OVER_BATCHES)
+        problem = _difference(
+            answers[case], first_rows, expected.get(case, ({}, {}))[1], TOLERANCE_OVER_BATCHES
+        )
         if problem:
             return f"{rows} rows alone and among {BATCHES[-1]}: {problem}"
     return None
 
 
 def _changes(cases, answers, again):
-    changed = {name for case in cases for name, value in answers[case].items() if value.tobytes() != again[case][name].tobytes()}
+    changed = {
+        name
+        for case in cases
+        for name, value in answers[case].items()
+        if value.tobytes() != again[case][name].tobytes()
+    }
     return f"other bytes: {', '.join(sorted(changed))}" if changed else None
 
 
 def _difference(received, expected, between, tolerance=TOLERANCE):
-    """What is different in words, or None. `between`: output -> (least, greatest) array within which it may differ."""
+    """What is different in words, or None. `between`: output -> (least, greatest) array within
+    which it may differ."""
     if received.keys() != expected.keys():
         return f"outputs {', '.join(sorted(received))}, not {', '.join(sorted(expected))}"
     for name, value in expected.items():
@@ -243,5 +308,8 @@ def _difference(received, expected, between, tolerance=TOLERANCE):
             equal |= (least <= received[name]) & (received[name] <= greatest)
         if not np.all(equal):
             largest = np.max(np.abs(received[name] - value))
-            return f"{name!r} differs in {np.sum(~equal):,} of {equal.size:,} numbers, by up to {largest:.2g}"
+            return (
+                f"{name!r} differs in {np.sum(~equal):,} of {equal.size:,} numbers, by up to "
+                f"{largest:.2g}"
+            )
     return None

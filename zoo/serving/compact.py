@@ -1,7 +1,8 @@
 """Takes out of a SavedModel's graph what no runtime needs: most of its bytes.
 
-Nodes get short names (`MatMul_3` for `vae_1/mlp_1_2/dense_3_1/Cast_1/MatMul`), equal constants of a function become one, and shapes that a
-loader infers again are dropped. Signatures, functions, their inputs and their outputs keep their names.
+Nodes get short names (`MatMul_3` for `vae_1/mlp_1_2/dense_3_1/Cast_1/MatMul`), equal constants of a
+function become one, and shapes that a loader infers again are dropped. Signatures, functions, their
+inputs and their outputs keep their names.
 """
 
 import collections
@@ -42,7 +43,9 @@ def _compact(function):
         node.ClearField("experimental_debug_info")
         if "_class" in node.attr:  # nodes that have to be on one device
             places = node.attr["_class"].list.s
-            places[:] = [f"loc:@{names[place.decode().removeprefix('loc:@')]}".encode() for place in places]
+            places[:] = [
+                f"loc:@{names[place.decode().removeprefix('loc:@')]}".encode() for place in places
+            ]
     kept = [type(node).FromString(node.SerializeToString()) for node in nodes]
     del function.node_def[:]
     function.node_def.extend(kept)
@@ -56,7 +59,9 @@ def _compact(function):
 
 def _content(node):
     """What makes two constants equal."""
-    return node.device, *((key, node.attr[key].SerializeToString(deterministic=True)) for key in sorted(node.attr))
+    return node.device, *(
+        (key, node.attr[key].SerializeToString(deterministic=True)) for key in sorted(node.attr)
+    )
 
 
 def _numbered(op, counts):

@@ -1,4 +1,5 @@
-"""What a server is told about a base directory: which models and versions it serves, under which labels, and how it batches.
+"""What a server is told about a base directory: which models and versions it serves, under which
+labels, and how it batches.
 
     <base>/
         <model>/<version>/      exports
@@ -6,8 +7,8 @@
         batching.config         BatchingParameters (text)
         compose.yaml            for `docker compose up`
 
-Paths in `models.config` are those of TensorFlow Serving's image, where the base directory is mounted as /models: a server wants them
-absolute, and a base directory is moved.
+Paths in `models.config` are those of TensorFlow Serving's image, where the base directory is
+mounted as /models: a server wants them absolute, and a base directory is moved.
 https://www.tensorflow.org/tfx/serving/serving_config
 """
 
@@ -26,7 +27,8 @@ GRPC_PORT, REST_PORT = 8500, 8501
 MAX_BATCH_SIZE = 256
 
 BATCHING_TEXT = f"""\
-# Requests that wait while a batch is computed are answered together in the next one; nobody waits for a batch to fill.
+# Requests that wait while a batch is computed are answered together in the next one; nobody waits
+# for a batch to fill.
 # A request of more than {MAX_BATCH_SIZE} rows is refused.
 max_batch_size {{ value: {MAX_BATCH_SIZE} }}
 batch_timeout_micros {{ value: 0 }}
@@ -37,11 +39,18 @@ max_enqueued_batches {{ value: 100 }}
 def models(base):
     """The model directories in a base directory, by name."""
     base = Path(base)
-    return sorted(child for child in base.iterdir() if versions(child) and not child.name.startswith(".")) if base.is_dir() else []
+    return (
+        sorted(
+            child for child in base.iterdir() if versions(child) and not child.name.startswith(".")
+        )
+        if base.is_dir()
+        else []
+    )
 
 
 def server_flags(directory, models_config=None):
-    """Flags of `tensorflow_model_server`, for a base directory that lies at `directory` where the server runs."""
+    """Flags of `tensorflow_model_server`, for a base directory that lies at `directory` where the
+    server runs."""
     return [
         f"--model_config_file={models_config or directory / MODELS}",
         "--model_config_file_poll_wait_seconds=60",
@@ -53,10 +62,12 @@ def server_flags(directory, models_config=None):
 
 
 def write(base):
-    """Brings `models.config` up to date with what lies in the base directory; writes the other files where they are missing.
+    """Brings `models.config` up to date with what lies in the base directory; writes the other
+    files where they are missing.
 
-    Labels that it holds are kept. A model without any gets `stable` at its newest version; a newer one than `stable` gets `canary`, so
-    that clients of `stable` stay where they are until someone moves the label. Labelled versions are served.
+    Labels that it holds are kept. A model without any gets `stable` at its newest version; a newer
+    one than `stable` gets `canary`, so that clients of `stable` stay where they are until someone
+    moves the label. Labelled versions are served.
     """
     base = Path(base)
     config = _updated(base, _read(base) if (base / MODELS).is_file() else None)
@@ -67,7 +78,8 @@ def write(base):
 
 
 def relocated(base):
-    """The text of `models.config` with the paths of this machine, for a server outside of a container."""
+    """The text of `models.config` with the paths of this machine, for a server outside of a
+    container."""
     config = _read(base)
     for model in config.model_config_list.config:
         model.base_path = str(Path(base).resolve() / model.name)
@@ -80,7 +92,9 @@ def labels(base):
     Raises:
         ValueError: If it cannot be read.
     """
-    return {model.name: dict(model.version_labels) for model in _read(base).model_config_list.config}
+    return {
+        model.name: dict(model.version_labels) for model in _read(base).model_config_list.config
+    }
 
 
 def problem(base):
@@ -90,16 +104,28 @@ def problem(base):
     except ValueError as error:
         return str(error)
     there = {model.name: versions(model) for model in models(base)}
-    served = {model.name: set(model.model_version_policy.specific.versions) for model in config.model_config_list.config}
+    served = {
+        model.name: set(model.model_version_policy.specific.versions)
+        for model in config.model_config_list.config
+    }
     for model in config.model_config_list.config:
         if model.name not in there:
             return f"there is no model {model.name!r}"
-        absent = sorted((served[model.name] | set(model.version_labels.values())) - set(there[model.name]))
+        absent = sorted(
+            (served[model.name] | set(model.version_labels.values())) - set(there[model.name])
+        )
         if absent:
             return f"{model.name!r} has no version {absent[0]}"
-        unserved = sorted(label for label, version in model.version_labels.items() if version not in served[model.name])
+        unserved = sorted(
+            label
+            for label, version in model.version_labels.items()
+            if version not in served[model.name]
+        )
         if unserved:
-            return f"the label {unserved[0]!r} of {model.name!r} stands at a version that is not served"
+            return (
+                f"the label {unserved[0]!r} of {model.name!r} stands at a version that is "
+                "not served"
+            )
     missing = sorted(there.keys() - served.keys())
     return f"it does not name {missing[0]!r}" if missing else None
 
@@ -107,23 +133,37 @@ def problem(base):
 def _read(base):
     path = Path(base) / MODELS
     try:
-        return text_format.Parse(path.read_text(encoding="utf-8"), model_server_config_pb2.ModelServerConfig())
+        return text_format.Parse(
+            path.read_text(encoding="utf-8"), model_server_config_pb2.ModelServerConfig()
+        )
     except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
         raise ValueError(f"{str(path)!r} cannot be read: {error}") from None
 
 
 def _updated(base, old):
-    kept = {} if old is None else {model.name: dict(model.version_labels) for model in old.model_config_list.config}
+    kept = (
+        {}
+        if old is None
+        else {model.name: dict(model.version_labels) for model in old.model_config_list.config}
+    )
     config = model_server_config_pb2.ModelServerConfig()
     for directory in models(base):
         there = versions(directory)
-        labels = {label: version for label, version in kept.get(directory.name, {}).items() if version in there}
+        labels = {
+            label: version
+            for label, version in kept.get(directory.name, {}).items()
+            if version in there
+        }
         if "stable" not in labels:
             labels["stable"] = there[-1]
         if there[-1] > max(labels.values()):
             labels["canary"] = there[-1]
         model = config.model_config_list.config.add()
-        model.name, model.base_path, model.model_platform = directory.name, str(MOUNT / directory.name), "tensorflow"
+        model.name, model.base_path, model.model_platform = (
+            directory.name,
+            str(MOUNT / directory.name),
+            "tensorflow",
+        )
         model.model_version_policy.specific.versions.extend(sorted(set(labels.values())))
         model.version_labels.update(labels)
     return config

@@ -1,4 +1,5 @@
-"""What a stock model server refuses, and what its REST door cannot say, read from a SavedModel's graph without running it."""
+"""What a stock model server refuses, and what its REST door cannot say, read from a SavedModel's
+graph without running it."""
 
 from pathlib import Path
 
@@ -8,10 +9,36 @@ from tensorflow.python.framework import op_def_registry
 
 PYTHON_OPS = {"EagerPyFunc", "PyFunc", "PyFuncStateless"}
 # Ops that keep a generator's state, or draw from one.
-STATEFUL_DRAWS = ("Random", "StatefulRandom", "StatefulStandardNormal", "StatefulTruncatedNormal", "StatefulUniform", "Rng")
-MORE_STATEFUL_DRAWS = {"Multinomial", "ParameterizedTruncatedNormal", "TruncatedNormal", "StatefulBinomial", "NonDeterministicInts"}
+STATEFUL_DRAWS = (
+    "Random",
+    "StatefulRandom",
+    "StatefulStandardNormal",
+    "StatefulTruncatedNormal",
+    "StatefulUniform",
+    "Rng",
+)
+MORE_STATEFUL_DRAWS = {
+    "Multinomial",
+    "ParameterizedTruncatedNormal",
+    "TruncatedNormal",
+    "StatefulBinomial",
+    "NonDeterministicInts",
+}
 # tensorflow_serving/util/json_tensor.cc; 16-bit floats are not among them.
-JSON_TYPES = {tf.bool, tf.int8, tf.int16, tf.int32, tf.int64, tf.uint8, tf.uint16, tf.uint32, tf.uint64, tf.float32, tf.float64, tf.string}
+JSON_TYPES = {
+    tf.bool,
+    tf.int8,
+    tf.int16,
+    tf.int32,
+    tf.int64,
+    tf.uint8,
+    tf.uint16,
+    tf.uint32,
+    tf.uint64,
+    tf.float32,
+    tf.float64,
+    tf.string,
+}
 
 
 def read(directory):
@@ -24,7 +51,9 @@ def read(directory):
     try:
         return saved_model_pb2.SavedModel.FromString(path.read_bytes()).meta_graphs[0]
     except FileNotFoundError:
-        raise ValueError(f"{str(directory)!r} is not an exported version: it holds no saved_model.pb.") from None
+        raise ValueError(
+            f"{str(directory)!r} is not an exported version: it holds no saved_model.pb."
+        ) from None
     except Exception as error:  # protobuf's errors have no common class
         raise ValueError(f"The graph {str(path)!r} cannot be read: {error}") from None
 
@@ -35,18 +64,35 @@ def ops(meta_graph):
 
 
 def _nodes(meta_graph):
-    return [*meta_graph.graph_def.node, *(node for function in meta_graph.graph_def.library.function for node in function.node_def)]
+    return [
+        *meta_graph.graph_def.node,
+        *(node for function in meta_graph.graph_def.library.function for node in function.node_def),
+    ]
 
 
 def graph_problems(meta_graph):
     """Check -> what is wrong, or None."""
-    library, nodes, used = meta_graph.graph_def.library.function, _nodes(meta_graph), ops(meta_graph)
+    library, nodes, used = (
+        meta_graph.graph_def.library.function,
+        _nodes(meta_graph),
+        ops(meta_graph),
+    )
     functions = {function.signature.name for function in library}
-    draws = {op for op in used if op in MORE_STATEFUL_DRAWS or (op.startswith(STATEFUL_DRAWS) and not _is_stateless(op))}
+    draws = {
+        op
+        for op in used
+        if op in MORE_STATEFUL_DRAWS or (op.startswith(STATEFUL_DRAWS) and not _is_stateless(op))
+    }
     unknown = {op for op in used - functions if op_def_registry.get(op) is None}
-    compiled = any("_XlaMustCompile" in item.attr and item.attr["_XlaMustCompile"].b for item in [*library, *nodes])
+    compiled = any(
+        "_XlaMustCompile" in item.attr and item.attr["_XlaMustCompile"].b
+        for item in [*library, *nodes]
+    )
     return {
-        "no function has to be compiled with XLA": "a stock server refuses functions that have to be" if compiled else None,
+        "no function has to be compiled with XLA": "a stock server refuses functions that "
+        "have to be"
+        if compiled
+        else None,
         "no draw without a seed": _named(draws),
         "no op of Python": _named(used & PYTHON_OPS),
         "no op that TensorFlow does not have": _named(unknown),
@@ -65,16 +111,21 @@ def _named(found):
 def signature_inputs(meta_graph):
     """Signature -> dict of input -> `tf.TensorSpec`."""
     return {
-        name: {port: tf.TensorSpec(info.tensor_shape, info.dtype, name=port) for port, info in definition.inputs.items()}
+        name: {
+            port: tf.TensorSpec(info.tensor_shape, info.dtype, name=port)
+            for port, info in definition.inputs.items()
+        }
         for name, definition in sorted(meta_graph.signature_def.items())
         if definition.method_name  # the loader's own has none
     }
 
 
 def signature_problems(meta_graph):
-    """Signature -> what keeps it from being asked by rows over REST, or from being batched, or None.
+    """Signature -> what keeps it from being asked by rows over REST, or from being batched, or
+    None.
 
-    Every input and output has to lead with a batch dimension of any size, and be of a type that JSON can hold.
+    Every input and output has to lead with a batch dimension of any size, and be of a type that
+    JSON can hold.
     """
     problems = {}
     for name in signature_inputs(meta_graph):

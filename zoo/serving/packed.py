@@ -1,11 +1,14 @@
-"""Weights in nine bits each: a SavedModel that unpacks them into ordinary variables while it is loaded.
+"""Weights in nine bits each: a SavedModel that unpacks them into ordinary variables while it is
+loaded.
 
-A matrix is rounded to whole multiples of a power of two, 64 to 128 of them to its standard deviation, and the multiples are deflated:
-9 bits a weight, for a change of log p(x) that is a hundredth of its standard error over MNIST's test images (`zoo push` measures
-the rounded weights, so the published numbers hold it). Vectors, such as biases, stay as they are.
+A matrix is rounded to whole multiples of a power of two, 64 to 128 of them to its standard
+deviation, and the multiples are deflated: 9 bits a weight, for a change of log p(x) that is a
+hundredth of its standard error over MNIST's test images (`zoo push` measures the rounded weights,
+so the published numbers hold it). Vectors, such as biases, stay as they are.
 
-In the file lies one variable of strings. The variables that the model reads have an initializer each, which inflates its string: the
-loader of TF Serving runs it once, as it runs those of lookup tables, and requests are answered at full speed.
+In the file lies one variable of strings. The variables that the model reads have an initializer
+each, which inflates its string: the loader of TF Serving runs it once, as it runs those of lookup
+tables, and requests are answered at full speed.
 """
 
 import functools
@@ -20,11 +23,13 @@ RESOLUTION = 64
 
 
 def pack(array):
-    """Bytes that `unpack` makes the array of again: exact for vectors and for what was packed before, else rounded to the step.
+    """Bytes that `unpack` makes the array of again: exact for vectors and for what was packed
+    before, else rounded to the step.
 
-    Deflated: the step as float32; the multiples divided by 16, rounded down, plus 128, their low bytes and then their high bytes (int16 in
-    two's complement); the remainders, two to a byte, the first of the two in the lower half. Only the low bytes are worth a code, and
-    Huffman's wastes little of 8 bits where 4 are even. A step of 0 says that the array's own bytes follow.
+    Deflated: the step as float32; the multiples divided by 16, rounded down, plus 128, their low
+    bytes and then their high bytes (int16 in two's complement); the remainders, two to a byte, the
+    first of the two in the lower half. Only the low bytes are worth a code, and Huffman's wastes
+    little of 8 bits where 4 are even. A step of 0 says that the array's own bytes follow.
     """
     step, multiples = _multiples(array)
     if step == 0.0:
@@ -35,11 +40,14 @@ def pack(array):
         planes = (quotients + 128).astype("<i2").reshape(-1, 1).view(np.uint8).T
         content = planes.tobytes() + (pairs[:, 0] + 16 * pairs[:, 1]).astype(np.uint8).tobytes()
     content = np.float32(step).tobytes() + content
-    return min((_deflate(content, strategy) for strategy in (zlib.Z_DEFAULT_STRATEGY, zlib.Z_RLE)), key=len)
+    return min(
+        (_deflate(content, strategy) for strategy in (zlib.Z_DEFAULT_STRATEGY, zlib.Z_RLE)), key=len
+    )
 
 
 def _deflate(content, strategy):
-    """In noise, as most weights are, nothing repeats that is worth its code, but for a single byte again and again: Z_RLE."""
+    """In noise, as most weights are, nothing repeats that is worth its code, but for a single byte
+    again and again: Z_RLE."""
     compressor = zlib.compressobj(level=9, strategy=strategy)
     return compressor.compress(content) + compressor.flush()
 
@@ -57,10 +65,15 @@ def unpack(packed, shape, dtype):
     step, content = np.frombuffer(content[:4], np.float32)[0], content[4:]
     size = np.prod(shape, dtype=int)
     if len(content) != (2 * size + (size + 1) // 2 if step else size * np.dtype(dtype).itemsize):
-        raise ValueError(f"packed weights of {len(content)} bytes do not fit the shape {tuple(shape)}")
+        raise ValueError(
+            f"packed weights of {len(content)} bytes do not fit the shape {tuple(shape)}"
+        )
     if not step:
         return np.frombuffer(content, dtype).reshape(shape)
-    low, high = np.frombuffer(content[:size], np.uint8), np.frombuffer(content[size : 2 * size], np.int8)
+    low, high = (
+        np.frombuffer(content[:size], np.uint8),
+        np.frombuffer(content[size : 2 * size], np.int8),
+    )
     pairs = np.frombuffer(content[2 * size :], np.uint8)
     quotients = 256 * high.astype(np.int32) + low - 128
     remainders = np.stack([pairs % 16, pairs // 16], axis=-1).ravel()[:size]
@@ -75,7 +88,8 @@ def round_weights(model):
 
 
 def _multiples(array):
-    """(step, integers): the array is nearly step * integers; (0, None) where it is to be kept as it is."""
+    """(step, integers): the array is nearly step * integers; (0, None) where it is to be kept as it
+    is."""
     spread = array.std() if array.ndim > 1 and array.dtype == np.float32 else 0.0
     if not spread or not np.isfinite(spread):
         return 0.0, None
@@ -95,11 +109,15 @@ class PackedWeights(tf.Module):
         super().__init__()
         content = [pack(variable.numpy()) for variable in variables]
         self.packed = tf.Variable(content, dtype=tf.string)
-        self.unpacked = [_Unpacked(variable, self.packed, number, content[number]) for number, variable in enumerate(variables)]
+        self.unpacked = [
+            _Unpacked(variable, self.packed, number, content[number])
+            for number, variable in enumerate(variables)
+        ]
 
 
 class _Unpacked(tf.saved_model.experimental.TrackableResource):
-    """Stands for a variable in an export: created there without a value, which its initializer takes from `packed[number]`."""
+    """Stands for a variable in an export: created there without a value, which its initializer
+    takes from `packed[number]`."""
 
     def __init__(self, variable, packed, number, content):
         super().__init__()
@@ -121,14 +139,20 @@ class _Unpacked(tf.saved_model.experimental.TrackableResource):
         content = tf.io.decode_compressed(self._packed[self._number], "ZLIB")
         size = self._shape.num_elements()
         if self._is_whole:
-            flat = tf.io.decode_raw(tf.strings.substr(content, 4, size * self._dtype.size), self._dtype)
+            flat = tf.io.decode_raw(
+                tf.strings.substr(content, 4, size * self._dtype.size), self._dtype
+            )
         else:
             flat = _unrounded(content, tf.constant(size))
         return tf.reshape(flat, self._shape)
 
 
 # One function of a graph for all of its weights.
-@functools.partial(tf.function, input_signature=[tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.int32)], autograph=False)
+@functools.partial(
+    tf.function,
+    input_signature=[tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.int32)],
+    autograph=False,
+)
 def _unrounded(content, size):
     """Step, quotients and remainders as `pack` lays them out -> float32 [size]."""
     step = tf.io.decode_raw(tf.strings.substr(content, 0, 4), tf.float32)

@@ -1,6 +1,8 @@
-"""Asks an exported model for samples, with TensorFlow alone: `python probe.py VERSION_DIRECTORY PNG_FILE`.
+"""Asks an exported model for samples, with TensorFlow alone: `python probe.py VERSION_DIRECTORY
+PNG_FILE`.
 
-Run as a file, in a process of its own: that is how an export proves to need neither this package nor TensorFlow Probability.
+Run as a file, in a process of its own: that is how an export proves to need neither this package
+nor TensorFlow Probability.
 """
 
 import os
@@ -10,7 +12,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 for package in ("zoo", "recipes", "tensorflow_probability", "tf_keras"):
     sys.modules[package] = None  # importing it is now an error
 
-# TensorFlow's C++ side prints notices at its start whatever the log level: they go nowhere, and errors of Python do not.
+# TensorFlow's C++ side prints notices at its start whatever the log level: they go nowhere, and
+# errors of Python do not.
 kept = os.dup(2)
 os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 try:
@@ -27,8 +30,12 @@ GAP = 2  # white pixels between images
 def main(directory, png, num_rows=4, num_columns=12):
     model = tf.saved_model.load(directory)
     for name, function in sorted(model.signatures.items()):
-        inputs = ", ".join(f"{key}{spec.shape}" for key, spec in function.structured_input_signature[1].items())
-        outputs = ", ".join(f"{key}{spec.shape}" for key, spec in function.structured_outputs.items())
+        inputs = ", ".join(
+            f"{key}{spec.shape}" for key, spec in function.structured_input_signature[1].items()
+        )
+        outputs = ", ".join(
+            f"{key}{spec.shape}" for key, spec in function.structured_outputs.items()
+        )
         print(f"  {name}: {inputs} -> {outputs}")
     rows = tf.range(num_rows * num_columns)
     seed = tf.stack([tf.zeros_like(rows), rows], axis=-1)
@@ -38,9 +45,13 @@ def main(directory, png, num_rows=4, num_columns=12):
     images = tf.pad(images, [[0, 0], [GAP, 0], [GAP, 0], [0, 0]], constant_values=1.0)
     _, height, width, channels = images.shape
     sheet = tf.reshape(images, [num_rows, num_columns, height, width, channels])
-    sheet = tf.reshape(tf.transpose(sheet, [0, 2, 1, 3, 4]), [num_rows * height, num_columns * width, channels])
+    sheet = tf.reshape(
+        tf.transpose(sheet, [0, 2, 1, 3, 4]), [num_rows * height, num_columns * width, channels]
+    )
     sheet = tf.pad(sheet, [[0, GAP], [0, GAP], [0, 0]], constant_values=1.0)
-    tf.io.write_file(png, tf.io.encode_png(tf.cast(tf.clip_by_value(sheet, 0.0, 1.0) * 255.0, tf.uint8)))
+    tf.io.write_file(
+        png, tf.io.encode_png(tf.cast(tf.clip_by_value(sheet, 0.0, 1.0) * 255.0, tf.uint8))
+    )
     print(f"  {len(rows)} samples answered by the SavedModel: {png}")
 
 

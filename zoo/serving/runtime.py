@@ -1,15 +1,17 @@
 """A SavedModel in TensorFlow's own C++ runtime, as a stock model server runs it.
 
-`tensorflow_model_server` reads a version directory with `tensorflow::LoadSavedModel`, has switched XLA's compilation off, and answers a
-request with `Session::Run` on the tensors that the signature names. `libtensorflow_cc` in TensorFlow's wheel holds the same loader behind C
-functions, which this file calls by ctypes: no TensorFlow for Python, no Keras, no TensorFlow Probability, nothing of this package. As a
-program,
+`tensorflow_model_server` reads a version directory with `tensorflow::LoadSavedModel`, has switched
+XLA's compilation off, and answers a request with `Session::Run` on the tensors that the signature
+names. `libtensorflow_cc` in TensorFlow's wheel holds the same loader behind C functions, which this
+file calls by ctypes: no TensorFlow for Python, no Keras, no TensorFlow Probability, nothing of this
+package. As a program,
 
     python -I zoo/serving/runtime.py VERSION_DIRECTORY QUESTIONS.npz ANSWERS.npz
 
-it switches XLA off and answers a file: `QUESTIONS` holds an array `case/signature/input` for every input of every case, `ANSWERS` an array
-`case/signature/output` or, where the runtime refused the case, its message as `case/signature`; and in `modules` the names of the packages
-that this process has imported.
+it switches XLA off and answers a file: `QUESTIONS` holds an array `case/signature/input` for every
+input of every case, `ANSWERS` an array `case/signature/output` or, where the runtime refused the
+case, its message as `case/signature`; and in `modules` the names of the packages that this process
+has imported.
 
 Reference:
     tensorflow/c/c_api.h; tensorflow_serving/servables/tensorflow/predict_util.cc.
@@ -27,10 +29,21 @@ from typing import NamedTuple
 import numpy as np
 
 TAG = b"serve"
-# tensorflow::DisableXlaCompilation(), as C++ compilers name it: a stock server calls it at its start.
+# tensorflow::DisableXlaCompilation(), as C++ compilers name it: a stock server calls it at its
+# start.
 DISABLE_XLA = "_ZN10tensorflow21DisableXlaCompilationEv"
 # TF_DataType of c_api.h.
-DTYPES = {1: "float32", 2: "float64", 3: "int32", 4: "uint8", 5: "int16", 6: "int8", 9: "int64", 10: "bool", 19: "float16"}
+DTYPES = {
+    1: "float32",
+    2: "float64",
+    3: "int32",
+    4: "uint8",
+    5: "int16",
+    6: "int8",
+    9: "int64",
+    10: "bool",
+    19: "float16",
+}
 CODES = {dtype: code for code, dtype in DTYPES.items()}
 
 
@@ -52,7 +65,8 @@ class Signature(NamedTuple):
 
 
 class Session:
-    """A version directory, loaded until `close` or the end of a `with`. `run` may be called from several threads.
+    """A version directory, loaded until `close` or the end of a `with`. `run` may be called from
+    several threads.
 
     Args:
         directory: Path of a version directory, which holds `saved_model.pb`.
@@ -66,20 +80,35 @@ class Session:
 
     def __init__(self, directory):
         library = _library()
-        self._graph, options, buffer = library.TF_NewGraph(), library.TF_NewSessionOptions(), library.TF_NewBuffer()
+        self._graph, options, buffer = (
+            library.TF_NewGraph(),
+            library.TF_NewSessionOptions(),
+            library.TF_NewBuffer(),
+        )
         tags = (ctypes.c_char_p * 1)(TAG)
         self._session = None
         try:
             with _Status() as status:
                 self._session = library.TF_LoadSessionFromSavedModel(
-                    options, None, os.fsencode(directory), tags, len(tags), self._graph, buffer, status
+                    options,
+                    None,
+                    os.fsencode(directory),
+                    tags,
+                    len(tags),
+                    self._graph,
+                    buffer,
+                    status,
                 )
             content = ctypes.string_at(buffer.contents.data, buffer.contents.length)
         finally:
             library.TF_DeleteSessionOptions(options)
             library.TF_DeleteBuffer(buffer)
         definitions = _meta_graph_class().FromString(content).signature_def
-        self.signatures = {name: Signature(_ports(d.inputs), _ports(d.outputs)) for name, d in definitions.items() if d.method_name}
+        self.signatures = {
+            name: Signature(_ports(d.inputs), _ports(d.outputs))
+            for name, d in definitions.items()
+            if d.method_name
+        }
 
     def run(self, signature, inputs):
         """The signature's answer.
@@ -92,13 +121,20 @@ class Session:
             Dict of name -> array.
 
         Raises:
-            RuntimeFailure: If there is no such signature, an input is missing or unknown, or the runtime refuses its type or shape.
+            RuntimeFailure: If there is no such signature, an input is missing or unknown, or the
+                runtime refuses its type or shape.
         """
         if signature not in self.signatures:
-            raise RuntimeFailure(f"There is no signature {signature!r}: there are {', '.join(sorted(self.signatures))}.")
+            raise RuntimeFailure(
+                f"There is no signature {signature!r}: there are "
+                f"{', '.join(sorted(self.signatures))}."
+            )
         ports, outputs = self.signatures[signature]
         if inputs.keys() != ports.keys():  # a server compares the names itself, too
-            raise RuntimeFailure(f"{signature!r} takes the inputs {', '.join(sorted(ports))}. Received: {', '.join(sorted(inputs))}.")
+            raise RuntimeFailure(
+                f"{signature!r} takes the inputs {', '.join(sorted(ports))}. Received: "
+                f"{', '.join(sorted(inputs))}."
+            )
         library = _library()
         fed = [_to_tensor(np.asarray(array)) for array in inputs.values()]
         answers = (ctypes.c_void_p * len(outputs))()
@@ -138,7 +174,12 @@ class Session:
         ends = []
         for port in ports:
             operation, _, index = port.tensor.partition(":")
-            ends.append(_Output(_library().TF_GraphOperationByName(self._graph, operation.encode()), int(index or 0)))
+            ends.append(
+                _Output(
+                    _library().TF_GraphOperationByName(self._graph, operation.encode()),
+                    int(index or 0),
+                )
+            )
         return (_Output * len(ends))(*ends)
 
 
@@ -155,7 +196,11 @@ class _Output(ctypes.Structure):
 
 
 class _Buffer(ctypes.Structure):
-    _fields_ = [("data", ctypes.c_void_p), ("length", ctypes.c_size_t), ("deallocator", ctypes.c_void_p)]
+    _fields_ = [
+        ("data", ctypes.c_void_p),
+        ("length", ctypes.c_size_t),
+        ("deallocator", ctypes.c_void_p),
+    ]
 
 
 class _Status:
@@ -166,7 +211,10 @@ class _Status:
         return self.pointer
 
     def __exit__(self, *exception):
-        code, message = _library().TF_GetCode(self.pointer), _library().TF_Message(self.pointer).decode(errors="replace")
+        code, message = (
+            _library().TF_GetCode(self.pointer),
+            _library().TF_Message(self.pointer).decode(errors="replace"),
+        )
         _library().TF_DeleteStatus(self.pointer)
         if code:
             raise RuntimeFailure(message)
@@ -181,8 +229,15 @@ def _tensorflow_directory():
 
 @functools.cache
 def _library():
-    library = ctypes.CDLL(str(_tensorflow_directory() / "libtensorflow_cc.so.2"))  # not RTLD_GLOBAL: its SSL would replace Python's
-    pointer, string, integer, size, buffer = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int, ctypes.c_size_t, ctypes.POINTER(_Buffer)
+    # Not RTLD_GLOBAL: its SSL would replace Python's.
+    library = ctypes.CDLL(str(_tensorflow_directory() / "libtensorflow_cc.so.2"))
+    pointer, string, integer, size, buffer = (
+        ctypes.c_void_p,
+        ctypes.c_char_p,
+        ctypes.c_int,
+        ctypes.c_size_t,
+        ctypes.POINTER(_Buffer),
+    )
     for name, result, *arguments in (
         ("TF_NewStatus", pointer),
         ("TF_DeleteStatus", None, pointer),
@@ -195,9 +250,35 @@ def _library():
         ("TF_GraphOperationByName", pointer, pointer, string),
         ("TF_NewSessionOptions", pointer),
         ("TF_DeleteSessionOptions", None, pointer),
-        ("TF_LoadSessionFromSavedModel", pointer, pointer, pointer, string, pointer, integer, pointer, buffer, pointer),
+        (
+            "TF_LoadSessionFromSavedModel",
+            pointer,
+            pointer,
+            pointer,
+            string,
+            pointer,
+            integer,
+            pointer,
+            buffer,
+            pointer,
+        ),
         ("TF_DeleteSession", None, pointer, pointer),
-        ("TF_SessionRun", None, pointer, pointer, pointer, pointer, integer, pointer, pointer, integer, pointer, integer, pointer, pointer),
+        (
+            "TF_SessionRun",
+            None,
+            pointer,
+            pointer,
+            pointer,
+            pointer,
+            integer,
+            pointer,
+            pointer,
+            integer,
+            pointer,
+            integer,
+            pointer,
+            pointer,
+        ),
         ("TF_AllocateTensor", pointer, integer, pointer, integer, size),
         ("TF_DeleteTensor", None, pointer),
         ("TF_TensorData", pointer, pointer),
@@ -212,7 +293,8 @@ def _library():
 
 def _meta_graph_class():
     if "tensorflow" not in sys.modules:
-        # The message classes lie in TensorFlow's package, whose own import would bring all of it: an empty one stands in for it.
+        # The message classes lie in TensorFlow's package, whose own import would bring all of it:
+        # an empty one stands in for it.
         package = types.ModuleType("tensorflow")
         package.__path__ = [str(_tensorflow_directory())]
         sys.modules["tensorflow"] = package
@@ -225,8 +307,14 @@ def _ports(definitions):
     ports = {}
     for name, definition in definitions.items():
         shape = definition.tensor_shape
-        sizes = None if shape.unknown_rank else tuple(None if dim.size < 0 else dim.size for dim in shape.dim)
-        ports[name] = Port(definition.name, DTYPES.get(definition.dtype, f"TF_DataType {definition.dtype}"), sizes)
+        sizes = (
+            None
+            if shape.unknown_rank
+            else tuple(None if dim.size < 0 else dim.size for dim in shape.dim)
+        )
+        ports[name] = Port(
+            definition.name, DTYPES.get(definition.dtype, f"TF_DataType {definition.dtype}"), sizes
+        )
     return ports
 
 
@@ -234,7 +322,12 @@ def _to_tensor(array):
     if array.dtype.name not in CODES:
         raise RuntimeFailure(f"Arrays of {array.dtype.name} cannot be sent.")
     array = np.ascontiguousarray(array).reshape(array.shape)  # which a scalar would lose
-    tensor = _library().TF_AllocateTensor(CODES[array.dtype.name], (ctypes.c_int64 * array.ndim)(*array.shape), array.ndim, array.nbytes)
+    tensor = _library().TF_AllocateTensor(
+        CODES[array.dtype.name],
+        (ctypes.c_int64 * array.ndim)(*array.shape),
+        array.ndim,
+        array.nbytes,
+    )
     ctypes.memmove(_library().TF_TensorData(tensor), array.ctypes.data, array.nbytes)
     return tensor
 
@@ -243,8 +336,13 @@ def _to_array(tensor):
     library = _library()
     dtype = DTYPES.get(library.TF_TensorType(tensor))
     if dtype is None:
-        raise RuntimeFailure(f"Outputs of TF_DataType {library.TF_TensorType(tensor)} cannot be read: NumPy has no such numbers.")
-    array = np.empty([library.TF_Dim(tensor, axis) for axis in range(library.TF_NumDims(tensor))], dtype)
+        raise RuntimeFailure(
+            f"Outputs of TF_DataType {library.TF_TensorType(tensor)} cannot be read: NumPy "
+            "has no such numbers."
+        )
+    array = np.empty(
+        [library.TF_Dim(tensor, axis) for axis in range(library.TF_NumDims(tensor))], dtype
+    )
     ctypes.memmove(array.ctypes.data, library.TF_TensorData(tensor), array.nbytes)
     return array
 

@@ -1,14 +1,17 @@
 """Writes a model as a SavedModel for TF Serving, and checks it before anyone can load it.
 
-A stock `tensorflow_model_server` switches XLA off and refuses a graph with a compiled function in it; its batching wants every input and
-output to lead with the batch dimension; and a draw without a seed in the question would replay one sequence at every start. So the
-graph holds neither compiled functions nor stateful draws.
+A stock `tensorflow_model_server` switches XLA off and refuses a graph with a compiled function in
+it; its batching wants every input and output to lead with the batch dimension; and a draw without a
+seed in the question would replay one sequence at every start. So the graph holds neither compiled
+functions nor stateful draws.
 
     <directory>/<version>/
         saved_model.pb, fingerprint.pb, variables/      what a server loads
         assets.extra/tf_serving_warmup_requests         what it asks itself first
-        assets.extra/model.json                         the Keras model's configuration, which `read_model` builds it from
-        assets.extra/card.json                          what is known of the model, and the sha256 of every other file
+        assets.extra/model.json                         the Keras model's configuration,
+                                                        which `read_model` builds it from
+        assets.extra/card.json                          what is known of the model, and the
+                                                        sha256 of every other file
 """
 
 import importlib.metadata
@@ -43,11 +46,13 @@ def export(model, directory, *, version=None, card=None, packed=False):
 
     Args:
         model: A model of the zoo.
-        directory: The model's directory, as in TF Serving's `base_path`; its name is the name under which the model is served.
+        directory: The model's directory, as in TF Serving's `base_path`; its name is the name under
+            which the model is served.
         version: Positive integer; by default the next one.
-        packed: Whether the weights lie packed in the file, in a quarter of the space; they have to be rounded already
-            (`zoo.serving.packed.round_weights`).
-        card: Dict of what is known of the model, kept in `assets.extra/card.json` with the version and the files' sha256.
+        packed: Whether the weights lie packed in the file, in a quarter of the space; they have to
+            be rounded already (`zoo.serving.packed.round_weights`).
+        card: Dict of what is known of the model, kept in `assets.extra/card.json` with the version
+            and the files' sha256.
 
     Returns:
         The version's directory.
@@ -61,7 +66,8 @@ def export(model, directory, *, version=None, card=None, packed=False):
     if not isinstance(model, Model):
         raise TypeError(
             f"`zoo.export` writes models of the zoo. Received: model={type(model).__name__}. "
-            "Keras's own `model.export(path)` writes other models; one that ends in a distribution answers with its mean."
+            "Keras's own `model.export(path)` writes other models; one that ends in a "
+            "distribution answers with its mean."
         )
     version = None if version is None else validation.integer("version", version)
     if version is not None and (directory / str(version)).exists():
@@ -72,19 +78,33 @@ def export(model, directory, *, version=None, card=None, packed=False):
     requests = {name: made_up_rows(signature.inputs, 1) for name, signature in answered.items()}
     with scratch_directory(directory, str(version or _next_version(directory))) as beside:
         _write(model, functions, beside, packed)
-        _check({name: (functions[name], made_up_rows(signature.inputs, CHECK_ROWS)) for name, signature in answered.items()}, beside)
-        warmup.write(beside, directory.resolve().name, {**requests, "serving_default": requests[DEFAULT_SIGNATURE]})
+        _check(
+            {
+                name: (functions[name], made_up_rows(signature.inputs, CHECK_ROWS))
+                for name, signature in answered.items()
+            },
+            beside,
+        )
+        warmup.write(
+            beside,
+            directory.resolve().name,
+            {**requests, "serving_default": requests[DEFAULT_SIGNATURE]},
+        )
         _write_configuration(model, beside)
         return _publish(beside, directory, version, {"versions": _versions(), **(card or {})})
 
 
 def _publish(beside, directory, version, card):
-    """Gives a version's files their card and their place; where other processes export here too, the first number that is free."""
+    """Gives a version's files their card and their place; where other processes export here too,
+    the first number that is free."""
     hashes = {name.partition("/")[2]: digest for name, digest in file_hashes(beside).items()}
     while True:
         number = version or _next_version(directory)
         files = {f"{number}/{name}": digest for name, digest in hashes.items()}
-        (beside / CARD).write_text(json.dumps({**card, "version": number, "files": files}, indent=2) + "\n", encoding="utf-8")
+        (beside / CARD).write_text(
+            json.dumps({**card, "version": number, "files": files}, indent=2) + "\n",
+            encoding="utf-8",
+        )
         try:
             rename_into_place(beside, directory / str(number))
         except FileExistsError:
@@ -99,11 +119,13 @@ def _exists(target):
 
 
 def read_model(version_directory: str | Path) -> keras.Model:
-    """The Python model of an export: built from its configuration, with its weights. Nothing that lies there is executed.
+    """The Python model of an export: built from its configuration, with its weights. Nothing that
+    lies there is executed.
 
     Raises:
-        ValueError: If the export holds no configuration, or one that cannot be built here, or the weights do not fit. Layers of one's
-            own are built once `zoo.serving.import_layers` has run the file that defines them.
+        ValueError: If the export holds no configuration, or one that cannot be built here, or the
+            weights do not fit. Layers of one's own are built once `zoo.serving.import_layers` has
+            run the file that defines them.
     """
     model = architecture.read(Path(version_directory) / CONFIGURATION)
     read_weights(model, version_directory)
@@ -121,9 +143,14 @@ def read_weights(model, version_directory):
         reader = tf.train.load_checkpoint(str(prefix))
         if reader.has_tensor(PACKED):
             packed = reader.get_tensor(PACKED)
-            values = [unpack(p, w.shape, w.dtype) for p, w in zip(packed, model.weights, strict=True)]
+            values = [
+                unpack(p, w.shape, w.dtype) for p, w in zip(packed, model.weights, strict=True)
+            ]
         else:
-            values = [reader.get_tensor(f"model_weights/{i}/.ATTRIBUTES/VARIABLE_VALUE") for i in range(len(model.weights))]
+            values = [
+                reader.get_tensor(f"model_weights/{i}/.ATTRIBUTES/VARIABLE_VALUE")
+                for i in range(len(model.weights))
+            ]
         for weight, value in zip(model.weights, values, strict=True):
             weight.assign(value)
     except (tf.errors.OpError, ValueError) as error:
@@ -142,26 +169,37 @@ def _write(model, functions, directory, packed):
         module.weights = PackedWeights(variables)
     else:
         module.model_weights = variables
-    tf.saved_model.save(module, str(directory), {**functions, "serving_default": functions[DEFAULT_SIGNATURE]})
+    tf.saved_model.save(
+        module, str(directory), {**functions, "serving_default": functions[DEFAULT_SIGNATURE]}
+    )
     compact(directory)
 
 
 def _write_configuration(model, directory):
-    """Left out, with a warning, where a part of the user's own has no `get_config`: such an export serves, and nothing more."""
+    """Left out, with a warning, where a part of the user's own has no `get_config`: such an export
+    serves, and nothing more."""
     try:
         configuration = architecture.as_text(model)
     except ValueError as error:
-        logger.warning("The export holds no configuration of its Python model, so that `zoo check` cannot compare the two: %s", error)
+        logger.warning(
+            "The export holds no configuration of its Python model, so that `zoo check` "
+            "cannot compare the two: %s",
+            error,
+        )
         return
     (directory / CONFIGURATION).write_text(configuration, encoding="utf-8")
 
 
 def _versions():
-    return {name: importlib.metadata.version(name) for name in ("tensorflow", "keras", "tensorflow-probability", "vae-zoo")}
+    return {
+        name: importlib.metadata.version(name)
+        for name in ("tensorflow", "keras", "tensorflow-probability", "vae-zoo")
+    }
 
 
 def _check(questions, directory):
-    """Raises unless the files answer as the functions do, and hold nothing that a stock server refuses."""
+    """Raises unless the files answer as the functions do, and hold nothing that a stock server
+    refuses."""
     meta_graph = graph.read(directory)
     for check, problem in graph.graph_problems(meta_graph).items():
         if problem:
@@ -175,4 +213,6 @@ def _check(questions, directory):
         expected, received = function(**inputs), loaded.signatures[name](**inputs)
         for output, value in expected.items():
             if not np.allclose(received[output], value, rtol=1e-5, atol=1e-5, equal_nan=True):
-                raise RuntimeError(f"Signature {name!r} does not answer as the model does: {output!r} differs.")
+                raise RuntimeError(
+                    f"Signature {name!r} does not answer as the model does: {output!r} differs."
+                )

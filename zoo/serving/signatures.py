@@ -1,7 +1,8 @@
 """What an exported model answers: the named functions of its SavedModel.
 
-Every tensor leads with the batch dimension, every row of an answer is a function of its own row of the question, and all draws come
-from the `seed` in the question. See `zoo/serving/saved_model.py` for why.
+Every tensor leads with the batch dimension, every row of an answer is a function of its own row of
+the question, and all draws come from the `seed` in the question. See `zoo/serving/saved_model.py`
+for why.
 """
 
 from collections.abc import Callable
@@ -41,8 +42,11 @@ def signatures(model):
 
 def _signature(function, inputs):
     def checked(**arguments):
-        # A server compares types and names with the signature, not shapes: [B, 784] would be reshaped and answered.
-        arguments = {name: tf.ensure_shape(value, inputs[name].shape) for name, value in arguments.items()}
+        # A server compares types and names with the signature, not shapes: [B, 784] would be
+        # reshaped and answered.
+        arguments = {
+            name: tf.ensure_shape(value, inputs[name].shape) for name, value in arguments.items()
+        }
         return {name: tf.cast(value, tf.float32) for name, value in function(**arguments).items()}
 
     return Signature(checked, inputs)

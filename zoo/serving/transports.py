@@ -17,18 +17,22 @@ import requests
 
 # TensorFlow's names of types -> NumPy's.
 DTYPES = {"DT_FLOAT": "float32", "DT_DOUBLE": "float64", "DT_BOOL": "bool"} | {
-    f"DT_{sign}INT{bits}": f"{sign}int{bits}".lower() for sign in ("", "U") for bits in (8, 16, 32, 64)
+    f"DT_{sign}INT{bits}": f"{sign}int{bits}".lower()
+    for sign in ("", "U")
+    for bits in (8, 16, 32, 64)
 }
 # What reading an answer of another form raises.
 MALFORMED = (AttributeError, IndexError, KeyError, TypeError, ValueError, ArithmeticError)
 
 
 class ServerError(RuntimeError):
-    """The server refused a request, in its own words, or answered something else than what was asked for."""
+    """The server refused a request, in its own words, or answered something else than what was
+    asked for."""
 
 
 class Ports(NamedTuple):
-    """What a signature takes and gives: name -> (dtype, shape with None for any size; None for any shape)."""
+    """What a signature takes and gives: name -> (dtype, shape with None for any size; None for any
+    shape)."""
 
     inputs: dict
     outputs: dict
@@ -37,9 +41,27 @@ class Ports(NamedTuple):
 class Rest:
     """`signatures` and `predict` over HTTP. Raises as `zoo.serving.Client` says."""
 
-    def __init__(self, url: str, host: str, model: str, version: int | None, label: str | None, timeout: float):
-        part = f"/versions/{version}" if version is not None else f"/labels/{_quoted(label)}" if label is not None else ""
-        self._url, self._model, self._timeout = f"{url}/v1/models/{_quoted(model)}{part}", model, timeout
+    def __init__(
+        self,
+        url: str,
+        host: str,
+        model: str,
+        version: int | None,
+        label: str | None,
+        timeout: float,
+    ):
+        part = (
+            f"/versions/{version}"
+            if version is not None
+            else f"/labels/{_quoted(label)}"
+            if label is not None
+            else ""
+        )
+        self._url, self._model, self._timeout = (
+            f"{url}/v1/models/{_quoted(model)}{part}",
+            model,
+            timeout,
+        )
         self._session, self._answered = requests.Session(), False
 
     def close(self) -> None:
@@ -62,19 +84,25 @@ class Rest:
             rows = next(iter(inputs.values())).tolist()
         else:
             columns = {name: array.tolist() for name, array in inputs.items()}
-            rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+            rows = [
+                dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)
+            ]
         reply = self._send("POST", ":predict", {"signature_name": signature, "instances": rows})
         try:
             predictions = reply["predictions"]
             if len(ports.outputs) == 1:  # a reply does not name the only output
                 predictions = [{next(iter(ports.outputs)): row} for row in predictions]
-            return {name: _numbers([row[name] for row in predictions], dtype) for name, (dtype, _) in ports.outputs.items()}
+            return {
+                name: _numbers([row[name] for row in predictions], dtype)
+                for name, (dtype, _) in ports.outputs.items()
+            }
         except MALFORMED:
             raise self._malformed(f"rows of {signature!r}", reply) from None
 
     def _malformed(self, asked, reply):
         return ServerError(
-            f"The server of {self._model!r} answered in another form than TF Serving's. Asked: {asked}. Received: {_start(reply)}."
+            f"The server of {self._model!r} answered in another form than TF Serving's. "
+            f"Asked: {asked}. Received: {_start(reply)}."
         )
 
     def _send(self, method, path, content=None):
@@ -82,10 +110,16 @@ class Rest:
         try:
             answer = reply.json()
         except (ValueError, RecursionError):
-            raise ServerError(f"{self._url} is no model server: it answered {reply.text[:100]!r} (HTTP {reply.status_code}).") from None
+            raise ServerError(
+                f"{self._url} is no model server: it answered {reply.text[:100]!r} (HTTP "
+                f"{reply.status_code})."
+            ) from None
         if not reply.ok:
             message = answer.get("error", answer) if isinstance(answer, dict) else answer
-            raise ServerError(f"The server of {self._model!r} refused the request: {message} (HTTP {reply.status_code})")
+            raise ServerError(
+                f"The server of {self._model!r} refused the request: {message} (HTTP "
+                f"{reply.status_code})"
+            )
         return answer
 
     def _reply(self, method, path, content):
@@ -93,23 +127,41 @@ class Rest:
             return self._request(method, path, content)
         except requests.Timeout:
             self._renew()  # the late answer may still come over the old connection
-            raise TimeoutError(f"{self._url} did not answer within {self._timeout:g} seconds.") from None
+            raise TimeoutError(
+                f"{self._url} did not answer within {self._timeout:g} seconds."
+            ) from None
         except requests.exceptions.InvalidURL as error:
-            raise ValueError(f"`url` must be the address of a server. Received: {self._url!r} ({error}).") from None
+            raise ValueError(
+                f"`url` must be the address of a server. Received: {self._url!r} ({error})."
+            ) from None
         except requests.ConnectionError as error:
             cause = _innermost(error)
             if _is_dropped(cause):
-                raise ConnectionError(f"{self._url} closed the connection before it answered. ({cause})") from None
+                raise ConnectionError(
+                    f"{self._url} closed the connection before it answered. ({cause})"
+                ) from None
             if isinstance(cause, http.client.HTTPException):
-                raise ServerError(f"{self._url} is no model server: it does not answer in HTTP ({cause}).") from None
-            raise ConnectionError(f"Nothing answers at {self._url}: is the server running? ({cause})") from None
+                raise ServerError(
+                    f"{self._url} is no model server: it does not answer in HTTP ({cause})."
+                ) from None
+            raise ConnectionError(
+                f"Nothing answers at {self._url}: is the server running? ({cause})"
+            ) from None
         except requests.RequestException as error:
-            raise ServerError(f"The answer of {self._url} broke off or cannot be read: {_innermost(error)}.") from None
+            raise ServerError(
+                f"The answer of {self._url} broke off or cannot be read: {_innermost(error)}."
+            ) from None
 
     def _request(self, method, path, content):
-        """The reply; once more over a new connection where the server had dropped the one that was kept from an earlier question."""
+        """The reply; once more over a new connection where the server had dropped the one that was
+        kept from an earlier question."""
         end = time.monotonic() + self._timeout
-        question = {"method": method, "url": self._url + path, "json": content, "timeout": self._timeout}
+        question = {
+            "method": method,
+            "url": self._url + path,
+            "json": content,
+            "timeout": self._timeout,
+        }
         try:
             reply = _within(self._timeout, functools.partial(self._session.request, **question))
         except requests.ConnectionError as error:
@@ -118,7 +170,9 @@ class Rest:
             reply = None
         if reply is None:
             self._renew()
-            reply = _within(end - time.monotonic(), functools.partial(self._session.request, **question))
+            reply = _within(
+                end - time.monotonic(), functools.partial(self._session.request, **question)
+            )
         self._answered = True
         return reply
 
@@ -130,8 +184,8 @@ class Rest:
 def _within(seconds, function):
     """What the function returns or raises; `requests.Timeout` after so many seconds.
 
-    The timeout of requests is one of each read: a server that sends a byte now and then would be waited for without end. The thread
-    of such a request ends with its server.
+    The timeout of requests is one of each read: a server that sends a byte now and then would be
+    waited for without end. The thread of such a request ends with its server.
     """
     outcome = queue.SimpleQueue()
 
@@ -151,7 +205,9 @@ def _within(seconds, function):
     try:
         raise error
     finally:
-        error = None  # its traceback holds this frame: the two would keep connections open until they are collected
+        # Its traceback holds this frame: the two would keep connections open until they are
+        # collected.
+        error = None
 
 
 def _quoted(name):
@@ -160,11 +216,18 @@ def _quoted(name):
 
 def _rest_ports(definitions):
     """JSON of TensorInfo messages, whose 64-bit integers are strings."""
-    return {name: (DTYPES.get(info["dtype"], info["dtype"]), _rest_shape(info["tensor_shape"])) for name, info in definitions.items()}
+    return {
+        name: (DTYPES.get(info["dtype"], info["dtype"]), _rest_shape(info["tensor_shape"]))
+        for name, info in definitions.items()
+    }
 
 
 def _rest_shape(shape):
-    return None if shape.get("unknown_rank") else tuple(_size(int(dim["size"])) for dim in shape.get("dim", ()))
+    return (
+        None
+        if shape.get("unknown_rank")
+        else tuple(_size(int(dim["size"])) for dim in shape.get("dim", ()))
+    )
 
 
 def _size(size):
@@ -172,11 +235,16 @@ def _size(size):
 
 
 def _numbers(values, dtype):
-    """JSON's numbers as an array; one of `MALFORMED` if they are ragged, of another kind, or too large for the type."""
+    """JSON's numbers as an array; one of `MALFORMED` if they are ragged, of another kind, or too
+    large for the type."""
     array, dtype = np.array(values), np.dtype(dtype)
     if array.dtype.kind not in {"f": "fiu", "i": "iu", "u": "iu", "b": "b"}[dtype.kind]:
         raise TypeError(array.dtype)
-    if dtype.kind in "iu" and array.size and not np.iinfo(dtype).min <= array.min() <= array.max() <= np.iinfo(dtype).max:
+    if (
+        dtype.kind in "iu"
+        and array.size
+        and not np.iinfo(dtype).min <= array.min() <= array.max() <= np.iinfo(dtype).max
+    ):
         raise ValueError(dtype)
     with np.errstate(over="raise"):
         return array.astype(dtype)
@@ -189,13 +257,28 @@ def _start(reply):
 
 def _is_dropped(cause):
     """Whether a connection was closed before a byte of the answer came."""
-    return isinstance(cause, (http.client.RemoteDisconnected, ConnectionResetError, ConnectionAbortedError, BrokenPipeError))
+    return isinstance(
+        cause,
+        (
+            http.client.RemoteDisconnected,
+            ConnectionResetError,
+            ConnectionAbortedError,
+            BrokenPipeError,
+        ),
+    )
 
 
 def _innermost(error):
     """The cause at the bottom of requests' wrappers."""
     while True:
-        inner = next((part for part in (*error.args, getattr(error, "reason", None)) if isinstance(part, Exception)), None)
+        inner = next(
+            (
+                part
+                for part in (*error.args, getattr(error, "reason", None))
+                if isinstance(part, Exception)
+            ),
+            None,
+        )
         if inner is None:
             return error
         error = inner
@@ -204,7 +287,15 @@ def _innermost(error):
 class Grpc:
     """`signatures` and `predict` over gRPC. Raises as `zoo.serving.Client` says."""
 
-    def __init__(self, url: str, host: str, model: str, version: int | None, label: str | None, timeout: float):
+    def __init__(
+        self,
+        url: str,
+        host: str,
+        model: str,
+        version: int | None,
+        label: str | None,
+        timeout: float,
+    ):
         import grpc
         from tensorflow_serving.apis import model_pb2, prediction_service_pb2_grpc
 
@@ -216,12 +307,17 @@ class Grpc:
             self._spec = functools.partial(self._spec, version_label=label)
         unlimited = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
         channel = grpc.insecure_channel(host, unlimited)
-        self._stub, self.close = prediction_service_pb2_grpc.PredictionServiceStub(channel), channel.close
+        self._stub, self.close = (
+            prediction_service_pb2_grpc.PredictionServiceStub(channel),
+            channel.close,
+        )
 
     def signatures(self) -> dict[str, Ports]:
         from tensorflow_serving.apis import get_model_metadata_pb2
 
-        request = get_model_metadata_pb2.GetModelMetadataRequest(model_spec=self._spec(), metadata_field=["signature_def"])
+        request = get_model_metadata_pb2.GetModelMetadataRequest(
+            model_spec=self._spec(), metadata_field=["signature_def"]
+        )
         reply = self._send(self._stub.GetModelMetadata, request)
         definitions = get_model_metadata_pb2.SignatureDefMap()
         if not reply.metadata["signature_def"].Unpack(definitions):
@@ -240,14 +336,22 @@ class Grpc:
         from tensorflow_serving.apis import predict_pb2
 
         tensors = {name: tf.make_tensor_proto(array) for name, array in inputs.items()}
-        reply = self._send(self._stub.Predict, predict_pb2.PredictRequest(model_spec=self._spec(signature_name=signature), inputs=tensors))
+        reply = self._send(
+            self._stub.Predict,
+            predict_pb2.PredictRequest(
+                model_spec=self._spec(signature_name=signature), inputs=tensors
+            ),
+        )
         try:
             return {name: tf.make_ndarray(tensor) for name, tensor in reply.outputs.items()}
         except MALFORMED:
             raise self._malformed(f"rows of {signature!r}") from None
 
     def _malformed(self, asked):
-        return ServerError(f"The server of {self._model!r} answered in another form than TF Serving's. Asked: {asked}.")
+        return ServerError(
+            f"The server of {self._model!r} answered in another form than TF Serving's. "
+            f"Asked: {asked}."
+        )
 
     def _send(self, method, request):
         try:
@@ -255,16 +359,26 @@ class Grpc:
         except self._grpc.RpcError as error:
             codes = self._grpc.StatusCode
             if error.code() == codes.UNAVAILABLE:
-                raise ConnectionError(f"Nothing answers at {self._url}: is the server running? ({error.details()})") from None
+                raise ConnectionError(
+                    f"Nothing answers at {self._url}: is the server running? ({error.details()})"
+                ) from None
             if error.code() == codes.DEADLINE_EXCEEDED:
-                raise TimeoutError(f"{self._url} did not answer within {self._timeout:g} seconds.") from None
-            raise ServerError(f"The server of {self._model!r} refused the request: {error.details()} ({error.code().name})") from None
+                raise TimeoutError(
+                    f"{self._url} did not answer within {self._timeout:g} seconds."
+                ) from None
+            raise ServerError(
+                f"The server of {self._model!r} refused the request: {error.details()} "
+                f"({error.code().name})"
+            ) from None
 
 
 def _grpc_ports(definitions):
     import tensorflow as tf
 
-    return {name: (tf.as_dtype(info.dtype).name, _grpc_shape(info.tensor_shape)) for name, info in definitions.items()}
+    return {
+        name: (tf.as_dtype(info.dtype).name, _grpc_shape(info.tensor_shape))
+        for name, info in definitions.items()
+    }
 
 
 def _grpc_shape(shape):

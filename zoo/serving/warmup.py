@@ -1,6 +1,8 @@
-"""Requests that a server answers while it loads a version, so that the first user's does not wait for what TensorFlow does once.
+"""Requests that a server answers while it loads a version, so that the first user's does not wait
+for what TensorFlow does once.
 
-A TFRecord file of PredictionLog messages, which a server replays before it calls the version available.
+A TFRecord file of PredictionLog messages, which a server replays before it calls the version
+available.
 https://www.tensorflow.org/tfx/serving/saved_model_warmup
 """
 
@@ -28,7 +30,9 @@ def write(directory, model_name, requests):
                 model_spec=model_pb2.ModelSpec(name=model_name, signature_name=signature),
                 inputs={name: tf.make_tensor_proto(array) for name, array in inputs.items()},
             )
-            log = prediction_log_pb2.PredictionLog(predict_log=prediction_log_pb2.PredictLog(request=request))
+            log = prediction_log_pb2.PredictionLog(
+                predict_log=prediction_log_pb2.PredictLog(request=request)
+            )
             writer.write(log.SerializeToString())
 
 
@@ -41,10 +45,17 @@ def read(directory):
     path = Path(directory) / FILE
     try:
         records = [record.numpy() for record in tf.data.TFRecordDataset(str(path))]
-        requests = [prediction_log_pb2.PredictionLog.FromString(record).predict_log.request for record in records]
+        requests = [
+            prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
+            for record in records
+        ]
         return {
-            request.model_spec.signature_name: {name: tf.make_ndarray(tensor) for name, tensor in request.inputs.items()}
+            request.model_spec.signature_name: {
+                name: tf.make_ndarray(tensor) for name, tensor in request.inputs.items()
+            }
             for request in requests
         }
     except Exception as error:  # TensorFlow's and protobuf's errors have no common class
-        raise ValueError(f"The warm-up requests {str(path)!r} cannot be read: {str(error).splitlines()[0]}") from None
+        raise ValueError(
+            f"The warm-up requests {str(path)!r} cannot be read: {str(error).splitlines()[0]}"
+        ) from None

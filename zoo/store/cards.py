@@ -1,7 +1,7 @@
 """Cards of stored models: what is known of them, without loading them. Standard library alone.
 
-A stored model is a directory `<recipe>/` with `card.json`, pictures and the versions that TF Serving takes. It lies in the checkout's
-`saved_models/`, or in the installed package.
+A stored model is a directory `<recipe>/` with `card.json`, pictures and the versions that TF
+Serving takes. It lies in the checkout's `saved_models/`, or in the installed package.
 """
 
 import json
@@ -27,7 +27,13 @@ def model_directory(name):
 # A number says what it is; where it is a mean over runs, also what each run's was.
 NUMBERS = {str: {"value": NUMBER, "unit": str}}
 FILES = {"version": int, "files": {str: str}}
-FORM = {"recipe": str, "version": int, "arguments": {str: object}, "numbers": NUMBERS, "files": {str: str}}
+FORM = {
+    "recipe": str,
+    "version": int,
+    "arguments": {str: object},
+    "numbers": NUMBERS,
+    "files": {str: str},
+}
 DATA = {"name": str, "train": str, "validation": str, "test": str, "binarization": str}
 # What a card has once a model was stored; an export tells less.
 OPTIONAL = {
@@ -52,18 +58,24 @@ def read_card(directory: str | Path) -> dict:
 
 def read_version_card(version_directory: str | Path) -> dict:
     """The card that lies in a version's directory, as `read_card` reads the newest one's."""
-    return _of_recipe(_version_card(version_directory), Path(version_directory).resolve().parent.name)
+    return _of_recipe(
+        _version_card(version_directory), Path(version_directory).resolve().parent.name
+    )
 
 
 def card_of(version_directory: str | Path) -> dict:
     """The same, wherever the version's directory lies.
 
     Raises:
-        ValueError: If it cannot be read, or tells no recipe: an export of `zoo.export` that was given no card.
+        ValueError: If it cannot be read, or tells no recipe: an export of `zoo.export` that was
+            given no card.
     """
     path = _version_card(version_directory)
     if "recipe" not in _read(path, FILES):
-        raise ValueError(f"The card {str(path)!r} tells neither recipe nor data of the model. Load it in Python: `zoo.load`.")
+        raise ValueError(
+            f"The card {str(path)!r} tells neither recipe nor data of the model. Load it in "
+            "Python: `zoo.load`."
+        )
     return _read(path, FORM)
 
 
@@ -74,7 +86,9 @@ def _version_card(version_directory):
 def _of_recipe(path, recipe):
     card = _read(path, FORM)
     if card["recipe"] != recipe:
-        raise ValueError(f"The card {str(path)!r} belongs to another recipe. Received: {card['recipe']!r}.")
+        raise ValueError(
+            f"The card {str(path)!r} belongs to another recipe. Received: {card['recipe']!r}."
+        )
     return card
 
 
@@ -91,7 +105,8 @@ def _read(path, form):
             raise ValueError("`files` names none, so that nothing can be checked")
     except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(
-            f"The card {str(path)!r} is damaged ({type(error).__name__}: {error}). Restore it, or push the run again."
+            f"The card {str(path)!r} is damaged ({type(error).__name__}: {error}). Restore "
+            "it, or push the run again."
         ) from None
     return card
 
@@ -123,24 +138,38 @@ DIGITS = {"nats": 2, "bits/dim": 3}
 
 
 def headline(card, key):
-    """The number that stands for a recipe, with its errors, as a table shows it; all of `conditional_nll_q1` ... `q3` where there are."""
+    """The number that stands for a recipe, with its errors, as a table shows it; all of
+    `conditional_nll_q1` ... `q3` where there are."""
     numbers = headline_numbers(card, key)
     if not numbers:
         return "not yet measured"
-    cells = [_cell(_label(name), number, _is_bound(card, number)) for name, number in sorted(numbers.items())]
+    cells = [
+        _cell(_label(name), number, _is_bound(card, number))
+        for name, number in sorted(numbers.items())
+    ]
     training = card["training"]
-    partly = [] if training["epochs"] == training["of"] else ["{epochs:,} of {of:,} epochs".format(**training)]
+    partly = (
+        []
+        if training["epochs"] == training["of"]
+        else ["{epochs:,} of {of:,} epochs".format(**training)]
+    )
     return "; ".join(cells + partly)
 
 
 def headline_numbers(card, key):
     """The numbers of a card that `headline` shows, by key."""
-    return {name: number for name, number in (card or {"numbers": {}})["numbers"].items() if _base(name) == _base(key)}
+    return {
+        name: number
+        for name, number in (card or {"numbers": {}})["numbers"].items()
+        if _base(name) == _base(key)
+    }
 
 
 def value_shown(number):
-    """A number's value as tables and docstrings show it: "86.68 nats", "1.453 bits/dim", "0.9512"."""
-    return f"{number['value']:.{_digits(number)}f}{' ' + number['unit'] if number['unit'] in DIGITS else ''}"
+    """A number's value as tables and docstrings show it: "86.68 nats", "1.453 bits/dim",
+    "0.9512"."""
+    value = f"{number['value']:.{_digits(number)}f}"
+    return f"{value} {number['unit']}" if number["unit"] in DIGITS else value
 
 
 def _digits(number):
@@ -157,14 +186,23 @@ def _label(key):
 
 
 def _is_bound(card, number):
-    """Whether an importance-sampled number is an upper bound, as few samples carry it; bits per dimension are of the `nll` beside them."""
+    """Whether an importance-sampled number is an upper bound, as few samples carry it; bits per
+    dimension are of the `nll` beside them."""
     estimate = card["numbers"].get("nll", {}) if number["unit"] == "bits/dim" else number
     return estimate.get("effective_sample_size", TRUSTED_SAMPLE_SIZE) < TRUSTED_SAMPLE_SIZE
 
 
 def _cell(label, number, is_bound):
-    errors = {"stderr_images": "images", "stderr_sampling": "noise", "stderr_runs": f"{len(number.get('values', ()))} runs"}
-    shown = [f" ± {number[key]:.{_digits(number)}f} ({name})" for key, name in errors.items() if key in number]
+    errors = {
+        "stderr_images": "images",
+        "stderr_sampling": "noise",
+        "stderr_runs": f"{len(number.get('values', ()))} runs",
+    }
+    shown = [
+        f" ± {number[key]:.{_digits(number)}f} ({name})"
+        for key, name in errors.items()
+        if key in number
+    ]
     return f"{label} {'≤ ' if is_bound else ''}{value_shown(number)}{''.join(shown)}"
 
 
@@ -177,23 +215,47 @@ def readme(card, about, pictures):
         pictures: Names of the image files beside.
     """
     title, _, body = _true_of(card, about).partition("\n")
-    name, version, training, dataset = card["recipe"], card["version"], card["training"], card["data"]
+    name, version, training, dataset = (
+        card["recipe"],
+        card["version"],
+        card["training"],
+        card["data"],
+    )
     table = ["| number | value | unit | split | how |", "| --- | --- | --- | --- | --- |"]
     for key, number in card["numbers"].items():
-        value = f"{number['value']:.4g} of {number['of']}" if "of" in number else f"{number['value']:.4f}"
-        table.append(f"| `{key}` | {value} | {number['unit']} | {number['split']} | {_how(number)} |")
+        value = (
+            f"{number['value']:.4g} of {number['of']}"
+            if "of" in number
+            else f"{number['value']:.4f}"
+        )
+        table.append(
+            f"| `{key}` | {value} | {number['unit']} | {number['split']} | {_how(number)} |"
+        )
     made = {
         "arguments": ", ".join(f"`{key}={value!r}`" for key, value in card["arguments"].items()),
         "seed": card["seed"],
-        "data": f"{dataset['name']}, {dataset['binarization']}: trained on `{dataset['train']}`, choices by `{dataset['validation']}`, "
+        "data": f"{dataset['name']}, {dataset['binarization']}: trained on `{dataset['train']}`, "
+        f"choices by `{dataset['validation']}`, "
         f"measured on `{dataset['test']}`",
-        "sha256 of the images": ", ".join(f"{part} `{digest}`" for part, digest in dataset["sha256"].items()),
-        "epochs": f"{training['epochs']:,} of {training['of']:,}; the weights are those after epoch {training['kept_epoch']:,}",
-        "time": f"{training['seconds'] / 60:.1f} minutes on {training['machine']}, as {training['mode']} in {training['precision']}",
-        "versions": ", ".join(f"{package} {number}" for package, number in card["versions"].items()),
+        "sha256 of the images": ", ".join(
+            f"{part} `{digest}`" for part, digest in dataset["sha256"].items()
+        ),
+        "epochs": f"{training['epochs']:,} of {training['of']:,}; the weights are those "
+        "after epoch "
+        f"{training['kept_epoch']:,}",
+        "time": f"{training['seconds'] / 60:.1f} minutes on {training['machine']}, as "
+        f"{training['mode']} in {training['precision']}",
+        "versions": ", ".join(
+            f"{package} {number}" for package, number in card["versions"].items()
+        ),
         "revision": card["git"],
-        **({"sha256 of the recipe": f"`{card['recipe_sha256']}`"} if "recipe_sha256" in card else {}),
-        "weights": f"{card['parameters']:,}, rounded to a sixty-fourth of a matrix's standard deviation or finer, and measured so",
+        **(
+            {"sha256 of the recipe": f"`{card['recipe_sha256']}`"}
+            if "recipe_sha256" in card
+            else {}
+        ),
+        "weights": f"{card['parameters']:,}, rounded to a sixty-fourth of a matrix's standard "
+        "deviation or finer, and measured so",
         "license": card["license"],
     }
     return "\n".join(
@@ -225,8 +287,8 @@ def readme(card, about, pictures):
             f'model = zoo.load("{name}")',
             "```",
             "",
-            f"The directories with numbers for names are SavedModels as TF Serving takes them: `zoo serve` the directory above, or "
-            f"`zoo export {name} --out served`.",
+            "The directories with numbers for names are SavedModels as TF Serving takes them:",
+            f"`zoo serve` the directory above, or `zoo export {name} --out served`.",
             "",
         ]
     )
@@ -235,8 +297,8 @@ def readme(card, about, pictures):
 def about_own(docstring: str, others: Mapping[str, str]) -> str:
     """What the docstring of somebody's own recipe says of it alone.
 
-    Own recipes begin as copies (`zoo copy`). Paragraphs that still are another recipe's, word for word, tell of that one and of its
-    numbers.
+    Own recipes begin as copies (`zoo copy`). Paragraphs that still are another recipe's, word for
+    word, tell of that one and of its numbers.
 
     Args:
         docstring: Of the own recipe.
@@ -257,9 +319,11 @@ def about_own(docstring: str, others: Mapping[str, str]) -> str:
 
 
 def _true_of(card, about):
-    """A docstring without what it says is to be expected, unless one of the card's numbers is among it: it may be another recipe's, or
-    another training's."""
-    measured = (f"{abs(number['value']):.{_digits(number)}f}" for number in card["numbers"].values())
+    """A docstring without what it says is to be expected, unless one of the card's numbers is among
+    it: it may be another recipe's, or another training's."""
+    measured = (
+        f"{abs(number['value']):.{_digits(number)}f}" for number in card["numbers"].values()
+    )
     if any(re.search(rf"(?<![\d.]){re.escape(value)}(?!\d)", about) for value in measured):
         return about
     return "\n\n".join(filter(None, map(_without_expectations, _paragraphs(about))))
@@ -273,21 +337,32 @@ def _without_expectations(paragraph):
     if paragraph.startswith("    "):  # code
         return paragraph
     sentences = re.split(r"(?<=[.!?])\s+(?=[A-Z`(])", paragraph)
-    return " ".join(sentence for sentence in sentences if not re.search(r"\bexpect\b", sentence, re.IGNORECASE))
+    return " ".join(
+        sentence for sentence in sentences if not re.search(r"\bexpect\b", sentence, re.IGNORECASE)
+    )
 
 
 def _how(number):
     """What a number is a mean of, and its errors."""
     parts = [f"{number['num_examples']:,} images"]
     if "num_samples" in number:
-        parts.append(f"{number['num_samples']:,} samples each, effective {number['effective_sample_size']:.0f}")
+        parts.append(
+            f"{number['num_samples']:,} samples each, effective "
+            f"{number['effective_sample_size']:.0f}"
+        )
     if "values" in number:
-        parts.append(f"mean over {len(number['values'])} runs ({', '.join(f'{value:.4g}' for value in number['values'])})")
+        parts.append(
+            f"mean over {len(number['values'])} runs "
+            f"({', '.join(f'{value:.4g}' for value in number['values'])})"
+        )
     errors = {"stderr_images": "images", "stderr_sampling": "noise", "stderr_runs": "runs"}
     parts += [f"± {number[key]:.2g} over {what}" for key, what in errors.items() if key in number]
-    return "; ".join([*parts, *([f"of version {number['version']}"] if "version" in number else [])])
+    return "; ".join(
+        [*parts, *([f"of version {number['version']}"] if "version" in number else [])]
+    )
 
 
 def check_version(version_directory: str | Path) -> None:
-    """Raises ValueError unless a version's directory, wherever it lies, holds the files that its card was written for."""
+    """Raises ValueError unless a version's directory, wherever it lies, holds the files that its
+    card was written for."""
     assert_files(Path(version_directory), _read(_version_card(version_directory), FILES))

@@ -1,14 +1,19 @@
-"""Where a stored model's files are: in the checkout, in the installed package, in the cache, or on a server that holds a copy.
+"""Where a stored model's files are: in the checkout, in the installed package, in the cache, or on
+a server that holds a copy.
 
-    ZOO_HUB      base URL (http, https or file) of a copy of `saved_models/`, which files that are nowhere here are fetched from
+    ZOO_HUB      base URL (http, https or file) of a copy of `saved_models/`, which files that
+                 are nowhere here are fetched from
     ZOO_CACHE    directory that they are kept in; by default `vae-zoo` in the user's cache directory
 
-The server needs to know nothing: files are asked for by their paths, `<base>/<recipe>/<version>/<file>`. What it answers counts for
-nothing until its size and sha256 are those of the index that is part of this package; what was received stays, so that a fetch which was
-cut off goes on where it stopped; and the version's directory appears in the cache only once it is whole.
+The server needs to know nothing: files are asked for by their paths,
+`<base>/<recipe>/<version>/<file>`. What it answers counts for nothing until its size and sha256 are
+those of the index that is part of this package; what was received stays, so that a fetch which was
+cut off goes on where it stopped; and the version's directory appears in the cache only once it is
+whole.
 
-    <cache>/<recipe>/<version>/                 whole versions
-    <cache>/<recipe>/.<version>.partial/        files that were received, under flat names: nothing else leaves it
+    <cache>/<recipe>/<version>/             whole versions
+    <cache>/<recipe>/.<version>.partial/    files that were received, under flat names:
+                                            nothing else leaves it
 """
 
 import contextlib
@@ -29,7 +34,9 @@ from zoo.versions import check_files, versions
 
 INDEX = Path(__file__).parents[1] / "index.json"
 TIMEOUT = 30  # seconds without a byte
-SLOWEST = 10_000  # bytes per second, on average over a file and after TIMEOUT: a slower server does not send, it drips
+# Bytes per second, on average over a file and after TIMEOUT: a slower server does not send, it
+# drips.
+SLOWEST = 10_000
 CHUNK = 1 << 16
 
 
@@ -54,7 +61,8 @@ def version_directory(name: str, version: int | None = None) -> Path:
     card = cards.read_version_card(local / str(version))
     if card["version"] != version:
         raise ValueError(
-            f"The card in {str(local / str(version))!r} must be of version {version}. Received: version={card['version']!r}. "
+            f"The card in {str(local / str(version))!r} must be of version {version}. "
+            f"Received: version={card['version']!r}. "
             "Restore it, or push the run again."
         )
     check_files(local, card)
@@ -62,7 +70,8 @@ def version_directory(name: str, version: int | None = None) -> Path:
 
 
 def version_to_load(name: str, version: int | None = None) -> int:
-    """The number of a stored model's version, by default the newest's; none of its files is looked at.
+    """The number of a stored model's version, by default the newest's; none of its files is looked
+    at.
 
     Raises:
         ValueError: If there is no such model or version.
@@ -71,14 +80,18 @@ def version_to_load(name: str, version: int | None = None) -> int:
     local = cards.model_directory(name) if is_one_name(name) else None
     newest = cards.read_card(local)["version"] if local else max(map(int, index), default=None)
     if newest is None:
-        raise ValueError(f"Recipe {name!r} has no stored weights. Train it with `zoo train {name}`.")
+        raise ValueError(
+            f"Recipe {name!r} has no stored weights. Train it with `zoo train {name}`."
+        )
     here = versions(local) if local else []
     asked = newest if version is None else version
     # A text such as "../2" would be a path.
     if str(asked).isdecimal() and (int(asked) in here or str(int(asked)) in index):
         return int(asked)
     if str(asked) == str(newest):
-        raise ValueError(f"The files of version {newest} of {name!r} are missing: {local / str(newest)}.")
+        raise ValueError(
+            f"The files of version {newest} of {name!r} are missing: {local / str(newest)}."
+        )
     known = ", ".join(map(str, sorted({*map(int, index), *here})))
     raise ValueError(f"{name!r} has no version {version!r}. Its versions are {known}.")
 
@@ -100,7 +113,10 @@ def write_index(root: Path) -> dict:
 
 def _files(directory):
     files = sorted(path for path in directory.rglob("*") if path.is_file())
-    return {path.relative_to(directory).as_posix(): [_sha256(path), path.stat().st_size] for path in files}
+    return {
+        path.relative_to(directory).as_posix(): [_sha256(path), path.stat().st_size]
+        for path in files
+    }
 
 
 def cache_directory() -> Path:
@@ -121,7 +137,10 @@ def _cached(name, version, files):
                 _fetch_version(f"{base}/{name}/{version}", target, files)
     for path, (digest, _) in files.items():
         if not (target / path).is_file() or _sha256(target / path) != digest:
-            raise ValueError(f"{str(target / path)!r} is not the file of the index. Remove {str(target)!r}, and it is fetched again.")
+            raise ValueError(
+                f"{str(target / path)!r} is not the file of the index. Remove {str(target)!r}, "
+                "and it is fetched again."
+            )
     return target
 
 
@@ -129,18 +148,32 @@ def _base(name, version, target):
     base = os.environ.get("ZOO_HUB", "").rstrip("/")
     if not base:
         raise ValueError(
-            f"The files of {name!r}, version {version}, are neither in {' nor in '.join(map(str, cards.roots()))} nor in the cache "
-            f"({target}). Set ZOO_HUB to the base URL of a copy of saved_models/, and they are fetched from there."
+            f"The files of {name!r}, version {version}, are neither in "
+            f"{' nor in '.join(map(str, cards.roots()))} nor in the cache "
+            f"({target}). Set ZOO_HUB to the base URL of a copy of saved_models/, and they "
+            "are fetched from there."
         )
     if urlsplit(base).scheme not in ("http", "https", "file"):
-        raise ValueError(f"ZOO_HUB must be a URL that begins with https://, http:// or file:///. Received: ZOO_HUB={base!r}.")
+        raise ValueError(
+            "ZOO_HUB must be a URL that begins with https://, http:// or file:///. Received: "
+            f"ZOO_HUB={base!r}."
+        )
     return base
 
 
 def _check_path(path):
     """Raises unless a path of the index stays in its directory, on Windows as well."""
-    if not path or PurePosixPath(path).is_absolute() or "\\" in path or ":" in path or ".." in PurePosixPath(path).parts:
-        raise ValueError(f"Paths of the index must lie within a model's directory. Received: {path!r} in {str(INDEX)!r}. Restore the file.")
+    if (
+        not path
+        or PurePosixPath(path).is_absolute()
+        or "\\" in path
+        or ":" in path
+        or ".." in PurePosixPath(path).parts
+    ):
+        raise ValueError(
+            f"Paths of the index must lie within a model's directory. Received: {path!r} in "
+            f"{str(INDEX)!r}. Restore the file."
+        )
 
 
 @contextlib.contextmanager
@@ -149,15 +182,22 @@ def _in_cache(directory):
     try:
         directory.mkdir(parents=True, exist_ok=True)
         if directory.is_symlink():
-            raise OSError(f"it is a symbolic link to {str(directory.resolve())!r}, which may not be the cache's to write in")
+            raise OSError(
+                f"it is a symbolic link to {str(directory.resolve())!r}, which may not be the "
+                "cache's to write in"
+            )
     except OSError as error:
-        raise OSError(f"The cache {str(directory)!r} cannot be written ({error}). Set ZOO_CACHE to a directory that can.") from None
+        raise OSError(
+            f"The cache {str(directory)!r} cannot be written ({error}). Set ZOO_CACHE to a "
+            "directory that can."
+        ) from None
     with locked(directory):
         yield
 
 
 def _fetch_version(url, target, files):
-    """Fetches the files of a version, and gives them their places: what else lies where they were received stays behind."""
+    """Fetches the files of a version, and gives them their places: what else lies where they were
+    received stays behind."""
     partial = target.parent / f".{target.name}.partial"
     if partial.is_symlink():
         partial.unlink()
@@ -181,17 +221,24 @@ def _fetch(url, path, digest, size):
     if have < size and _receive(url, path, have, size):
         have = path.stat().st_size
         if have < size:
-            raise OSError(f"{url} cannot be fetched: {have:,} of {size:,} bytes came. They are kept; the next attempt goes on from there.")
+            raise OSError(
+                f"{url} cannot be fetched: {have:,} of {size:,} bytes came. They are kept; the "
+                "next attempt goes on from there."
+            )
     if have != size or _sha256(path) != digest:
         path.unlink(missing_ok=True)
-        raise ValueError(f"{url} is not the file of the index: its size or its sha256 differs. It was not kept.")
+        raise ValueError(
+            f"{url} is not the file of the index: its size or its sha256 differs. It was not kept."
+        )
 
 
 def _receive(url, path, have, size):
-    """Appends what comes from a URL to a file of `have` bytes, at once: a connection that breaks off costs nothing that came.
+    """Appends what comes from a URL to a file of `have` bytes, at once: a connection that breaks
+    off costs nothing that came.
 
     Returns:
-        Whether the file there has the right size, as far as the server tells; nothing is received of another one.
+        Whether the file there has the right size, as far as the server tells; nothing is received
+        of another one.
     """
     import requests
     import urllib3
@@ -212,13 +259,17 @@ def _receive(url, path, have, size):
     except (OSError, urllib3.exceptions.HTTPError) as error:  # errors of requests are OSErrors
         if isinstance(error, requests.HTTPError) and error.response.status_code == 416:
             return False  # it ends before what is asked for
-        raise OSError(f"{url} cannot be fetched: {error}. What came is kept; the next attempt goes on from there.") from None
+        raise OSError(
+            f"{url} cannot be fetched: {error}. What came is kept; the next attempt goes on "
+            "from there."
+        ) from None
     return True
 
 
 @contextlib.contextmanager
 def _opened(url: str, have: int) -> Iterator[tuple[int, int | None, Iterator[bytes]]]:
-    """What lies at a URL: where it begins, at `have` or 0 as the server likes; the whole file's size; and its bytes as they come."""
+    """What lies at a URL: where it begins, at `have` or 0 as the server likes; the whole file's
+    size; and its bytes as they come."""
     if urlsplit(url).scheme == "file":
         with open(url2pathname(urlsplit(url).path), "rb") as file:
             file.seek(have)
@@ -233,8 +284,13 @@ def _opened(url: str, have: int) -> Iterator[tuple[int, int | None, Iterator[byt
         first = have if reply.status_code == 206 else 0
         length = reply.headers.get("Content-Length", "")
         # `iter_content` waits for whole chunks, and loses the last when a connection breaks off.
-        read = getattr(reply.raw, "read1", reply.raw.read)  # urllib3 before 2.1 has no read1, and its read loses nothing
-        yield first, first + int(length) if length.isdecimal() else None, iter(lambda: read(CHUNK), b"")
+        # Urllib3 before 2.1 has no read1, and its read loses nothing.
+        read = getattr(reply.raw, "read1", reply.raw.read)
+        yield (
+            first,
+            first + int(length) if length.isdecimal() else None,
+            iter(lambda: read(CHUNK), b""),
+        )
 
 
 def _without_links(path, flags):

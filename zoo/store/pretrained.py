@@ -1,7 +1,9 @@
-"""Trained models: loaded from the one copy of their weights, by name or from a directory, and exported.
+"""Trained models: loaded from the one copy of their weights, by name or from a directory, and
+exported.
 
-A model is built from the architecture that lies beside its weights, and the weights are read as numbers: nothing that lies there is run.
-Code comes from this package, from the recipes that are installed, and from what the user has imported.
+A model is built from the architecture that lies beside its weights, and the weights are read as
+numbers: nothing that lies there is run. Code comes from this package, from the recipes that are
+installed, and from what the user has imported.
 """
 
 import contextlib
@@ -23,30 +25,36 @@ from zoo.versions import versions
 
 
 def load(source: str | Path, version: int | None = None) -> keras.Model:
-    """A trained model, compiled: ready to encode, sample, evaluate or train further (with Adam at 3e-4).
+    """A trained model, compiled: ready to encode, sample, evaluate or train further (with Adam at
+    3e-4).
 
     Args:
-        source: Name of a recipe with stored weights (`zoo list`), or a directory: of a run, of a stored model or an exported one, or
-            of one version of these.
+        source: Name of a recipe with stored weights (`zoo list`), or a directory: of a run, of a
+            stored model or an exported one, or of one version of these.
         version: Integer, of a stored or exported model; by default the newest.
 
     Returns:
-        The model. Stored models lie in the checkout or the installed package, or are fetched (`zoo.store.hub`). The generators of random
-        numbers of Python, NumPy, TensorFlow and Keras are left as they were.
+        The model. Stored models lie in the checkout or the installed package, or are fetched
+        (`zoo.store.hub`). The generators of random numbers of Python, NumPy, TensorFlow and Keras
+        are left as they were.
 
     Raises:
-        ValueError: If nothing is stored there, the files are damaged, or the model needs code of somebody's own.
+        ValueError: If nothing is stored there, the files are damaged, or the model needs code of
+            somebody's own.
         OSError: If the files have to be fetched and cannot.
     """
     if is_run(source):
         if version is not None:
-            raise ValueError(f"A run has no versions. Received: {str(source)!r} and version={version!r}.")
+            raise ValueError(
+                f"A run has no versions. Received: {str(source)!r} and version={version!r}."
+            )
         return Run.open(source).load_model()
     return load_version(_version_directory(source, version))
 
 
 def load_with_card(source: str | Path, version: int | None = None) -> tuple[keras.Model, dict]:
-    """(model, the card of its version) of a stored or exported model. Arguments and errors as in `load`."""
+    """(model, the card of its version) of a stored or exported model. Arguments and errors as in
+    `load`."""
     directory = _version_directory(source, version)
     return load_version(directory), cards.card_of(directory)
 
@@ -76,7 +84,9 @@ def _version_directory(source, version):
     path = Path(source)
     if (path / "saved_model.pb").is_file():
         if version is not None and str(version) != path.resolve().name:
-            raise ValueError(f"{str(path)!r} is one version of a model. Received: version={version!r} beside it.")
+            raise ValueError(
+                f"{str(path)!r} is one version of a model. Received: version={version!r} beside it."
+            )
         cards.check_version(path)
         return path
     found = versions(path)
@@ -84,7 +94,10 @@ def _version_directory(source, version):
         newest = cards.read_card(path)["version"] if (path / "card.json").is_file() else found[-1]
         version = newest if version is None else version
         if version not in found:
-            raise ValueError(f"{str(path)!r} has no version {version!r}. Its versions are {', '.join(map(str, found))}.")
+            raise ValueError(
+                f"{str(path)!r} has no version {version!r}. Its versions are "
+                f"{', '.join(map(str, found))}."
+            )
         cards.check_version(path / str(version))
         return path / str(version)
     if cards.model_directory(str(source)) is None and str(source) not in hub.read_index():
@@ -93,11 +106,13 @@ def _version_directory(source, version):
 
 
 def _assert_may_be_a_name(source):
-    """Raises ValueError, saying what was probably meant, where nothing of this name is stored and no recipe has it."""
+    """Raises ValueError, saying what was probably meant, where nothing of this name is stored and
+    no recipe has it."""
     path = Path(source)
     if path.is_dir():
         raise ValueError(
-            f"{str(source)!r} is not a run directory: it holds no run.json. It holds no version of a stored or exported model either."
+            f"{str(source)!r} is not a run directory: it holds no run.json. It holds no "
+            "version of a stored or exported model either."
         )
     if len(path.parts) > 1:
         raise ValueError(f"There is no run directory {str(source)!r}, and no stored model.")
@@ -105,7 +120,8 @@ def _assert_may_be_a_name(source):
 
 
 def assert_there(target: str | Path) -> None:
-    """Raises ValueError for a name under which nothing is stored; nothing is read or fetched for it."""
+    """Raises ValueError for a name under which nothing is stored; nothing is read or fetched for
+    it."""
     if Path(target).is_dir():
         return
     if cards.model_directory(str(target)) is None and str(target) not in hub.read_index():
@@ -114,7 +130,8 @@ def assert_there(target: str | Path) -> None:
 
 
 def open_model(target: str | Path) -> tuple[keras.Model, str, Task]:
-    """(model, name, what it was trained for) of a run directory, of a stored model's name, or of a directory as in `load`."""
+    """(model, name, what it was trained for) of a run directory, of a stored model's name, or of a
+    directory as in `load`."""
     if is_run(target):
         run = Run.open(target)
         return run.load_model(), run.record["recipe"], run.task
@@ -123,7 +140,8 @@ def open_model(target: str | Path) -> tuple[keras.Model, str, Task]:
 
 
 def record_of(target: str | Path) -> dict:
-    """What is known of a target of `open_model`: the record of a run, or the card of a stored model's newest version."""
+    """What is known of a target of `open_model`: the record of a run, or the card of a stored
+    model's newest version."""
     if is_run(target):
         return Run.open(target).record
     if (Path(target) / "card.json").is_file():
@@ -134,26 +152,40 @@ def record_of(target: str | Path) -> dict:
 
 
 def task_of(card: dict, model: keras.Model) -> Task:
-    """What a card tells of its model's task; what cards did not tell at first, the recipe of its name does.
+    """What a card tells of its model's task; what cards did not tell at first, the recipe of its
+    name does.
 
     Raises:
         ValueError: If the card does not say what the model was trained on.
     """
     if "data" not in card:
-        raise ValueError(f"The card of {card['recipe']!r} does not tell the data of the model. Load it in Python: `zoo.load`.")
-    dataset = Dataset(**{name: card["data"][name] for name in ("name", "train", "validation", "test", "binarization")})
+        raise ValueError(
+            f"The card of {card['recipe']!r} does not tell the data of the model. Load it in "
+            "Python: `zoo.load`."
+        )
+    dataset = Dataset(
+        **{
+            name: card["data"][name]
+            for name in ("name", "train", "validation", "test", "binarization")
+        }
+    )
     told = {"family": type(model).__name__}
     if "headline" in card:
         told |= {name: card[name] for name in ("headline", "evaluation_samples")}
     else:
         with contextlib.suppress(ValueError):
             recipe = registry.find(card["recipe"]).build(card["arguments"])
-            told |= {"family": recipe.family, "headline": recipe.headline, "evaluation_samples": recipe.evaluation_samples}
+            told |= {
+                "family": recipe.family,
+                "headline": recipe.headline,
+                "evaluation_samples": recipe.evaluation_samples,
+            }
     return Task(**told, dataset=dataset, epochs=card["training"]["epochs"])
 
 
 def export_model(target: str | Path, base: str | Path) -> Path:
-    """Exports a run or a stored model into a base directory that a server polls, and names it in the server's configuration.
+    """Exports a run or a stored model into a base directory that a server polls, and names it in
+    the server's configuration.
 
     Args:
         target: Run directory, or name of a recipe with stored weights, or a directory as in `load`.
@@ -182,7 +214,10 @@ def describe(run: Run) -> dict[str, Any]:
     """
     record, dataset = run.record, run.task.dataset
     if record["status"] != "finished":
-        raise ValueError(f"{str(run.path)!r} is not finished. Finish it with `zoo train {record['recipe']} --resume`.")
+        raise ValueError(
+            f"{str(run.path)!r} is not finished. Finish it with `zoo train {record['recipe']} "
+            "--resume`."
+        )
     return {
         "recipe": record["recipe"],
         **({"recipe_sha256": record["recipe_sha256"]} if "recipe_sha256" in record else {}),
@@ -199,7 +234,9 @@ def describe(run: Run) -> dict[str, Any]:
         },
         "training": {
             "epochs": record["epochs"],
-            "of": record["epochs_in_full"] if "epochs_in_full" in record else in_full(record["recipe"], record["arguments"]),
+            "of": record["epochs_in_full"]
+            if "epochs_in_full" in record
+            else in_full(record["recipe"], record["arguments"]),
             "kept_epoch": record.get("kept_epoch", record["epochs"]),
             "seconds": record["seconds"],
             "machine": record["machine"],

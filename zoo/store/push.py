@@ -1,4 +1,5 @@
-"""Storing a trained model: measured on its test split, written with a card, and with what a person reads and looks at."""
+"""Storing a trained model: measured on its test split, written with a card, and with what a person
+reads and looks at."""
 
 import json
 import os
@@ -24,12 +25,25 @@ ORIGIN = ("recipe", "arguments", "seed", "data", "training", "versions", "git")
 ALSO = ("recipe_sha256", "headline", "evaluation_samples", "about")
 
 
-def push(target, *other_runs, data_dir=None, num_samples=None, root=None, version=None, replace=False, allow_dirty=False, verbose=1):
-    """Measures a model on its test split and stores it: SavedModel with packed weights, card, README and pictures.
+def push(
+    target,
+    *other_runs,
+    data_dir=None,
+    num_samples=None,
+    root=None,
+    version=None,
+    replace=False,
+    allow_dirty=False,
+    verbose=1,
+):
+    """Measures a model on its test split and stores it: SavedModel with packed weights, card,
+    README and pictures.
 
     Args:
-        target: Directory of a finished run; or the name of a recipe with stored weights, which are measured and written again.
-        other_runs: Further runs of the recipe, such as other seeds: each number becomes the mean over all runs.
+        target: Directory of a finished run; or the name of a recipe with stored weights, which are
+            measured and written again.
+        other_runs: Further runs of the recipe, such as other seeds: each number becomes the mean
+            over all runs.
         data_dir: As in `zoo.data.load`.
         num_samples: Importance samples of the measured `nll`; by default the recipe's.
         root: Directory of stored models; by default the checkout's `saved_models/`.
@@ -51,24 +65,54 @@ def push(target, *other_runs, data_dir=None, num_samples=None, root=None, versio
         models, origin, task = [run.load_model() for run in runs], _origin(runs[0]), runs[0].task
     else:
         if other_runs:
-            raise ValueError(f"A stored model is not averaged with runs. Received: {target!r} and {len(other_runs)} more.")
+            raise ValueError(
+                f"A stored model is not averaged with runs. Received: {target!r} and "
+                f"{len(other_runs)} more."
+            )
         model, card = load_with_card(target, version)
         models, task = [model], task_of(card, model)
         origin = {key: card[key] for key in (*ORIGIN, *ALSO) if key in ORIGIN or key in card}
         if _is_registered(origin["recipe"]):
-            origin["training"] = {**card["training"], "of": in_full(card["recipe"], card["arguments"])}
+            origin["training"] = {
+                **card["training"],
+                "of": in_full(card["recipe"], card["arguments"]),
+            }
     dataset = task.dataset
     num_samples = task.evaluation_samples if num_samples is None else num_samples
-    parts = {part: data.load(dataset.name, getattr(dataset, part), data_dir=data_dir) for part in ("train", "test")}
-    origin["data"]["sha256"] = {part: data.sha256(arrays[models[0].key]) for part, arrays in parts.items()}
-    examples = data.load(dataset.name, dataset.test, data_dir=data_dir, binarization=dataset.binarization)
-    protocol = {"seed": 0, "num_samples": num_samples, "metrics": "all" if "factors" in examples else []}
+    parts = {
+        part: data.load(dataset.name, getattr(dataset, part), data_dir=data_dir)
+        for part in ("train", "test")
+    }
+    origin["data"]["sha256"] = {
+        part: data.sha256(arrays[models[0].key]) for part, arrays in parts.items()
+    }
+    examples = data.load(
+        dataset.name, dataset.test, data_dir=data_dir, binarization=dataset.binarization
+    )
+    protocol = {
+        "seed": 0,
+        "num_samples": num_samples,
+        "metrics": "all" if "factors" in examples else [],
+    }
     numbers = []
     for model in models:
         round_weights(model)  # what is measured is what is stored
-        numbers.append(evaluate(model, examples, split=dataset.test, nll_name=task.nll_name, verbose=verbose, **protocol))
+        numbers.append(
+            evaluate(
+                model,
+                examples,
+                split=dataset.test,
+                nll_name=task.nll_name,
+                verbose=verbose,
+                **protocol,
+            )
+        )
     directory = Path(root or cards.roots()[0]) / origin["recipe"]
-    over_runs = _over_runs(numbers, [run.record for run in runs]) if is_run(target) else _measured_again(card["numbers"], numbers[0])
+    over_runs = (
+        _over_runs(numbers, [run.record for run in runs])
+        if is_run(target)
+        else _measured_again(card["numbers"], numbers[0])
+    )
     card = {
         **origin,
         "numbers": _numbers_of_other_arguments(directory, origin["arguments"]) | over_runs,
@@ -81,7 +125,8 @@ def push(target, *other_runs, data_dir=None, num_samples=None, root=None, versio
 
 
 def _store(model, card, directory, examples, replace, curves):
-    """Writes a measured model as the next version of a directory, with its run's picture of curves if there is one; returns its card."""
+    """Writes a measured model as the next version of a directory, with its run's picture of curves
+    if there is one; returns its card."""
     version_directory = export(model, directory, card=card, packed=True)
     try:
         content = (version_directory / CARD).read_bytes()
@@ -96,7 +141,10 @@ def _store(model, card, directory, examples, replace, curves):
     if replace:
         for version in versions(directory):
             older = directory / str(version)
-            if version != card["version"] and cards.read_version_card(older)["arguments"] == card["arguments"]:
+            if (
+                version != card["version"]
+                and cards.read_version_card(older)["arguments"] == card["arguments"]
+            ):
                 shutil.rmtree(older)
     if directory.parent == cards.roots()[0]:
         hub.write_index(directory.parent)
@@ -115,14 +163,18 @@ def _draw(model, examples, directory, curves):
 
 
 def _reduce_colours(path):
-    """A PNG with a palette of 64 colours: half the bytes of a sheet of digits, a quarter of a scatter plot's."""
+    """A PNG with a palette of 64 colours: half the bytes of a sheet of digits, a quarter of a
+    scatter plot's."""
     with Image.open(path) as picture:
-        reduced = picture.convert("RGB").quantize(64, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        reduced = picture.convert("RGB").quantize(
+            64, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE
+        )
     reduced.save(path, optimize=True)
 
 
 def readme(directory: Path, card: dict) -> str:
-    """The README.md of a stored model, as it is now: a recipe's docstring tells numbers that were not known when they were measured.
+    """The README.md of a stored model, as it is now: a recipe's docstring tells numbers that were
+    not known when they were measured.
 
     A model of somebody's own recipe brings in its card what its recipe says of itself.
     """
@@ -146,57 +198,86 @@ def _is_registered(recipe):
 def _assert_storable(run, recipe, allow_dirty):
     record = run.record
     if record["recipe"] != recipe:
-        raise ValueError(f"All runs must be of one recipe. Received: {recipe!r} and {record['recipe']!r}.")
+        raise ValueError(
+            f"All runs must be of one recipe. Received: {recipe!r} and {record['recipe']!r}."
+        )
     if record["status"] != "finished":
-        raise ValueError(f"{str(run.path)!r} is not finished. Finish it with `zoo train {record['recipe']} --resume`.")
+        raise ValueError(
+            f"{str(run.path)!r} is not finished. Finish it with `zoo train {record['recipe']} "
+            "--resume`."
+        )
     if not record.get("registered", True) and _is_registered(recipe):
         raise ValueError(
-            f"{str(run.path)!r} is a run of a recipe file of your own, which has the name of an installed recipe: its model would take the "
+            f"{str(run.path)!r} is a run of a recipe file of your own, which has the name of "
+            "an installed recipe: its model would take the "
             f"place of that one's. Received: {recipe!r}. Rename the file and train again."
         )
     for revision in (record["git"], *record.get("git_resumed", [])):
         if not allow_dirty and (revision is None or revision.endswith("-dirty")):
             raise ValueError(
-                f"{str(run.path)!r} was trained by code that no commit holds (git: {revision}), or by a recipe that this commit does not "
+                f"{str(run.path)!r} was trained by code that no commit holds (git: {revision}), "
+                "or by a recipe that this commit does not "
                 "hold, so nobody could repeat it. Commit and train again, or pass --allow-dirty."
             )
 
 
 def _measured_again(before, numbers):
-    """The numbers of a stored model that was measured again; where they were means over runs, it was the first of these."""
+    """The numbers of a stored model that was measured again; where they were means over runs, it
+    was the first of these."""
     return {key: _mean_over_runs(number, before.get(key, {})) for key, number in numbers.items()}
 
 
 def _over_runs(numbers, records):
-    """The numbers of one run as they are; of several, their mean with each run's value and the arguments by which the runs differ."""
+    """The numbers of one run as they are; of several, their mean with each run's value and the
+    arguments by which the runs differ."""
     if len(numbers) == 1:
         return numbers[0]
-    names = [name for name, value in records[0]["arguments"].items() if any(r["arguments"][name] != value for r in records)]
+    names = [
+        name
+        for name, value in records[0]["arguments"].items()
+        if any(r["arguments"][name] != value for r in records)
+    ]
     differ = [{name: record["arguments"][name] for name in names} for record in records]
     values = {key: [each[key]["value"] for each in numbers] for key in numbers[0]}
-    return {key: _mean_over_runs(number, {"values": values[key], "runs": differ}) for key, number in numbers[0].items()}
+    return {
+        key: _mean_over_runs(number, {"values": values[key], "runs": differ})
+        for key, number in numbers[0].items()
+    }
 
 
 def _mean_over_runs(number, among):
-    """A number as the mean over the runs that `among` tells of, of which it is the first; as it is where there are none."""
+    """A number as the mean over the runs that `among` tells of, of which it is the first; as it is
+    where there are none."""
     if "values" not in among:
         return number
     values = [number["value"], *among["values"][1:]]
     stderr = float(np.std(values, ddof=1) / len(values) ** 0.5)
-    return {**number, "value": float(np.mean(values)), "values": values, "stderr_runs": stderr, "runs": among["runs"]}
+    return {
+        **number,
+        "value": float(np.mean(values)),
+        "values": values,
+        "stderr_runs": stderr,
+        "runs": among["runs"],
+    }
 
 
 def _numbers_of_other_arguments(directory, arguments):
-    """Numbers that the newest version's card holds for other arguments, as for another part of an image: they stay, with their version."""
+    """Numbers that the newest version's card holds for other arguments, as for another part of an
+    image: they stay, with their version."""
     if not (directory / "card.json").is_file():
         return {}
     card = cards.read_card(directory)
     if card["arguments"] == json.loads(json.dumps(arguments)):
         return {}
-    return {key: {"version": card["version"], **number} for key, number in card["numbers"].items() if key.startswith("conditional_nll_")}
+    return {
+        key: {"version": card["version"], **number}
+        for key, number in card["numbers"].items()
+        if key.startswith("conditional_nll_")
+    }
 
 
-if __name__ == "__main__":  # python -m zoo.push: what is derived from the cards in the checkout, written anew
+# python -m zoo.store.push: what is derived from the cards in the checkout, written anew.
+if __name__ == "__main__":
     root = cards.roots()[0]
     for path in sorted(root.glob("*/README.md")):
         write_atomically(path, readme(path.parent, cards.read_card(path.parent)).encode())

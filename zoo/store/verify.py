@@ -9,7 +9,13 @@ from zoo.store import cards, hub, pretrained
 from zoo.versions import versions
 
 # How far a number may lie from the published one under the card's seed: machines round differently.
-TOLERANCES = {"nats": 0.01, "bits/dim": 0.001, "share": 0.001, "score": 0.001, "latent dimensions": 0}
+TOLERANCES = {
+    "nats": 0.01,
+    "bits/dim": 0.001,
+    "share": 0.001,
+    "score": 0.001,
+    "latent dimensions": 0,
+}
 # And under another seed, in its standard errors.
 STANDARD_ERRORS = 4
 
@@ -28,7 +34,11 @@ class Row(NamedTuple):
     @property
     def agrees(self):
         """True or False; None where nothing says how far apart they may be."""
-        return None if self.tolerance is None else abs(self.published - self.recomputed) <= self.tolerance
+        return (
+            None
+            if self.tolerance is None
+            else abs(self.published - self.recomputed) <= self.tolerance
+        )
 
 
 def verify(name, version=None, *, new_seed=None, data_dir=None):
@@ -37,15 +47,17 @@ def verify(name, version=None, *, new_seed=None, data_dir=None):
     Args:
         name: Name of a recipe with stored weights.
         version: Integer; by default every version that is stored.
-        new_seed: Seed of other noise than the card's: importance-sampled numbers then have to lie within 4 of their `stderr_sampling` (of
-            binarization and latents), others within 4 of their standard error over images, and what has neither is told and not judged.
+        new_seed: Seed of other noise than the card's: importance-sampled numbers then have to lie
+            within 4 of their `stderr_sampling` (of binarization and latents), others within 4 of
+            their standard error over images, and what has neither is told and not judged.
         data_dir: As in `zoo.data.load`.
 
     Yields:
         A `Row` for every number of every version.
 
     Raises:
-        ValueError: If nothing is stored, or the test images are not those that the card's numbers are of.
+        ValueError: If nothing is stored, or the test images are not those that the card's numbers
+            are of.
     """
     assert_stored(name, version)
     newest = hub.version_directory(name, version)
@@ -54,7 +66,8 @@ def verify(name, version=None, *, new_seed=None, data_dir=None):
 
 
 def assert_stored(name, version=None):
-    """Raises ValueError where nothing is stored under a name and version; no file is read or fetched for it."""
+    """Raises ValueError where nothing is stored under a name and version; no file is read or
+    fetched for it."""
     if cards.model_directory(name) is None and name not in hub.read_index():
         registry.find(name)  # a name that is no recipe's is told as such
     hub.version_to_load(name, version)
@@ -68,21 +81,29 @@ def _verify_version(name, directory, new_seed, data_dir):
     digest = data.sha256(data.load(dataset.name, dataset.test, data_dir=data_dir)[model.key])
     if digest != card["data"]["sha256"]["test"]:
         raise ValueError(
-            f"The images of {dataset.name!r}, {dataset.test!r}, are not those that {name!r} was measured on: their sha256 is {digest}, "
+            f"The images of {dataset.name!r}, {dataset.test!r}, are not those that {name!r} "
+            f"was measured on: their sha256 is {digest}, "
             f"and the card says {card['data']['sha256']['test']}."
         )
-    examples = data.load(dataset.name, dataset.test, data_dir=data_dir, binarization=dataset.binarization)
-    published = {key: number for key, number in card["numbers"].items() if "version" not in number}  # the others are other versions'
+    examples = data.load(
+        dataset.name, dataset.test, data_dir=data_dir, binarization=dataset.binarization
+    )
+    # The others are other versions'.
+    published = {key: number for key, number in card["numbers"].items() if "version" not in number}
     nll_name = next((key for key in published if key.startswith("conditional_nll")), "nll")
     protocol = card["evaluation"] if new_seed is None else {**card["evaluation"], "seed": new_seed}
-    recomputed = evaluate(model, examples, split=dataset.test, nll_name=nll_name, verbose=0, **protocol)
+    recomputed = evaluate(
+        model, examples, split=dataset.test, nll_name=nll_name, verbose=0, **protocol
+    )
     seconds = time.perf_counter() - start
     for key, number in published.items():
         # Of a mean over runs, the first is the stored one's.
         value = number["values"][0] if "values" in number else number["value"]
         received = recomputed[key]["value"] if key in recomputed else float("nan")
         tolerance = _tolerance(number) if new_seed is None else _tolerance_of_noise(number)
-        yield Row(f"{name}/{card['version']}", key, number["unit"], value, received, tolerance, seconds)
+        yield Row(
+            f"{name}/{card['version']}", key, number["unit"], value, received, tolerance, seconds
+        )
 
 
 def _tolerance(number):
@@ -99,6 +120,7 @@ def line(row):
     word = {True: "ok  ", False: "FAIL", None: "    "}[row.agrees]
     within = "not judged" if row.tolerance is None else f"within {row.tolerance:.3g}"
     return (
-        f"{word}  {row.model:28} {row.name:24} published {row.published:10.4f}  recomputed {row.recomputed:10.4f} {row.unit}"
+        f"{word}  {row.model:28} {row.name:24} published {row.published:10.4f}  "
+        f"recomputed {row.recomputed:10.4f} {row.unit}"
         f" ({within}; {row.seconds:.0f} s)"
     )
