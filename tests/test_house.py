@@ -45,7 +45,7 @@ LEAVES = {
     "recipe",
     "registry",
 }
-LEAVES |= {"saved_classes", "schedules", "shards", "tensors", "validation", "versions"}
+LEAVES |= {"saved_classes", "schedules", "shards", "tensors", "typing", "validation", "versions"}
 # Names that users know, and where they lead.
 DOORS = {"images": {"observations"}, "objectives": {"inference"}}
 ALLOWED = (

@@ -20,11 +20,12 @@ import tensorflow_probability as tfp
 
 from zoo.inference.trace import Site, Trace
 from zoo.random import RowNoise, Stream, draw, gumbel
+from zoo.typing import Distribution
 from zoo.validation import shown
 
 tfd = tfp.distributions
 
-Builder = Callable[[], tfd.Distribution]
+Builder = Callable[[], Distribution]
 
 
 class Handler:
@@ -62,9 +63,7 @@ class Handler:
         self.trace.sites[name] = site
         return site.z
 
-    def site(
-        self, name: str, posterior: tfd.Distribution | None, prior: tfd.Distribution | None
-    ) -> Site:
+    def site(self, name: str, posterior: Distribution | None, prior: Distribution | None) -> Site:
         """The latent as this pass draws it."""
         raise NotImplementedError
 
@@ -242,7 +241,7 @@ class Typical(Handler):
         return Site(typical(posterior if self.infers else prior), posterior, prior)
 
 
-def typical(distribution: tfd.Distribution) -> tf.Tensor:
+def typical(distribution: Distribution) -> tf.Tensor:
     """The mean; of a class the most probable value, one-hot."""
     mean = distribution.mean()
     if isinstance(distribution, tfd.OneHotCategorical):

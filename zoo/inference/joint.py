@@ -4,12 +4,10 @@ several."""
 from collections.abc import Callable, Mapping
 
 import tensorflow as tf
-import tensorflow_probability as tfp
 
 from zoo.inference.handlers import Given, Handler, Typical
 from zoo.inference.trace import Trace
-
-tfd = tfp.distributions
+from zoo.typing import Distribution
 
 
 class Joint:
@@ -24,7 +22,7 @@ class Joint:
         self._run = run
         self._infers = infers
 
-    def given(self, name: str, z: Mapping[str, tf.Tensor]) -> tfd.Distribution:
+    def given(self, name: str, z: Mapping[str, tf.Tensor]) -> Distribution:
         """The distribution of one latent, where those before it are those of `z`: a dict of all
         latents."""
         site = self._at(z)[name]

@@ -9,6 +9,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from zoo.random import RowNoise
+from zoo.typing import Distribution
 
 tfd = tfp.distributions
 
@@ -53,8 +54,8 @@ class Site:
     def __init__(
         self,
         z: tf.Tensor,
-        posterior: tfd.Distribution | None = None,
-        prior: tfd.Distribution | None = None,
+        posterior: Distribution | None = None,
+        prior: Distribution | None = None,
         drawn: tf.Tensor | None = None,
     ) -> None:
         self.z = z
@@ -116,7 +117,7 @@ class Site:
         )
 
 
-def _family(distribution: tfd.Distribution) -> str:
+def _family(distribution: Distribution) -> str:
     """The name of its class in TFP: layers add to the class what Keras needs."""
     return next(
         c.__name__
@@ -125,7 +126,7 @@ def _family(distribution: tfd.Distribution) -> str:
     )
 
 
-def _knows_kl(q: tfd.Distribution, p: tfd.Distribution) -> bool:
+def _knows_kl(q: Distribution, p: Distribution) -> bool:
     try:
         tfd.kl_divergence(q, p)
     except NotImplementedError:  # how TFP says that it knows none
@@ -147,7 +148,7 @@ class Trace(Mapping):
 
     def __init__(self) -> None:
         self.sites: dict[str, Site] = {}
-        self.likelihood: tfd.Distribution | None = None
+        self.likelihood: Distribution | None = None
         self.data: Mapping[str, Any] = {}
         self.noise: RowNoise | None = None
         self.training: bool | None = None
@@ -176,13 +177,13 @@ class Trace(Mapping):
         return next(iter(draws.values())) if len(draws) == 1 else draws
 
     @property
-    def posterior(self) -> tfd.Distribution:
+    def posterior(self) -> Distribution:
         """q(z|x) of the only latent."""
         (site,) = self.values()
         return site.posterior
 
     @property
-    def prior(self) -> tfd.Distribution:
+    def prior(self) -> Distribution:
         """p(z) of the only latent."""
         (site,) = self.values()
         return site.prior

@@ -8,6 +8,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from zoo.layers.keras_internals import outermost_layer
+from zoo.typing import Distribution
 
 tfd = tfp.distributions
 
@@ -60,9 +61,7 @@ class LatentMeanAsTensor(MeanAsTensor):
         )
 
 
-def as_tensor(
-    distribution: tfd.Distribution, kind: type[MeanAsTensor] = MeanAsTensor
-) -> tfd.Distribution:
+def as_tensor(distribution: Distribution, kind: type[MeanAsTensor] = MeanAsTensor) -> Distribution:
     """The same object, whose class has what `kind` adds."""
     if not isinstance(distribution, kind):
         distribution.__class__ = _with(kind, type(distribution))

@@ -8,6 +8,7 @@ import tensorflow_probability as tfp
 
 from zoo import validation
 from zoo.layers.as_tensor import MeanAsTensor, as_tensor
+from zoo.typing import Distribution
 from zoo.validation import shown
 
 tfd = tfp.distributions
@@ -104,7 +105,7 @@ class DistributionLayer(keras.layers.Layer):
         """`params_size` of this layer."""
         return self.params_size(self.event_shape)
 
-    def distribution(self, params: tf.Tensor) -> tfd.Distribution:
+    def distribution(self, params: tf.Tensor) -> Distribution:
         """The distribution of float32 parameters [..., B, params_size] that were checked."""
         raise NotImplementedError
 
@@ -116,7 +117,7 @@ class DistributionLayer(keras.layers.Layer):
                 f"dimension. Received: parameters of shape {tuple(params_shape)}."
             )
 
-    def call(self, params: tf.Tensor) -> tfd.Distribution:
+    def call(self, params: tf.Tensor) -> Distribution:
         return as_tensor(self.distribution(tf.cast(params, tf.float32)), self.tensor_kind)
 
     def compute_output_spec(self, params):

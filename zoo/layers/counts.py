@@ -9,6 +9,7 @@ from zoo.layers.likelihoods import Likelihood
 from zoo.layers.pixels import IndependentPixels
 from zoo.observations import Counts, Observation
 from zoo.random import draw_elementwise
+from zoo.typing import Distribution
 
 tfd = tfp.distributions
 
@@ -55,7 +56,7 @@ class NegativeBinomial(Likelihood):
             shape=(), initializer="ones", trainable=False, name="typical_library"
         )
 
-    def call(self, params: tf.Tensor, library: tf.Tensor | None = None) -> tfd.Distribution:
+    def call(self, params: tf.Tensor, library: tf.Tensor | None = None) -> Distribution:
         library = (
             tf.convert_to_tensor(self.typical_library) if library is None else library[:, None]
         )

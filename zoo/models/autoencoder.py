@@ -11,7 +11,6 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-import tensorflow_probability as tfp
 
 from zoo.models.answers import Answer
 from zoo.models.base import Model, assert_networks
@@ -19,8 +18,7 @@ from zoo.networks import apply, over_samples
 from zoo.observations import Observation
 from zoo.random import RowNoise
 from zoo.tensors import as_vectors
-
-tfd = tfp.distributions
+from zoo.typing import Distribution
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -72,7 +70,7 @@ class Autoencoder(Model):
     def _encode(self, data, training):
         return apply(self.encoder, self.observation.encoder_input(data), training=training)
 
-    def decode(self, z: Any, *, training: bool | None = None) -> tfd.Distribution:
+    def decode(self, z: Any, *, training: bool | None = None) -> Distribution:
         """p(x|z): batch [..., B] as z [..., B, D], event as x."""
         return self._decode(as_vectors("z", z, self.latent_dim), {}, training)
 
@@ -80,7 +78,7 @@ class Autoencoder(Model):
         params = over_samples(self.decoder, z, training=training)
         return self.likelihood_layer(params, **self.observation.companions(data))
 
-    def call(self, data: Any, training: bool | None = None) -> tfd.Distribution:
+    def call(self, data: Any, training: bool | None = None) -> Distribution:
         """p(x|z) at the code of x."""
         data = self.as_data(data)
         return self._decode(self._encode(data, training), data, training)

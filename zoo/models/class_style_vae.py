@@ -29,6 +29,7 @@ from zoo.models.latent_variable import LatentVariableModel
 from zoo.networks import apply, over_conditions, over_pairs
 from zoo.observations import Observation
 from zoo.tensors import as_vectors, named_latents
+from zoo.typing import Distribution
 
 tfd = tfp.distributions
 
@@ -101,7 +102,7 @@ class ClassStyleVAE(LatentVariableModel):
 
     def program(
         self, latent: Handler, data: Mapping[str, Any], training: bool | None = None
-    ) -> tfd.Distribution:
+    ) -> Distribution:
         """p(y) p(z) p(x|y, z), by q(y|x) q(z|x, y)."""
         y = latent(
             "y",
@@ -113,9 +114,7 @@ class ClassStyleVAE(LatentVariableModel):
         z = latent("z", prior=self.prior_layer, posterior=lambda: self.style(data, y, training))
         return self.decode({"y": y, "z": z}, training=training, **self.observation.companions(data))
 
-    def style(
-        self, data: Mapping[str, Any], y: tf.Tensor, training: bool | None
-    ) -> tfd.Distribution:
+    def style(self, data: Mapping[str, Any], y: tf.Tensor, training: bool | None) -> Distribution:
         """q(z|x, y): batch as y [..., B, K], or [B] where it does not depend on y."""
         x = self.observation.encoder_input(data)
         if not self.style_sees_class:
@@ -124,7 +123,7 @@ class ClassStyleVAE(LatentVariableModel):
 
     def decode(
         self, z: Any, condition: Any = None, *, training: bool | None = None, **companions: Any
-    ) -> tfd.Distribution:
+    ) -> Distribution:
         """p(x|y, z), where `z` is a dict of y [..., B, K] and z [..., B, D]."""
         self.condition.check(condition)
         y, style = self._class_and_style(z)

@@ -12,7 +12,6 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-import tensorflow_probability as tfp
 
 from zoo.inference import Objective
 from zoo.layers.likelihoods import Bernoulli
@@ -26,8 +25,7 @@ from zoo.observations.image import as_unit_interval
 from zoo.observations.masks import VisiblePixels
 from zoo.random import RowNoise
 from zoo.tensors import as_vectors
-
-tfd = tfp.distributions
+from zoo.typing import Distribution
 
 
 class Seen(Numbers):
@@ -137,7 +135,7 @@ class CompletionCVAE(VAE):
 
     def encode(
         self, x: Any, condition: Any = None, *, training: bool | None = None
-    ) -> tfd.Distribution:
+    ) -> Distribution:
         """q(z|x) of whole images: batch [B], event [D]."""
         return self.posterior_layer(
             apply(self.encoder, self.as_data(x, condition)[self.key], training=training)
@@ -145,7 +143,7 @@ class CompletionCVAE(VAE):
 
     def decode(
         self, z: Any, condition: Any = None, *, training: bool | None = None, **companions: Any
-    ) -> tfd.Distribution:
+    ) -> Distribution:
         """p(x | visible, z): batch [..., B] as z [..., B, D]; visible pixels are what they are in
         `condition`."""
         condition = self.condition.check(condition)
@@ -195,7 +193,7 @@ class CompletionNetwork(Model):
     def build_parts(self) -> None:
         self(self.observation.blank())
 
-    def call(self, data: Any, training: bool | None = None) -> tfd.Distribution:
+    def call(self, data: Any, training: bool | None = None) -> Distribution:
         """p(x | visible) of images: batch [B], event `observation.shape`."""
         seen = self.visible.see(self.as_data(data)[self.key])
         return self.likelihood_layer(

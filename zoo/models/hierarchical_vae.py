@@ -13,7 +13,6 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-import tensorflow_probability as tfp
 
 from zoo.inference import Objective
 from zoo.inference.handlers import Handler, Typical
@@ -22,8 +21,7 @@ from zoo.models.latent_variable import LatentVariableModel
 from zoo.networks import apply, over_samples
 from zoo.observations import Observation
 from zoo.tensors import as_vectors, named_latents
-
-tfd = tfp.distributions
+from zoo.typing import Distribution
 
 
 class StochasticLayersVAE(LatentVariableModel):
@@ -122,7 +120,7 @@ class HierarchicalVAE(StochasticLayersVAE):
 
     def program(
         self, latent: Handler, data: Mapping[str, Any], training: bool | None = None
-    ) -> tfd.Distribution:
+    ) -> Distribution:
         """p(zL) ... p(z1|z2) p(x|z1)"""
         z = latent(f"z{len(self.encoders)}", prior=lambda: self.prior_layer(training=training))
         for number in range(len(self.priors), 0, -1):
@@ -134,7 +132,7 @@ class HierarchicalVAE(StochasticLayersVAE):
 
     def decode(
         self, z: Any, condition: Any = None, *, training: bool | None = None, **companions: Any
-    ) -> tfd.Distribution:
+    ) -> Distribution:
         """p(x|z1), where `z` is a dict of all latents or of z1 alone."""
         self.condition.check(condition)
         (z1,) = named_latents(z, ["z1"])

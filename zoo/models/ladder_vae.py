@@ -14,15 +14,13 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-import tensorflow_probability as tfp
 
 from zoo.inference import Objective
 from zoo.inference.handlers import Handler, Typical
 from zoo.models.latent_variable import LatentVariableModel
 from zoo.networks import apply, over_maps
 from zoo.observations import Observation
-
-tfd = tfp.distributions
+from zoo.typing import Distribution
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -91,7 +89,7 @@ class LadderVAE(LatentVariableModel):
 
     def program(
         self, latent: Handler, data: Mapping[str, Any], training: bool | None = None
-    ) -> tfd.Distribution:
+    ) -> Distribution:
         seen = self._features(data, training) if latent.infers else None
         state = tf.convert_to_tensor(self.first_state)  # [1, H, W, C]; then [S, B, H, W, C]
         for i, group in enumerate(self.groups):

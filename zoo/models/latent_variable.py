@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
-import tensorflow_probability as tfp
 
 from zoo import validation
 from zoo.inference import ELBO, Context, Objective, Regularizer
@@ -24,9 +23,8 @@ from zoo.models.importance_sampling import ImportanceSampling
 from zoo.networks import reason_of
 from zoo.random import RowNoise, Stream, draw
 from zoo.tensors import as_numbers, named_latents
+from zoo.typing import Distribution
 from zoo.validation import shown
-
-tfd = tfp.distributions
 
 
 class LatentVariableModel(ImportanceSampling):
@@ -86,7 +84,7 @@ class LatentVariableModel(ImportanceSampling):
 
     def program(
         self, latent: Handler, data: Mapping[str, Any], training: bool | None = None
-    ) -> tfd.Distribution:
+    ) -> Distribution:
         raise NotImplementedError
 
     def run(self, latent: Handler, data: Mapping[str, Any], training: bool | None = None) -> Trace:
@@ -168,21 +166,19 @@ class LatentVariableModel(ImportanceSampling):
 
     def encode(
         self, x: Any, condition: Any = None, *, training: bool | None = None
-    ) -> Joint | tfd.Distribution:
+    ) -> Joint | Distribution:
         """q of all latents given x; outcomes are dicts from name to tensor [B, ...]."""
         data = self.as_data(x, condition)
         return Joint(functools.partial(self.run, data=data, training=training), infers=True)
 
-    def prior(
-        self, condition: Any = None, *, training: bool | None = None
-    ) -> Joint | tfd.Distribution:
+    def prior(self, condition: Any = None, *, training: bool | None = None) -> Joint | Distribution:
         """p of all latents; outcomes are dicts from name to tensor."""
         data = self._condition(condition)
         return Joint(functools.partial(self.run, data=data, training=training), infers=False)
 
     def decode(
         self, z: Any, condition: Any = None, *, training: bool | None = None
-    ) -> tfd.Distribution:
+    ) -> Distribution:
         """p(x|z), where `z` is a dict of all latents."""
         data = self._condition(condition)
         values = {

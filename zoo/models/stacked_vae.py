@@ -21,7 +21,6 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
 
 from zoo.inference import Objective
 from zoo.inference.handlers import Handler
@@ -32,8 +31,7 @@ from zoo.models.semi_supervised_vae import SemiSupervisedVAE
 from zoo.models.vae import VAE
 from zoo.networks import over_pairs, over_samples
 from zoo.observations.image import check_images
-
-tfd = tfp.distributions
+from zoo.typing import Distribution
 
 # Var_x E_q[h] above which a latent counts as active (Burda et al. 2016, section 5.2).
 ACTIVE_VARIANCE = 0.01
@@ -133,16 +131,14 @@ class StackedVAE(SemiSupervisedVAE):
 
     def program(
         self, latent: Handler, data: Mapping[str, Any], training: bool | None = None
-    ) -> tfd.Distribution:
+    ) -> Distribution:
         """p(y) p(z) p(h|y, z) p(x|h)"""
         y = latent("y", prior=self.class_prior_layer)
         z = latent("z", prior=self.prior_layer)
         h = latent("h", prior=lambda: self.features(y, z, training))
         return self.decode({"h": h})
 
-    def features(
-        self, y: tf.Tensor, z: tf.Tensor, training: bool | None = None
-    ) -> tfd.Distribution:
+    def features(self, y: tf.Tensor, z: tf.Tensor, training: bool | None = None) -> Distribution:
         """p(h|y, z): N(0, 1) where a latent is not active, which is what parameters of zero
         mean."""
         params = over_pairs(self.decoder, z, y, training)
@@ -150,7 +146,7 @@ class StackedVAE(SemiSupervisedVAE):
 
     def decode(
         self, z: Any, condition: Any = None, *, training: bool | None = None, **companions: Any
-    ) -> tfd.Distribution:
+    ) -> Distribution:
         """p(x|h), where `z` is a dict that holds h; or y and z, whose most typical h it then is."""
         self.condition.check(condition)
         h = (

@@ -14,7 +14,6 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-import tensorflow_probability as tfp
 
 from zoo.inference import Objective
 from zoo.inference.handlers import Handler
@@ -26,8 +25,7 @@ from zoo.models.latent_variable import LatentVariableModel
 from zoo.networks import apply, over_samples
 from zoo.observations import Observation
 from zoo.tensors import as_vectors
-
-tfd = tfp.distributions
+from zoo.typing import Distribution
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -95,7 +93,7 @@ class VAE(LatentVariableModel):
 
     def program(
         self, latent: Handler, data: Mapping[str, Any], training: bool | None = None
-    ) -> tfd.Distribution:
+    ) -> Distribution:
         condition = data.get("condition")
         z = latent(
             "z",
@@ -106,7 +104,7 @@ class VAE(LatentVariableModel):
 
     def encode(
         self, x: Any, condition: Any = None, *, training: bool | None = None
-    ) -> tfd.Distribution:
+    ) -> Distribution:
         """q(z|x, c): batch [B], event [D]."""
         data = self.as_data(x, condition)
         params = apply(
@@ -114,7 +112,7 @@ class VAE(LatentVariableModel):
         )
         return self.posterior_layer(params)
 
-    def prior(self, condition: Any = None, *, training: bool | None = None) -> tfd.Distribution:
+    def prior(self, condition: Any = None, *, training: bool | None = None) -> Distribution:
         """p(z|c): batch [] or [B], event [D]."""
         if condition is not None:
             condition = self.condition.check(condition)
@@ -122,7 +120,7 @@ class VAE(LatentVariableModel):
 
     def decode(
         self, z: Any, condition: Any = None, *, training: bool | None = None, **companions: Any
-    ) -> tfd.Distribution:
+    ) -> Distribution:
         """p(x|z, c): batch [..., B] as z [..., B, D], event as x. A condition [B, ...] serves every
         leading sample.
 

@@ -15,7 +15,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
-import tensorflow_probability as tfp
 
 from zoo.inference import Objective
 from zoo.inference.handlers import Handler
@@ -25,8 +24,7 @@ from zoo.models.vae import VAE
 from zoo.networks import apply, over_conditions, over_pairs, over_samples
 from zoo.observations import Observation
 from zoo.tensors import as_numbers, named_latents
-
-tfd = tfp.distributions
+from zoo.typing import Distribution
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -70,7 +68,7 @@ class VampVAE(VAE):
             dtype=dtype,
         )
 
-    def prior(self, condition: Any = None, *, training: bool | None = None) -> tfd.Distribution:
+    def prior(self, condition: Any = None, *, training: bool | None = None) -> Distribution:
         self.condition.check(condition)
         return self.prior_layer(encode=lambda images: self.encode(images, training=training))
 
@@ -130,7 +128,7 @@ class HierarchicalVampVAE(StochasticLayersVAE):
 
     def program(
         self, latent: Handler, data: Mapping[str, Any], training: bool | None = None
-    ) -> tfd.Distribution:
+    ) -> Distribution:
         """p(z2) p(z1|z2) p(x|z1, z2), by q(z2|x) q(z1|x, z2)."""
         x = data.get(self.key)
         of_z1, of_z2 = self.posteriors
@@ -151,7 +149,7 @@ class HierarchicalVampVAE(StochasticLayersVAE):
 
     def decode(
         self, z: Any, condition: Any = None, *, training: bool | None = None, **companions: Any
-    ) -> tfd.Distribution:
+    ) -> Distribution:
         """p(x|z1, z2), where `z` is a dict of z1 [..., B, D1] and z2 [..., B, D2]."""
         self.condition.check(condition)
         z1, z2 = (

@@ -12,7 +12,6 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-import tensorflow_probability as tfp
 
 from zoo import validation
 from zoo.models.answers import Answer
@@ -20,8 +19,7 @@ from zoo.models.base import Model, assert_networks
 from zoo.networks import apply
 from zoo.observations import Observation
 from zoo.random import RowNoise
-
-tfd = tfp.distributions
+from zoo.typing import Distribution
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -100,11 +98,11 @@ class VQVAE(Model):
         """The codes of x: int32 [B, positions]."""
         return self._quantized(self.as_data(x), training)[2]
 
-    def decode(self, codes: Any, *, training: bool | None = None) -> tfd.Distribution:
+    def decode(self, codes: Any, *, training: bool | None = None) -> Distribution:
         """p(x|codes): batch [B] as codes, int [B, positions]."""
         return self._decode(self.quantizer.vectors(codes), {}, training)
 
-    def call(self, data: Any, training: bool | None = None) -> tfd.Distribution:
+    def call(self, data: Any, training: bool | None = None) -> Distribution:
         """p(x|codes) at the codes of x."""
         data = self.as_data(data)
         return self._decode(self._quantized(data, training)[1], data, training)
