@@ -1,8 +1,10 @@
 """Training speed of this package beside its peers, side by side in one sitting.
 
-    python benchmarks/train_step.py               # dense, 784-400-400-32-400-400-784, batch 128
-    python benchmarks/train_step.py --model conv  # convolutional, on 64x64x1, batch 64
+    python benchmarks/train_step.py                     # 784-400-400-32-400-400-784, batch 128
+    python benchmarks/train_step.py --model conv        # convolutional, on 64x64x1, batch 64
+    python benchmarks/train_step.py --model two_layers  # two stochastic layers, this package alone
     python benchmarks/train_step.py --only zoo,torch_compile --rounds 9 --json speed.json
+    python benchmarks/train_step.py --only zoo,zoo_before --before CHECKOUT
 
 The peers come with `pip install -e '.[bench]'`; those that are missing are listed as such.
 `contenders/` holds every training loop.
@@ -41,12 +43,13 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from contenders import CONTENDERS, CONVOLUTIONAL, Task
+from contenders import CONTENDERS, FITTING, Task
 
 # Side of the images, their number and the batch size, where the command does not say.
 DEFAULTS = {
     "dense": {"side": 28, "images": 50_000, "batch_size": 128},
     "conv": {"side": 64, "images": 1_280, "batch_size": 64},
+    "two_layers": {"side": 28, "images": 50_000, "batch_size": 128},
 }
 
 PACKAGES = (
@@ -84,9 +87,7 @@ def work(name, model, num_images, batch_size):
     # The answers keep the real stdout; whatever frameworks print there goes to stderr.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    task = Task(
-        spots(num_images, DEFAULTS[model]["side"]), batch_size, convolutional=model == "conv"
-    )
+    task = Task(model, spots(num_images, DEFAULTS[model]["side"]), batch_size)
     loop = CONTENDERS[name].build(task)
     first = {
         "device": loop.device,
@@ -126,6 +127,8 @@ class Worker:
             "TF_FORCE_GPU_ALLOW_GROWTH": "true",
             "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
         }
+        if name == "zoo_before":
+            environment["PYTHONPATH"] = str(arguments.before.resolve())
         command = [sys.executable, __file__, "--worker", name, "--model", arguments.model]
         command += ["--images", str(arguments.images), "--batch-size", str(arguments.batch_size)]
         with self.log.open("w") as log:
@@ -316,6 +319,9 @@ def parse_arguments():
     parser.add_argument("--rounds", type=int, default=5, help="timed epochs of each contender (5)")
     parser.add_argument("--only", metavar="NAME,...", help=f"some of: {', '.join(CONTENDERS)}")
     parser.add_argument(
+        "--before", type=Path, metavar="DIR", help="a checkout of another revision, timed as well"
+    )
+    parser.add_argument(
         "--json", type=Path, metavar="FILE", help="write all times, with machine, date and versions"
     )
     parser.add_argument(
@@ -332,7 +338,9 @@ def parse_arguments():
                 f"`--{name.replace('_', '-')}` must be positive. Received: "
                 f"{getattr(arguments, name)}."
             )
-    fitting = list(CONVOLUTIONAL if arguments.model == "conv" else CONTENDERS)
+    fitting = [
+        name for name in FITTING[arguments.model] if arguments.before or name != "zoo_before"
+    ]
     arguments.only = arguments.only.split(",") if arguments.only else fitting
     if unknown := [name for name in arguments.only if name not in fitting]:
         parser.error(

@@ -40,6 +40,11 @@ CONTENDERS = {
         "tf_keras, tfp.layers, `fit`, Monte Carlo KL",
     ),
     "zoo": Contender(on_tensorflow.zoo_fit, ("zoo", "tensorflow"), "zoo.VAE, `fit` as it comes"),
+    "zoo_before": Contender(
+        on_tensorflow.zoo_fit,
+        ("tensorflow",),
+        "the same of another revision, the checkout that `--before` names",
+    ),
     "zoo_xla_block": Contender(
         on_tensorflow.zoo_xla_block,
         ("zoo", "tensorflow"),
@@ -87,17 +92,14 @@ CONTENDERS = {
     ),
 }
 
-# Those that train the convolutional network too.
-CONVOLUTIONAL = (
-    *(
-        "keras",
-        "keras_jit",
-        "keras_jit_stateful",
-        "zoo",
-        "zoo_xla_block",
-        "zoo_tf_loop",
-        "zoo_tf_step",
-        "zoo_bfloat16",
+OF_THE_ZOO = ("zoo", "zoo_before", "zoo_xla_block", "zoo_tf_loop", "zoo_tf_step", "zoo_bfloat16")
+# Model -> those that train it.
+FITTING = {
+    "dense": tuple(CONTENDERS),
+    "conv": (
+        *("keras", "keras_jit", "keras_jit_stateful"),
+        *OF_THE_ZOO,
+        *("torch", "torch_bfloat16", "torch_compile", "torch_compile_bfloat16"),
     ),
-    *("torch", "torch_bfloat16", "torch_compile", "torch_compile_bfloat16"),
-)
+    "two_layers": OF_THE_ZOO,
+}

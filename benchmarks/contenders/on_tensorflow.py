@@ -167,22 +167,42 @@ def tfp_layers(task):
     )
 
 
-def zoo_fit(task, **compile_arguments):
-    import keras
-
+def zoo_model(task):
     import zoo
 
-    posterior, likelihood = (
-        zoo.layers.DiagonalNormal(task.latent_dim),
-        zoo.layers.Bernoulli(task.image_shape),
-    )
+    posterior = zoo.layers.DiagonalNormal(task.latent_dim)
+    likelihood = zoo.layers.Bernoulli(task.image_shape)
+    if task.model == "two_layers":
+        return zoo_two_layers(likelihood)
     if task.convolutional:
         encoder = zoo.networks.ConvEncoder(posterior.num_params)
         decoder = zoo.networks.ConvDecoder(task.image_shape, likelihood.num_params)
     else:
         encoder = zoo.networks.MLP((400, 400), posterior.num_params)
         decoder = zoo.networks.MLP((400, 400), likelihood.num_params)
-    model = zoo.VAE(encoder, decoder, posterior, likelihood)
+    return zoo.VAE(encoder, decoder, posterior, likelihood)
+
+
+def zoo_two_layers(likelihood):
+    import zoo
+
+    def mlp(units, layer):
+        return zoo.networks.MLP((units, units), layer.num_params, activation="tanh")
+
+    lower, upper, prior = (zoo.layers.DiagonalNormal(size) for size in (100, 50, 100))
+    return zoo.HierarchicalVAE(
+        encoders=[mlp(200, lower), mlp(100, upper)],
+        decoders=[mlp(200, likelihood), mlp(100, prior)],
+        posteriors=[lower, upper],
+        likelihood=likelihood,
+        priors=[prior],
+    )
+
+
+def zoo_fit(task, **compile_arguments):
+    import keras
+
+    model = zoo_model(task)
     model.compile(keras.optimizers.Adam(LEARNING_RATE), **compile_arguments)
     run_epoch = functools.partial(
         fit_epoch, keras.callbacks, model, task.images, batch_size=task.batch_size

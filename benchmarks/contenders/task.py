@@ -13,12 +13,17 @@ class Task(NamedTuple):
     """What every contender trains.
 
     dense           784-400-400-32-400-400-784, relu
-    convolutional   the networks of Burgess et al. 2018 as `zoo.networks` has them, 10 latents
+    conv            the networks of Burgess et al. 2018 as `zoo.networks` has them, 10 latents
+    two_layers      Burda et al. 2016's two stochastic layers of 100 and 50, 200 and 100 units, tanh
     """
 
+    model: str
     images: np.ndarray  # uint8 [N, H, W, 1]
     batch_size: int
-    convolutional: bool
+
+    @property
+    def convolutional(self):
+        return self.model == "conv"
 
     @property
     def image_shape(self):
