@@ -24,7 +24,8 @@ setup(
     package_dir={"zoo.saved_models": "saved_models"},
     package_data={
         "zoo.saved_models": ["**/*"],
-        "zoo": ["index.json"],
+        "zoo": ["index.json", "py.typed", "__init__.pyi"],
+        "zoo.serving": ["__init__.pyi"],
         "zoo.report": ["page.html", "explorer.js"],
         "zoo.evaluation": ["classifiers/*"],
     },
@@ -44,6 +45,7 @@ setup(
         "setuptools; python_version>='3.12'",
         "numpy>=1.26",
         "h5py",
+        "lazy_loader>=0.4",
         "matplotlib>=3.8",
         "pillow>=10",
         "scikit-learn>=1.4",

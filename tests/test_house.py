@@ -102,11 +102,11 @@ def test_imports_follow_the_plan(path):
 
 
 @pytest.mark.parametrize("part", STANDARD_LIBRARY_ONLY)
-def test_the_front_door_uses_the_standard_library_alone(part):
+def test_the_front_door_needs_nothing_heavy(part):
     for name in imports(PACKAGE / f"{part}.py"):
         package, _, rest = name.partition(".")
         ours = {rest.replace(".", "/"), rest.rpartition(".")[0].replace(".", "/")}
-        assert package in sys.stdlib_module_names or (
+        assert package in sys.stdlib_module_names | {"lazy_loader"} or (
             package == "zoo" and ours & {*STANDARD_LIBRARY_ONLY, ""}
         ), name
 
@@ -204,7 +204,7 @@ def test_public_names_load_on_first_use():
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
     for name in zoo.__all__:
         assert getattr(zoo, name) is not None
-    with pytest.raises(AttributeError, match="module 'zoo' has no attribute 'GAN'"):
+    with pytest.raises(AttributeError, match="GAN"):
         zoo.GAN  # noqa: B018
 
 

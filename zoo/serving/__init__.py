@@ -1,27 +1,9 @@
-"""SavedModels that TF Serving takes: written, checked, served, asked."""
+"""SavedModels that TF Serving takes: written, checked, served, asked.
 
-import importlib
+A name is imported when it is first used, from where `__init__.pyi` says: asking a server needs no
+TensorFlow.
+"""
 
-# Where each public name is defined. Loaded on first use: asking a server needs no TensorFlow.
-_NAMES = {
-    "export": "zoo.serving.saved_model",
-    "export_litert": "zoo.serving.other_runtimes",
-    "export_onnx": "zoo.serving.other_runtimes",
-    "import_layers": "zoo.own_layers",
-    "check": "zoo.serving.checks",
-    "serve": "zoo.serving.server",
-    "Client": "zoo.serving.client",
-    "ServerError": "zoo.serving.client",
-}
+import lazy_loader
 
-__all__ = list(_NAMES)
-
-
-def __getattr__(name):
-    if name not in _NAMES:
-        raise AttributeError(f"module 'zoo.serving' has no attribute {name!r}")
-    return getattr(importlib.import_module(_NAMES[name]), name)
-
-
-def __dir__():
-    return __all__
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

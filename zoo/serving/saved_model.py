@@ -27,6 +27,7 @@ from zoo import validation
 from zoo.files import check_directory_target, rename_into_place, scratch_directory
 from zoo.models import architecture
 from zoo.models.base import Model
+from zoo.own_layers import import_layers as import_layers  # users know it as of here
 from zoo.serving import graph, warmup
 from zoo.serving.compact import compact
 from zoo.serving.packed import PackedWeights, unpack
