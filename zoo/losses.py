@@ -1,8 +1,11 @@
 """Losses for Keras models whose output is a distribution."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
-import tensorflow_probability as tfp
+
+from zoo.typing import Distribution
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -18,20 +21,20 @@ class NegativeLogLikelihood(keras.losses.Loss):
         ValueError: If outcomes do not have the shape [B, *event_shape].
     """
 
-    def __init__(self, name: str = "negative_log_likelihood"):
+    def __init__(self, name: str = "negative_log_likelihood") -> None:
         super().__init__(name=name, dtype="float32")
 
     def __call__(
         self,
         y_true: tf.Tensor,
-        y_pred: tfp.distributions.Distribution,
+        y_pred: Distribution,
         sample_weight: tf.Tensor | None = None,
     ) -> tf.Tensor:
-        if not isinstance(y_pred, tfp.distributions.Distribution):
+        if not isinstance(y_pred, Distribution):
             raise TypeError(
                 "NegativeLogLikelihood takes a model that returns a distribution. Received: "
-                f"{type(y_pred).__name__}. "
-                "End the model with a layer of `zoo.layers`, such as `zoo.layers.Normal(1)`."
+                f"{type(y_pred).__name__}. End the model with a layer of `zoo.layers`, such as "
+                "`zoo.layers.Normal(1)`."
             )
         y_true = tf.cast(y_true, tf.float32)
         if y_true.shape.rank == 1 and y_pred.event_shape == (1,):
@@ -39,8 +42,7 @@ class NegativeLogLikelihood(keras.losses.Loss):
         if not y_true.shape[1:].is_compatible_with(y_pred.event_shape):
             raise ValueError(
                 f"Outcomes must have the shape [B, {', '.join(map(str, y_pred.event_shape))}] of "
-                "the model's distribution. "
-                f"Received: y of shape {tuple(y_true.shape)}."
+                f"the model's distribution. Received: y of shape {tuple(y_true.shape)}."
             )
         terms = -y_pred.log_prob(y_true)  # [B]
         # Weighs and averages as every Keras loss does.
@@ -49,5 +51,5 @@ class NegativeLogLikelihood(keras.losses.Loss):
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
         return y_pred
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"name": self.name}

@@ -10,6 +10,8 @@ with that contract fits in its place; those that do nothing else in training nee
 import inspect
 import math
 import re
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -48,7 +50,12 @@ def reason_of(error: Exception) -> str | None:
     return " ".join(KERAS_REASON.fullmatch(message).group(1).split()) if "\n" in message else None
 
 
-def apply(network, x, condition=None, training: bool | None = None):
+def apply(
+    network: Callable[..., Any],
+    x: tf.Tensor,
+    condition: tf.Tensor | None = None,
+    training: bool | None = None,
+) -> tf.Tensor:
     """`network(x, condition)` in training or not; of a Functional model with two inputs, the
     condition is the second.
 
@@ -74,23 +81,27 @@ def apply(network, x, condition=None, training: bool | None = None):
 
 def _apply(network, x, condition, training):
     # Not to a plain function.
-    given = {"training": training} if isinstance(network, keras.layers.Layer) else {}
+    keywords = {"training": training} if isinstance(network, keras.layers.Layer) else {}
     if condition is None:
-        return network(x, **given)
+        return network(x, **keywords)
     inputs = getattr(network, "inputs", None)  # of Functional and Sequential models
     if inputs is not None and len(inputs) == 2:
-        return network([x, condition], **given)
+        return network([x, condition], **keywords)
     if "condition" not in inspect.signature(getattr(network, "call", network)).parameters:
         raise ValueError(
-            "A network of a conditional model takes the condition: as `call(x, "
-            "condition=None)`, or as the second input of a "
-            f"Functional model. Received: {type(network).__name__} "
-            f"{getattr(network, 'name', network)!r}, which does not."
+            "A network of a conditional model takes the condition: as `call(x, condition=None)`, "
+            "or as the second input of a Functional model. Received: "
+            f"{type(network).__name__} {getattr(network, 'name', network)!r}, which does not."
         )
-    return network(x, condition=condition, **given)
+    return network(x, condition=condition, **keywords)
 
 
-def over_samples(network, x, condition=None, training: bool | None = None):
+def over_samples(
+    network: Callable[..., Any],
+    x: tf.Tensor,
+    condition: tf.Tensor | None = None,
+    training: bool | None = None,
+) -> tf.Tensor:
     """Applies a network, which knows one batch dimension, to vectors with sample dimensions before
     it.
 
@@ -113,7 +124,9 @@ def over_samples(network, x, condition=None, training: bool | None = None):
     return unfold(params, x.shape[:-2])
 
 
-def over_pairs(network, x, condition, training: bool | None = None):
+def over_pairs(
+    network: Callable[..., Any], x: Any, condition: Any, training: bool | None = None
+) -> tf.Tensor:
     """Applies a network to pairs of vectors x [..., B, D] and condition [..., B, K] whose leading
     dimensions broadcast. -> [..., B, P]"""
     x, condition = tf.convert_to_tensor(x), tf.convert_to_tensor(condition)
@@ -129,13 +142,19 @@ def over_pairs(network, x, condition, training: bool | None = None):
     return unfold(apply(network, flat(x), flat(condition), training), samples)
 
 
-def over_maps(network, x, condition=None, training: bool | None = None, rank: int = 3):
+def over_maps(
+    network: Callable[..., Any],
+    x: tf.Tensor,
+    condition: tf.Tensor | None = None,
+    training: bool | None = None,
+    rank: int = 3,
+) -> tf.Tensor:
     """Applies a network to maps x [..., B, H, W, C] and what stands beside them, whose leading
     dimensions broadcast. -> [..., B, *output]
 
     Args:
-        network: Network (x [B, H, W, C], condition [B, ...] of as many dimensions, or None) -> [B,
-            ...].
+        network: Network (x [B, H, W, C], condition [B, ...] of as many dimensions, or None)
+            -> [B, ...].
         x: Tensor.
         condition: Tensor [..., B, H', W', C'], or None.
         training: As in Keras.
@@ -157,18 +176,18 @@ def over_maps(network, x, condition=None, training: bool | None = None, rank: in
     )
 
 
-def over_conditions(network, x, condition, training: bool | None = None):
-    """Applies a network to images x [B, ...], each beside all its conditions [..., B, K]. -> [...,
-    B, P]"""
+def over_conditions(
+    network: Callable[..., Any], x: tf.Tensor, condition: tf.Tensor, training: bool | None = None
+) -> tf.Tensor:
+    """Applies a network to images x [B, ...], each beside all its conditions [..., B, K].
+    -> [..., B, P]"""
     repeated = tf.broadcast_to(x, tf.concat([tf.shape(condition)[:-1], tf.shape(x)[1:]], axis=0))
     flat = tf.reshape(condition, [-1, condition.shape[-1]])
-    return unfold(
-        apply(network, tf.reshape(repeated, [-1, *x.shape[1:]]), flat, training),
-        condition.shape[:-2],
-    )
+    images = tf.reshape(repeated, [-1, *x.shape[1:]])
+    return unfold(apply(network, images, flat, training), condition.shape[:-2])
 
 
-def unfold(params, samples):
+def unfold(params: tf.Tensor, samples: Sequence[int] | tf.TensorShape) -> tf.Tensor:
     """[S B, P] -> [*samples, B, P]."""
     return tf.reshape(params, [*samples, -1, params.shape[-1]]) if len(samples) else params
 
@@ -178,14 +197,18 @@ class _Network(keras.layers.Layer):
 
     _ARGUMENTS = ()
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), **{name: getattr(self, name) for name in self._ARGUMENTS}}
 
-    def compute_output_shape(self, x_shape, condition_shape=None):
+    def compute_output_shape(
+        self,
+        x_shape: tuple[int | None, ...],
+        condition_shape: tuple[int | None, ...] | None = None,
+    ) -> tuple[int | None, int]:
         return (x_shape[0], self.output_size)
 
 
-def set_output_bias(network, values) -> None:
+def set_output_bias(network: Any, values: tf.Tensor) -> None:
     """Makes `values` [P] what a network gives before it has learned anything: by its own method, or
     the bias of its last layer.
 
@@ -200,9 +223,8 @@ def set_output_bias(network, values) -> None:
     if bias is None or tuple(bias.shape) != tuple(values.shape):
         raise ValueError(
             f"The decoder must end in a layer whose `bias` has {values.shape[0]} numbers, or "
-            "have a method `set_output_bias(values)`. "
-            f"Received: {type(network).__name__} {network.name!r}, which ends in "
-            f"{type(last).__name__} {last.name!r}."
+            f"have a method `set_output_bias(values)`. Received: {type(network).__name__} "
+            f"{network.name!r}, which ends in {type(last).__name__} {last.name!r}."
         )
     bias.assign(values)
 
@@ -220,7 +242,13 @@ class MLP(_Network):
 
     _ARGUMENTS = ("hidden_units", "output_size", "activation")
 
-    def __init__(self, hidden_units, output_size, activation="relu", **kwargs):
+    def __init__(
+        self,
+        hidden_units: int | Sequence[int],
+        output_size: int,
+        activation: str | Callable[..., Any] | None = "relu",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.hidden_units = shape_tuple(hidden_units, "hidden_units")
         (self.output_size,) = shape_tuple(output_size, "output_size")
@@ -232,19 +260,23 @@ class MLP(_Network):
         ]
         self.stack = [*hidden, keras.layers.Dense(self.output_size, dtype=self.dtype_policy)]
 
-    def build(self, x_shape, condition_shape=None):
+    def build(
+        self,
+        x_shape: tuple[int | None, ...],
+        condition_shape: tuple[int | None, ...] | None = None,
+    ) -> None:
         size = _size(x_shape) + _size(condition_shape)
         for layer, units in zip(self.stack, (*self.hidden_units, self.output_size), strict=True):
             layer.build((None, size))
             size = units
 
-    def call(self, x, condition=None):
+    def call(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tf.Tensor:
         h = _concatenate_flat(x, condition)  # [B, F]
         for layer in self.stack:
             h = layer(h)
         return h
 
-    def set_output_bias(self, values):
+    def set_output_bias(self, values: Any) -> None:
         """Sets what the network gives before it has learned anything: [output_size]."""
         self.stack[-1].bias.assign(values)
 
@@ -269,13 +301,13 @@ class ConvEncoder(_Network):
 
     def __init__(
         self,
-        output_size,
-        filters=(32, 32, 32, 32),
-        kernel_size=4,
-        hidden_units=256,
-        activation="relu",
-        **kwargs,
-    ):
+        output_size: int,
+        filters: int | Sequence[int] = (32, 32, 32, 32),
+        kernel_size: int | Sequence[int] = 4,
+        hidden_units: int | Sequence[int] = 256,
+        activation: str | Callable[..., Any] | None = "relu",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         (self.output_size,) = shape_tuple(output_size, "output_size")
         self.filters = shape_tuple(filters, "filters")
@@ -292,14 +324,18 @@ class ConvEncoder(_Network):
         ]
         self.head = MLP(self.hidden_units, self.output_size, activation, dtype=policy)
 
-    def build(self, x_shape, condition_shape=None):
+    def build(
+        self,
+        x_shape: tuple[int | None, ...],
+        condition_shape: tuple[int | None, ...] | None = None,
+    ) -> None:
         shape = x_shape
         for layer in self.convolutions:
             layer.build(shape)
             shape = layer.compute_output_shape(shape)
         self.head.build(shape, condition_shape)
 
-    def call(self, x, condition=None):
+    def call(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tf.Tensor:
         h = x  # [B, H, W, C]
         for layer in self.convolutions:
             h = layer(h)
@@ -331,14 +367,14 @@ class ConvDecoder(_Network):
 
     def __init__(
         self,
-        image_shape,
-        output_size,
-        filters=(32, 32, 32, 32),
-        kernel_size=4,
-        hidden_units=256,
-        activation="relu",
-        **kwargs,
-    ):
+        image_shape: Sequence[int],
+        output_size: int,
+        filters: int | Sequence[int] = (32, 32, 32, 32),
+        kernel_size: int | Sequence[int] = 4,
+        hidden_units: int | Sequence[int] = 256,
+        activation: str | Callable[..., Any] | None = "relu",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.image_shape = shape_tuple(image_shape, "image_shape")
         (self.output_size,) = shape_tuple(output_size, "output_size")
@@ -352,8 +388,8 @@ class ConvDecoder(_Network):
         if len(self.image_shape) != 3 or remainder:
             raise ValueError(
                 f"`output_size` must be a multiple of the {height * width} pixels of "
-                "`image_shape` (H, W, C). "
-                f"Received: image_shape={self.image_shape}, output_size={self.output_size}."
+                f"`image_shape` (H, W, C). Received: image_shape={self.image_shape}, "
+                f"output_size={self.output_size}."
             )
         doublings = len(self.filters)
         self.start_shape = (-(-height // 2**doublings), -(-width // 2**doublings), self.filters[0])
@@ -367,14 +403,18 @@ class ConvDecoder(_Network):
             for c, a in zip(channels, activations, strict=True)
         ]
 
-    def build(self, x_shape, condition_shape=None):
+    def build(
+        self,
+        x_shape: tuple[int | None, ...],
+        condition_shape: tuple[int | None, ...] | None = None,
+    ) -> None:
         self.stem.build(x_shape, condition_shape)
         shape = (None, *self.start_shape)
         for layer in self.convolutions:
             layer.build(shape)
             shape = layer.compute_output_shape(shape)
 
-    def call(self, x, condition=None):
+    def call(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tf.Tensor:
         h = self.stem_activation(self.stem(x, condition=condition))
         h = ops.reshape(h, (-1, *self.start_shape))
         for layer in self.convolutions:
@@ -383,7 +423,7 @@ class ConvDecoder(_Network):
         # A pixel's parameters lie side by side.
         return ops.reshape(h[:, :height, :width], (-1, self.output_size))
 
-    def set_output_bias(self, values):
+    def set_output_bias(self, values: Any) -> None:
         """Sets what the network gives before it has learned anything, [output_size]: their mean
         over pixels, as a map has one bias."""
         self.convolutions[-1].bias.assign(

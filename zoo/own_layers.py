@@ -35,25 +35,19 @@ def import_layers(name: str | Path) -> ModuleType:
     Raises:
         ValueError: If there is none, or it fails.
     """
+    is_file = str(name).endswith(".py")
     try:
-        module = (
-            _run_file(Path(name))
-            if str(name).endswith(".py")
-            else importlib.import_module(str(name))
-        )
+        module = _run_file(Path(name)) if is_file else importlib.import_module(str(name))
     except (Exception, SystemExit) as error:  # the file may be anyone's
         raise ValueError(
             f"The layers of {str(name)!r} cannot be imported ({type(error).__name__}: {error})."
         ) from None
-    known = keras.saving.get_custom_objects()
+    objects = keras.saving.get_custom_objects()
+    package = module.__name__.partition(".")[0]
     for attribute, value in vars(module).items():
-        if (
-            callable(value)
-            and getattr(value, "__module__", "").partition(".")[0]
-            == module.__name__.partition(".")[0]
-        ):
-            known.setdefault(attribute, value)
-    lasting = str(Path(name).resolve()) if str(name).endswith(".py") else str(name)
+        if callable(value) and getattr(value, "__module__", "").partition(".")[0] == package:
+            objects.setdefault(attribute, value)
+    lasting = str(Path(name).resolve()) if is_file else str(name)
     if lasting not in imported:
         imported.append(lasting)
     return module

@@ -21,10 +21,13 @@ import enum
 import functools
 import math
 import threading
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import tensorflow as tf
 import tensorflow_probability as tfp
+
+from zoo.typing import Distribution
 
 tfd = tfp.distributions
 
@@ -44,7 +47,9 @@ class Stream(enum.IntEnum):
     PERMUTE = 6
 
 
-def threefry(key, counter):
+def threefry(
+    key: tuple[tf.Tensor, tf.Tensor], counter: tuple[tf.Tensor, tf.Tensor]
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Threefry-2x32 with 20 rounds.
 
     Args:
@@ -94,14 +99,10 @@ def _as_uint32(value):
 def _unit_interval(bits):
     """uint32 -> float32 in [0, 1), on a grid of 2**-24: exactly representable, so 1 is never
     reached."""
+    high = tf.bitwise.right_shift(bits, tf.constant(8, tf.uint32))
     # Through int32: the shifted value fits, and CPUs convert signed integers in one vector
     # instruction.
-    return (
-        tf.cast(
-            tf.cast(tf.bitwise.right_shift(bits, tf.constant(8, tf.uint32)), tf.int32), tf.float32
-        )
-        * 2.0**-24
-    )
+    return tf.cast(tf.cast(high, tf.int32), tf.float32) * 2.0**-24
 
 
 def _uniform(key, samples, size):
@@ -151,15 +152,21 @@ class RowNoise:
     latent: int = 0
 
     @classmethod
-    def of_seed(cls, seed, num_rows):
+    def of_seed(cls, seed: Any, num_rows: int | tf.Tensor) -> "RowNoise":
         """The draws that `seed` means to a user: rows 0 ... num_rows - 1 of step 0."""
         return cls(seed, 0, tf.range(num_rows))
 
-    def of_latent(self, number):
+    def of_latent(self, number: int) -> "RowNoise":
         """The same rows' draws for the latent variable of this number."""
         return dataclasses.replace(self, latent=number)
 
-    def uniform(self, stream, shape, num_samples=None, first_sample=0):
+    def uniform(
+        self,
+        stream: Stream,
+        shape: Sequence[int] | tf.TensorShape,
+        num_samples: int | tf.Tensor | None = None,
+        first_sample: int | tf.Tensor = 0,
+    ) -> tf.Tensor:
         """Uniform draws in [0, 1).
 
         Args:
@@ -176,7 +183,13 @@ class RowNoise:
             _jitted_uniform if self.jit else _uniform, stream, shape, num_samples, first_sample
         )
 
-    def normal(self, stream, shape, num_samples=None, first_sample=0):
+    def normal(
+        self,
+        stream: Stream,
+        shape: Sequence[int] | tf.TensorShape,
+        num_samples: int | tf.Tensor | None = None,
+        first_sample: int | tf.Tensor = 0,
+    ) -> tf.Tensor:
         """Standard normal draws; arguments and shapes as in `uniform`."""
         return self._draw(
             _jitted_normal if self.jit else _normal, stream, shape, num_samples, first_sample
@@ -204,7 +217,7 @@ _layers = _Layers()
 
 
 @contextlib.contextmanager
-def layers_draw(noise: RowNoise):
+def layers_draw(noise: RowNoise) -> Iterator[None]:
     """Within it, layers that draw by row take the draws of `noise`: `layer_noise`."""
     outer, _layers.noise = _layers.noise, noise
     try:
@@ -219,7 +232,7 @@ def layer_noise() -> RowNoise | None:
 
 
 @functools.partial(tf.function, jit_compile=True)
-def permutation(seed, number, size):
+def permutation(seed: tf.Tensor, number: tf.Tensor, size: int) -> tf.Tensor:
     """An order of 0 ... size - 1, the same on every device.
 
     Args:
@@ -239,7 +252,13 @@ def permutation(seed, number, size):
 
 
 @functools.singledispatch
-def draw(distribution, noise, stream=Stream.LATENT, num_samples=None, first_sample=0):
+def draw(
+    distribution: Distribution,
+    noise: RowNoise,
+    stream: Stream = Stream.LATENT,
+    num_samples: int | tf.Tensor | None = None,
+    first_sample: int | tf.Tensor = 0,
+) -> tf.Tensor:
     """Samples of a distribution whose batch is the noise's rows (or is empty: then every row draws
     from the same one).
 
@@ -268,33 +287,48 @@ def draw(distribution, noise, stream=Stream.LATENT, num_samples=None, first_samp
 @draw.register(tfd.MultivariateNormalDiag)
 @draw.register(tfd.MultivariateNormalTriL)
 def draw_multivariate_normal(
-    distribution, noise, stream=Stream.LATENT, num_samples=None, first_sample=0
-):
+    distribution: Distribution,
+    noise: RowNoise,
+    stream: Stream = Stream.LATENT,
+    num_samples: int | tf.Tensor | None = None,
+    first_sample: int | tf.Tensor = 0,
+) -> tf.Tensor:
     eps = noise.normal(stream, distribution.event_shape, num_samples, first_sample)
     return distribution.loc + distribution.scale.matvec(eps)  # z = loc + scale eps
 
 
 @draw.register(tfd.OneHotCategorical)
-def draw_one_hot(distribution, noise, stream=Stream.LATENT, num_samples=None, first_sample=0):
+def draw_one_hot(
+    distribution: Distribution,
+    noise: RowNoise,
+    stream: Stream = Stream.LATENT,
+    num_samples: int | tf.Tensor | None = None,
+    first_sample: int | tf.Tensor = 0,
+) -> tf.Tensor:
     logits = distribution.logits_parameter()
-    return tf.one_hot(
-        _draw_class(logits, noise, stream, num_samples, first_sample), logits.shape[-1]
-    )
+    numbers = _draw_class(logits, noise, stream, num_samples, first_sample)
+    return tf.one_hot(numbers, logits.shape[-1])
 
 
 @draw.register(tfd.MixtureSameFamily)
-def draw_mixture(distribution, noise, stream=Stream.LATENT, num_samples=None, first_sample=0):
+def draw_mixture(
+    distribution: Distribution,
+    noise: RowNoise,
+    stream: Stream = Stream.LATENT,
+    num_samples: int | tf.Tensor | None = None,
+    first_sample: int | tf.Tensor = 0,
+) -> tf.Tensor:
     components = distribution.components_distribution
     if not isinstance(components, tfd.MultivariateNormalDiag) or len(components.batch_shape) != 1:
         raise TypeError(
             f"No rule to draw from a mixture of {type(components).__name__} of batch shape "
-            f"{components.batch_shape} by row: "
-            "components must be a MultivariateNormalDiag of batch shape [K]."
+            f"{components.batch_shape} by row: components must be a MultivariateNormalDiag of "
+            "batch shape [K]."
         )
     logits = distribution.mixture_distribution.logits_parameter()  # [K]
-    chosen = _draw_class(logits, noise, Stream.COMPONENT, num_samples, first_sample)
+    numbers = _draw_class(logits, noise, Stream.COMPONENT, num_samples, first_sample)
     loc, scale = (
-        tf.gather(parameter, chosen) for parameter in (components.loc, components.stddev())
+        tf.gather(parameter, numbers) for parameter in (components.loc, components.stddev())
     )
     return draw(tfd.MultivariateNormalDiag(loc, scale), noise, stream, num_samples, first_sample)
 
@@ -305,7 +339,13 @@ def _draw_class(logits, noise, stream, num_samples, first_sample):
     return tf.argmax(noisy, axis=-1, output_type=tf.int32)
 
 
-def gumbel(noise, stream, shape, num_samples=None, first_sample=0):
+def gumbel(
+    noise: RowNoise,
+    stream: Stream,
+    shape: Sequence[int] | tf.TensorShape,
+    num_samples: int | tf.Tensor | None = None,
+    first_sample: int | tf.Tensor = 0,
+) -> tf.Tensor:
     """Standard Gumbel draws; arguments and shapes as in `RowNoise.uniform`."""
     u = noise.uniform(stream, shape, num_samples, first_sample)
     # U lies in [0, 1 - 2^-24]: both logarithms are finite.
@@ -313,7 +353,13 @@ def gumbel(noise, stream, shape, num_samples=None, first_sample=0):
 
 
 @draw.register(tfd.Independent)
-def draw_independent(distribution, noise, stream=Stream.LATENT, num_samples=None, first_sample=0):
+def draw_independent(
+    distribution: Distribution,
+    noise: RowNoise,
+    stream: Stream = Stream.LATENT,
+    num_samples: int | tf.Tensor | None = None,
+    first_sample: int | tf.Tensor = 0,
+) -> tf.Tensor:
     return draw_elementwise(
         distribution.distribution,
         distribution.event_shape,
@@ -331,7 +377,14 @@ _IN_FIRST_CELL = 1.5 * 2.0**-25
 
 
 @functools.singledispatch
-def draw_elementwise(distribution, event_shape, noise, stream, num_samples, first_sample):
+def draw_elementwise(
+    distribution: Distribution,
+    event_shape: Sequence[int] | tf.TensorShape,
+    noise: RowNoise,
+    stream: Stream,
+    num_samples: int | tf.Tensor | None,
+    first_sample: int | tf.Tensor,
+) -> tf.Tensor:
     """Samples of independent elements, by the inverse transform x = F^-1(u) unless the family has a
     rule of its own.
 
@@ -357,28 +410,43 @@ def draw_elementwise(distribution, event_shape, noise, stream, num_samples, firs
         ) from None
 
 
-@draw_elementwise.register
+@draw_elementwise.register(tfd.Normal)
 def draw_elementwise_normal(
-    distribution: tfd.Normal, event_shape, noise, stream, num_samples, first_sample
-):
+    distribution: Distribution,
+    event_shape: Sequence[int] | tf.TensorShape,
+    noise: RowNoise,
+    stream: Stream,
+    num_samples: int | tf.Tensor | None,
+    first_sample: int | tf.Tensor,
+) -> tf.Tensor:
     return distribution.loc + distribution.scale * noise.normal(
         stream, event_shape, num_samples, first_sample
     )
 
 
-@draw_elementwise.register
+@draw_elementwise.register(tfd.HalfNormal)
 def draw_elementwise_half_normal(
-    distribution: tfd.HalfNormal, event_shape, noise, stream, num_samples, first_sample
-):
+    distribution: Distribution,
+    event_shape: Sequence[int] | tf.TensorShape,
+    noise: RowNoise,
+    stream: Stream,
+    num_samples: int | tf.Tensor | None,
+    first_sample: int | tf.Tensor,
+) -> tf.Tensor:
     # By the upper tail: TFP's quantile takes the inverse error function of u, which is infinite at
     # 1 - 2^-24 and 0 at 2^-24.
     u = noise.uniform(stream, event_shape, num_samples, first_sample)
     return -distribution.scale * tf.math.ndtri(0.5 - 0.5 * u)
 
 
-@draw_elementwise.register
+@draw_elementwise.register(tfd.Bernoulli)
 def draw_elementwise_bernoulli(
-    distribution: tfd.Bernoulli, event_shape, noise, stream, num_samples, first_sample
-):
+    distribution: Distribution,
+    event_shape: Sequence[int] | tf.TensorShape,
+    noise: RowNoise,
+    stream: Stream,
+    num_samples: int | tf.Tensor | None,
+    first_sample: int | tf.Tensor,
+) -> tf.Tensor:
     u = noise.uniform(stream, event_shape, num_samples, first_sample)
     return tf.cast(u < distribution.probs_parameter(), tf.float32)

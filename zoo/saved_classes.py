@@ -23,8 +23,6 @@ CLASSES = {
         "ContinuousBernoulli",
         "DiagonalNormal",
         "DiscretizedLogistic",
-    ]
-    + [
         "Dropout",
         "FullCovarianceNormal",
         "GaussianNoise",
@@ -32,8 +30,10 @@ CLASSES = {
         "Normal",
         "Sample",
         "StandardNormal",
-    ]
-    + ["UniformCategorical", "VampPrior", "VectorQuantizer"],
+        "UniformCategorical",
+        "VampPrior",
+        "VectorQuantizer",
+    ],
     "zoo.losses": ["NegativeLogLikelihood"],
     "zoo.models": [
         "Autoencoder",
@@ -43,8 +43,6 @@ CLASSES = {
         "CapacityVAE",
         "ClassStyleVAE",
         "CompletionCVAE",
-    ]
-    + [
         "CompletionNetwork",
         "FactorVAE",
         "HierarchicalVAE",
@@ -52,8 +50,11 @@ CLASSES = {
         "JointVAE",
         "LadderVAE",
         "SemiSupervisedVAE",
-    ]
-    + ["StackedVAE", "VAE", "VQVAE", "VampVAE"],
+        "StackedVAE",
+        "VAE",
+        "VQVAE",
+        "VampVAE",
+    ],
     "zoo.networks": ["ConvDecoder", "ConvEncoder", "MLP"],
     "zoo.objectives": [
         "Capacity",
@@ -63,8 +64,6 @@ CLASSES = {
         "Enumeration",
         "FreeBits",
         "ImportanceWeighted",
-    ]
-    + [
         "KL",
         "PathDerivative",
         "Relaxation",
@@ -89,10 +88,10 @@ def make_known() -> None:
 
 
 def _register(keras: ModuleType) -> None:
-    known = keras.saving.get_custom_objects()
+    objects = keras.saving.get_custom_objects()
     for module, names in CLASSES.items():
         for name in names:
-            known.setdefault(f"zoo>{name}", _stand_in(module, name))
+            objects.setdefault(f"zoo>{name}", _stand_in(module, name))
 
 
 def _stand_in(module: str, name: str) -> type:

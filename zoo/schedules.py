@@ -5,6 +5,8 @@ one, so that nothing is traced again when it changes. It has no state of its own
 goes on where it stopped because the step is saved with the optimizer.
 """
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -23,15 +25,15 @@ class Schedule:
         ValueError: At construction, if a value could become negative or infinite.
     """
 
-    def __call__(self, step):
+    def __call__(self, step: int | tf.Tensor) -> tf.Tensor:
         """The number at `step`, a Python integer or int tensor []: training batches so far."""
         raise NotImplementedError
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return dict(vars(self))
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> "Schedule":
         return cls(**config)
 
 
@@ -39,10 +41,10 @@ class Schedule:
 class Constant(Schedule):
     """The same `value` at every step."""
 
-    def __init__(self, value):
+    def __init__(self, value: float) -> None:
         self.value = _non_negative("value", value)
 
-    def __call__(self, step):
+    def __call__(self, step: int | tf.Tensor) -> tf.Tensor:
         return tf.constant(self.value, tf.float32)
 
 
@@ -56,14 +58,14 @@ class Linear(Schedule):
     https://arxiv.org/abs/1804.03599) are both this.
     """
 
-    def __init__(self, start, end, num_steps):
+    def __init__(self, start: float, end: float, num_steps: int) -> None:
         self.start = _non_negative("start", start)
         self.end = _non_negative("end", end)
         self.num_steps = validation.integer("num_steps", num_steps)
 
-    def __call__(self, step):
-        done = tf.minimum(tf.cast(step, tf.float32) / self.num_steps, 1.0)
-        return (1.0 - done) * self.start + done * self.end  # exactly `end` at the end
+    def __call__(self, step: int | tf.Tensor) -> tf.Tensor:
+        progress = tf.minimum(tf.cast(step, tf.float32) / self.num_steps, 1.0)
+        return (1.0 - progress) * self.start + progress * self.end  # exactly `end` at the end
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -80,7 +82,7 @@ class Cyclical(Schedule):
         low, high: The values at the ends of the ramp.
     """
 
-    def __init__(self, period, ramp=0.5, low=0.0, high=1.0):
+    def __init__(self, period: int, ramp: float = 0.5, low: float = 0.0, high: float = 1.0) -> None:
         self.period = validation.integer("period", period)
         self.ramp = _non_negative("ramp", ramp)
         if not 0 < self.ramp <= 1:
@@ -88,11 +90,11 @@ class Cyclical(Schedule):
         self.low = _non_negative("low", low)
         self.high = _non_negative("high", high)
 
-    def __call__(self, step):
+    def __call__(self, step: int | tf.Tensor) -> tf.Tensor:
         # In integers: no rounding, however long the training.
         position = tf.cast(step % self.period, tf.float32)
-        done = tf.minimum(position / (self.ramp * self.period), 1.0)
-        return (1.0 - done) * self.low + done * self.high
+        progress = tf.minimum(position / (self.ramp * self.period), 1.0)
+        return (1.0 - progress) * self.low + progress * self.high
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -106,16 +108,16 @@ class Exponential(Schedule):
         rate: Fall of the logarithm per step.
     """
 
-    def __init__(self, start, end, rate):
+    def __init__(self, start: float, end: float, rate: float) -> None:
         self.start = _non_negative("start", start)
         self.end = _non_negative("end", end)
         self.rate = _non_negative("rate", rate)
 
-    def __call__(self, step):
+    def __call__(self, step: int | tf.Tensor) -> tf.Tensor:
         return tf.maximum(self.end, self.start * tf.exp(-self.rate * tf.cast(step, tf.float32)))
 
 
-def as_schedule(value, name):
+def as_schedule(value: float | Schedule, name: str) -> Schedule:
     """A schedule as it is, and a non-negative number as `Constant`.
 
     Raises:

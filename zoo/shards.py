@@ -7,6 +7,7 @@ batch.
 
 import contextlib
 import threading
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -36,7 +37,7 @@ class Shard(NamedTuple):
     size: int | tf.Tensor
     num_replicas: int
 
-    def mean(self, values):
+    def mean(self, values: tf.Tensor) -> tf.Tensor:
         """This shard's part of the mean of `values` [b, ...] over the rows of the whole batch: the
         parts add up to it."""
         if self.num_replicas == 1 and self.weights is None:
@@ -45,7 +46,9 @@ class Shard(NamedTuple):
             values = values * tf.reshape(self.weights, [-1] + [1] * (values.shape.rank - 1))
         return tf.reduce_sum(values, axis=0) / tf.cast(self.size, values.dtype)
 
-    def weigh(self, term):
+    def weigh(
+        self, term: tf.Tensor | tuple[tf.Tensor, tf.Tensor]
+    ) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
         """A per-example term, or a pair of it and weights, without the rows that only fill the
         shape."""
         if self.weights is None:
@@ -54,7 +57,7 @@ class Shard(NamedTuple):
         return values, weights * self.weights
 
     @contextlib.contextmanager
-    def as_batch(self):
+    def as_batch(self) -> Iterator[None]:
         """Within it, `batch_mean` is over the whole batch that this is a shard of."""
         outer, _current.shard = _current.shard, self
         try:
@@ -63,7 +66,7 @@ class Shard(NamedTuple):
             _current.shard = outer
 
 
-def batch_mean(values):
+def batch_mean(values: tf.Tensor) -> tf.Tensor:
     """The mean over a batch of per-example `values` [B, ...], for losses that are functions of it:
     over all replicas' rows where there are several. Differentiable."""
     shard = _current.shard
@@ -76,7 +79,7 @@ def batch_mean(values):
     )
 
 
-def gathered(values):
+def gathered(values: tf.Tensor) -> tf.Tensor:
     """The rows of the whole batch of per-example `values` [b, ...]: over all replicas' rows where
     there are several. Differentiable.
 
@@ -88,7 +91,7 @@ def gathered(values):
     return tf.distribute.get_replica_context().all_gather(values, axis=0)
 
 
-def gathered_weights(num_rows):
+def gathered_weights(num_rows: int | tf.Tensor) -> tf.Tensor:
     """1 for each row of the whole batch that counts, 0 for one that only fills the shape: float32
     [B], in the order of `gathered`.
 
@@ -101,7 +104,7 @@ def gathered_weights(num_rows):
     return gathered(shard.weights)
 
 
-def part_of_sum(values):
+def part_of_sum(values: tf.Tensor) -> tf.Tensor:
     """This shard's part of a sum over the batch, as a moving average wants it: the mean over
     replicas of what it gives is the sum.
 
@@ -116,7 +119,7 @@ def part_of_sum(values):
     return shard.num_replicas * tf.reduce_sum(values, axis=0)
 
 
-def place_of_rows(num_rows):
+def place_of_rows(num_rows: int | tf.Tensor) -> tf.Tensor:
     """Where this replica's rows stand in what `gathered` gives: int32 [b]."""
     shard = _current.shard
     first = 0
@@ -127,18 +130,22 @@ def place_of_rows(num_rows):
     return first + tf.range(num_rows)
 
 
-def whole(length, size=None):
+def whole(length: int, size: int | tf.Tensor | None = None) -> Shard:
     """A batch of `length` rows as its only shard; the first `size` of them count, a tensor, or
     all."""
     rows = tf.range(length)
-    return (
-        Shard(rows, None, length, 1)
-        if size is None
-        else Shard(rows, tf.cast(rows < size, tf.float32), size, 1)
-    )
+    if size is None:
+        return Shard(rows, None, length, 1)
+    return Shard(rows, tf.cast(rows < size, tf.float32), size, 1)
 
 
-def take(batch, length, size, replica, num_replicas):
+def take(
+    batch: Mapping[str, tf.Tensor],
+    length: int,
+    size: int | tf.Tensor | None,
+    replica: tf.Tensor,
+    num_replicas: int,
+) -> tuple[dict[str, tf.Tensor], Shard]:
     """The rows of one replica: (batch, Shard).
 
     Args:
@@ -155,6 +162,5 @@ def take(batch, length, size, replica, num_replicas):
     size = length if size is None else size
     weights = None if all_count else tf.cast(rows < size, tf.float32)
     rows = tf.minimum(rows, size - 1)
-    return {name: tf.gather(values, rows) for name, values in batch.items()}, Shard(
-        rows, weights, size, num_replicas
-    )
+    part = {name: tf.gather(values, rows) for name, values in batch.items()}
+    return part, Shard(rows, weights, size, num_replicas)

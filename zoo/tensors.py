@@ -21,13 +21,7 @@ def as_numbers(name: str, value: Any) -> tf.Tensor:
             raise TypeError
         return tf.cast(tensor, tf.float32)
     # Of all that is no array.
-    except (
-        TypeError,
-        ValueError,
-        AttributeError,
-        OverflowError,
-        tf.errors.OpError,
-    ):
+    except (TypeError, ValueError, AttributeError, OverflowError, tf.errors.OpError):
         raise ValueError(
             f"`{name}` must be an array of numbers. Received: {name}={shown(value)}."
         ) from None
@@ -47,7 +41,7 @@ def as_vectors(name: str, value: Any, dim: int) -> tf.Tensor:
     return vectors
 
 
-def named_latents(z: Any, names: Iterable[str]) -> list:
+def named_latents(z: Any, names: Iterable[str]) -> list[Any]:
     """The latents of a dict, in the order of `names`.
 
     Raises:

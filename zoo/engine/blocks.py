@@ -36,7 +36,7 @@ class Block(NamedTuple):
     size: int | None = None
 
     @property
-    def shapes(self):
+    def shapes(self) -> tuple[int, int, int, int]:
         """What a compiled program is made for."""
         return (
             len(next(iter(self.table.values()))),
@@ -45,7 +45,7 @@ class Block(NamedTuple):
             self.batch_size,
         )
 
-    def batch(self, i) -> dict:
+    def batch(self, i: int | tf.Tensor) -> dict[str, tf.Tensor]:
         """The rows of batch number `i`: dict of tensors [B, ...]."""
         places = tf.range(self.batch_size)
         if self.size is not None:
@@ -54,7 +54,7 @@ class Block(NamedTuple):
         rows = tf.gather(self.order, self.starts[i] + places)
         return {name: tf.gather(values, rows) for name, values in self.table.items()}
 
-    def of_tensors(self):
+    def of_tensors(self) -> "Block":
         """The same block with tensors where arrays and numbers of steps would make a compiled
         program for each value."""
         names = ("starts", "first_row", "num_steps", *(() if self.size is None else ("size",)))
@@ -68,11 +68,11 @@ class Programs:
     that do not count, to shapes that many share.
     """
 
-    # A model is fitted on one or two data sets, each with a short last batch, and validated on as
-    # many.
+    # A model is fitted on one or two data sets, each with a short last batch, and validated on
+    # as many.
     EXACT = 8
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._exact = set()
 
     def fit(self, block: Block) -> Block:
@@ -104,5 +104,5 @@ def _filled(tensor, length):
     return tf.pad(tensor, [[0, length - len(tensor)]] + [[0, 0]] * (tensor.shape.rank - 1))
 
 
-def padded(array, length):
+def padded(array: np.ndarray, length: int) -> np.ndarray:
     return np.concatenate([array, np.zeros(length - len(array))]).astype(np.int32)

@@ -1,21 +1,24 @@
 """When Keras's callbacks want to be called, and what that makes of blocks."""
 
 import math
+from collections.abc import Sequence
 
 import keras
 
+from zoo.engine.feeds import ArrayFeed, StreamFeed
+
 
 def steps_asked_for(
-    callbacks,
+    callbacks: keras.callbacks.Callback | Sequence[keras.callbacks.Callback] | None,
     hooks: tuple[str, ...] = (
         "on_train_batch_begin",
         "on_train_batch_end",
         "on_batch_begin",
         "on_batch_end",
     ),
-):
-    """After how many batches callbacks want to be called, at the most; None where once a block will
-    do.
+) -> int | None:
+    """After how many batches callbacks want to be called, at the most; None where once a block
+    will do.
 
     Args:
         callbacks: Keras callbacks, in lists or not, or None. One that overrides a hook of batches
@@ -24,14 +27,17 @@ def steps_asked_for(
         hooks: Names of the hooks that count.
     """
     steps = [_steps_of(callback, hooks) for callback in _each(callbacks)]
-    asked = [number for number in steps if number is not None]
-    return math.gcd(*asked) if asked else None
+    intervals = [number for number in steps if number is not None]
+    return math.gcd(*intervals) if intervals else None
 
 
-def last_initial_step(steps_per_epoch, callbacks):
+def last_initial_step(
+    steps_per_epoch: int | None,
+    callbacks: keras.callbacks.Callback | Sequence[keras.callbacks.Callback] | None,
+) -> float:
     """Where an epoch can go on: where a step is left. Where a callback brings the metrics back
-    (`restores_metrics = True`), no step need be: the epoch then has its validation alone to
-    come."""
+    (`restores_metrics = True`), no step need be: the epoch then has its validation alone to come.
+    """
     if steps_per_epoch is None:
         return math.inf
     whole = any(getattr(callback, "restores_metrics", False) for callback in _each(callbacks))
@@ -41,13 +47,9 @@ def last_initial_step(steps_per_epoch, callbacks):
 def _each(callbacks):
     if isinstance(callbacks, keras.callbacks.CallbackList):
         callbacks = callbacks.callbacks
-    return (
-        callbacks
-        if isinstance(callbacks, (list, tuple))
-        else [callbacks]
-        if callbacks is not None
-        else []
-    )
+    if callbacks is None:
+        return []
+    return callbacks if isinstance(callbacks, (list, tuple)) else [callbacks]
 
 
 def _steps_of(callback, hooks):
@@ -67,7 +69,7 @@ def _steps_of(callback, hooks):
     return 1 if any(overridden) else None
 
 
-def end_blocks_every(feed, steps: int) -> None:
+def end_blocks_every(feed: ArrayFeed | StreamFeed, steps: int) -> None:
     """Makes a feed's blocks end where callbacks that ask for every so many batches want to be
     called, across epochs."""
     common = math.gcd(steps, feed.steps_per_epoch or 1)

@@ -6,8 +6,9 @@ import io
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -49,13 +50,12 @@ class Checkpoint(keras.callbacks.Callback):
 
     FILES = ("checkpoint.npz", "best.npz")
     per_block = True  # time is looked at once a block
-    restores_metrics = (
-        True  # so that even an epoch with no step left may be gone on with: it is validated
-    )
+    # So that even an epoch with no step left may be gone on with: it is validated.
+    restores_metrics = True
 
     def __init__(
         self, directory: str | Path, keep: str = "last", minutes: float = 5.0, writes: bool = True
-    ):
+    ) -> None:
         super().__init__()
         self.directory = Path(directory)
         self.keep = keep
@@ -84,7 +84,7 @@ class Checkpoint(keras.callbacks.Callback):
         self._metric_values, self._initial_step = state["metrics"], state["step"]
         return len(self.history), state["step"]
 
-    def restore_kept(self, model):
+    def restore_kept(self, model: keras.Model) -> dict[str, Any]:
         """Gives the model the weights that the run keeps; returns their epoch's row of the
         history."""
         if self.keep == "last":
@@ -101,17 +101,17 @@ class Checkpoint(keras.callbacks.Callback):
 
     # -- Keras's hooks
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         self._started = time.perf_counter() - self.seconds
         self._saved = time.perf_counter()
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         # Keras has just reset the metrics.
         for variable, value in zip(self.model.metrics_variables, self._metric_values, strict=False):
             variable.assign(value)
         self._metric_values = []
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         if batch < self._initial_step:
             return  # an empty call: the model stands further on
         if time.perf_counter() - self._saved >= 60 * self.minutes:
@@ -123,7 +123,7 @@ class Checkpoint(keras.callbacks.Callback):
             if self.writes:
                 self._save(step=batch + 1, metrics=metrics)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         self._assert_finite(logs, epoch + 1)
         self._initial_step = 0
         self.history.append(
@@ -180,7 +180,7 @@ class Checkpoint(keras.callbacks.Callback):
 
 
 def write_arrays(
-    path: Path, variables: Sequence[keras.Variable], state: dict | None = None
+    path: Path, variables: Sequence[keras.Variable], state: dict[str, Any] | None = None
 ) -> None:
     """Writes the values of variables, and a state that JSON can hold, in one file."""
     buffer = io.BytesIO()
@@ -193,8 +193,8 @@ def write_arrays(
 
 
 def read_arrays(
-    path: Path, variables: Sequence[keras.Variable], form: dict | None = None
-) -> dict | None:
+    path: Path, variables: Sequence[keras.Variable], form: dict[str, Any] | None = None
+) -> Any:
     """Assigns what `write_arrays` wrote; returns its state. Nothing is assigned unless everything
     fits.
 
@@ -231,8 +231,8 @@ def read_arrays(
     if not all(map(_is_finite, values)):
         raise ValueError(
             f"The checkpoint {str(path)!r} holds weights that are NaN or infinite, which no "
-            "training comes back from. Train again into "
-            "another directory, with a lower learning rate."
+            "training comes back from. Train again into another directory, with a lower learning "
+            "rate."
         )
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)

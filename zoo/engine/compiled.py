@@ -7,8 +7,11 @@ program. Everything around it (epochs, validation, callbacks, history) is Keras'
 """
 
 import logging
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework.config import is_op_determinism_enabled
 
@@ -25,8 +28,7 @@ logger = logging.getLogger("zoo")
 if keras.config.backend() != "tensorflow":
     raise ImportError(
         "zoo needs Keras on TensorFlow. Received: the Keras backend "
-        f"{keras.config.backend()!r}. Set KERAS_BACKEND=tensorflow "
-        "before Python starts."
+        f"{keras.config.backend()!r}. Set KERAS_BACKEND=tensorflow before Python starts."
     )
 
 
@@ -56,14 +58,14 @@ class CompiledModel(Feeding):
 
     def compile(
         self,
-        optimizer="adam",
+        optimizer: str | dict[str, Any] | keras.optimizers.Optimizer = "adam",
         *,
-        optimizers=None,
-        jit_compile="auto",
-        run_eagerly=False,
-        steps_per_execution=None,
-        **kwargs,
-    ):
+        optimizers: Mapping[str, str | dict[str, Any] | keras.optimizers.Optimizer] | None = None,
+        jit_compile: bool | str = "auto",
+        run_eagerly: bool = False,
+        steps_per_execution: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         """Sets the optimizer and how to execute. Training begins with step 0.
 
         Args:
@@ -81,17 +83,17 @@ class CompiledModel(Feeding):
             TypeError: If the model overrides a hook of Keras that is never called.
         """
         assert_hooks_are_called(self, CompiledModel)
-        given = sorted(
+        surplus = sorted(
             name
             for name, value in kwargs.items()
             if value is not None and (name, value) != ("auto_scale_loss", True)
         )
-        if given:
+        if surplus:
             raise ValueError(
                 f"{type(self).__name__} brings its own loss and metrics: `compile` takes "
-                "`optimizer`, `optimizers`, `jit_compile`, "
-                "`run_eagerly` and `steps_per_execution`. Received: "
-                f"{', '.join(f'{name}={shown(kwargs[name])}' for name in given)}."
+                "`optimizer`, `optimizers`, `jit_compile`, `run_eagerly` and "
+                "`steps_per_execution`. Received: "
+                f"{', '.join(f'{name}={shown(kwargs[name])}' for name in surplus)}."
             )
         optimizers = dict(optimizers or {})
         check_optimizers(type(self).__name__, self.updates, optimizers)
@@ -146,7 +148,7 @@ class CompiledModel(Feeding):
             self._trackers = {name: self.make_metric(name) for name in self.term_names}
         self._replicas = Replicas(self, self._strategy) if self._strategy else None
 
-    def get_compile_config(self):
+    def get_compile_config(self) -> dict[str, Any]:
         config = super().get_compile_config()
         if not config:
             return config
@@ -161,34 +163,34 @@ class CompiledModel(Feeding):
             **self._requested,
         }
 
-    def compile_from_config(self, config):
+    def compile_from_config(self, config: dict[str, Any]) -> None:
         self.compile(**keras.saving.deserialize_keras_object(config))
         self.build_optimizer()
 
     @property
-    def metrics(self):
+    def metrics(self) -> list[keras.metrics.Metric]:
         return list(self._trackers.values()) if self.compiled else []
 
     def fit(
         self,
-        x=None,
-        y=None,
-        batch_size=None,
-        epochs=1,
-        verbose="auto",
-        callbacks=None,
-        validation_split=0.0,
-        validation_data=None,
-        shuffle=True,
-        class_weight=None,
-        sample_weight=None,
-        initial_epoch=0,
-        steps_per_epoch=None,
-        validation_steps=None,
-        validation_batch_size=None,
-        validation_freq=1,
-        initial_step=0,
-    ):
+        x: Any = None,
+        y: None = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: int | str = "auto",
+        callbacks: keras.callbacks.Callback | Sequence[keras.callbacks.Callback] | None = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        shuffle: bool = True,
+        class_weight: None = None,
+        sample_weight: None = None,
+        initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
+        validation_batch_size: int | None = None,
+        validation_freq: int | Collection[int] = 1,
+        initial_step: int = 0,
+    ) -> keras.callbacks.History:
         """Keras's `fit`; data come as arrays, a dict of arrays, or batches of either: in a
         `tf.data.Dataset`, a `keras.utils.PyDataset`, a PyTorch DataLoader or a generator.
 
@@ -205,10 +207,8 @@ class CompiledModel(Feeding):
         """
         self._assert_compile_called("fit")
         refuse(y=y, class_weight=class_weight, sample_weight=sample_weight)
-        epochs, initial_epoch = (
-            validation.integer("epochs", epochs),
-            validation.integer("initial_epoch", initial_epoch, least=0),
-        )
+        epochs = validation.integer("epochs", epochs)
+        initial_epoch = validation.integer("initial_epoch", initial_epoch, least=0)
         initial_step = validation.integer("initial_step", initial_step, least=0)
         batch_size, validation_batch_size = sizes(
             batch_size=batch_size, validation_batch_size=validation_batch_size
@@ -276,16 +276,16 @@ class CompiledModel(Feeding):
 
     def evaluate(
         self,
-        x=None,
-        y=None,
-        batch_size=None,
-        verbose="auto",
-        sample_weight=None,
-        steps=None,
-        callbacks=None,
-        return_dict=False,
-        **kwargs,
-    ):
+        x: Any = None,
+        y: None = None,
+        batch_size: int | None = None,
+        verbose: int | str = "auto",
+        sample_weight: None = None,
+        steps: int | None = None,
+        callbacks: keras.callbacks.Callback | Sequence[keras.callbacks.Callback] | None = None,
+        return_dict: bool = False,
+        **kwargs: Any,
+    ) -> Any:
         """Keras's `evaluate`, with the same noise each time: binarization and latents are functions
         of (seed, row)."""
         if "_use_cached_eval_dataset" in kwargs:  # the validation of a running `fit`
@@ -306,7 +306,14 @@ class CompiledModel(Feeding):
                 **kwargs,
             )
 
-    def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
+    def predict(
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: int | str = "auto",
+        steps: int | None = None,
+        callbacks: keras.callbacks.Callback | Sequence[keras.callbacks.Callback] | None = None,
+    ) -> np.ndarray:
         """Keras's `predict`, of whatever `fit` takes."""
         batch_size, steps = sizes(batch_size=batch_size, steps=steps)
         data = self.standardize(as_stream(x))
@@ -316,11 +323,11 @@ class CompiledModel(Feeding):
             data, batch_size=batch_size, verbose=verbose, steps=steps, callbacks=callbacks
         )
 
-    def predict_on_batch(self, x):
+    def predict_on_batch(self, x: Any) -> np.ndarray:
         """Keras's `predict_on_batch`, of arrays or tensors, or a dict of them."""
         return super().predict_on_batch(self.standardize(x))
 
-    def make_train_function(self, force=False):
+    def make_train_function(self, force: bool = False) -> None:
         if self.train_function is not None and not force:
             return
         self.build_optimizer()  # creates variables, which a compiled function must not
@@ -335,7 +342,7 @@ class CompiledModel(Feeding):
 
         self.train_function = train_function
 
-    def make_test_function(self, force=False):
+    def make_test_function(self, force: bool = False) -> None:
         if self.test_function is not None and not force:
             return
         run = self._make_runner(self._replicas.test if self._strategy else self._test_batch)

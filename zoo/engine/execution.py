@@ -1,5 +1,7 @@
 """How training runs: which of three ways was fastest where, and what a kind of layer allows."""
 
+from collections.abc import Iterable
+
 import keras
 import tensorflow as tf
 from tensorflow.python.framework.config import is_op_determinism_enabled
@@ -75,24 +77,21 @@ def mode_of(model: keras.Model, jit_compile: bool | str, run_eagerly: bool) -> s
     )
 
 
-def kind_of_network(model) -> str:
+def kind_of_network(model: keras.Model) -> str:
     """ "drawing" if a layer of Keras draws, "convolutional" if one is, else "dense"."""
     if generator_states(model):
         return "drawing"
-    return (
-        "convolutional"
-        if any(isinstance(layer, CONVOLUTIONS) for layer in model._flatten_layers())
-        else "dense"
-    )
+    convolves = any(isinstance(layer, CONVOLUTIONS) for layer in model._flatten_layers())
+    return "convolutional" if convolves else "dense"
 
 
-def has_batch_statistics(layers) -> bool:
+def has_batch_statistics(layers: Iterable[keras.layers.Layer]) -> bool:
     """Whether a row that only fills a shape would be seen by other rows: where a layer normalizes
     over the batch."""
     return any(isinstance(layer, keras.layers.BatchNormalization) for layer in layers)
 
 
-def is_synchronized(layers) -> bool:
+def is_synchronized(layers: Iterable[keras.layers.Layer]) -> bool:
     """Whether a layer's own statistics are of all replicas' rows."""
     return any(
         isinstance(layer, keras.layers.BatchNormalization) and layer.synchronized
@@ -100,7 +99,7 @@ def is_synchronized(layers) -> bool:
     )
 
 
-def generator_states(model) -> list:
+def generator_states(model: keras.Model) -> list[keras.Variable]:
     """The states of the random generators of Keras's own layers (Dropout, GaussianNoise): they are
     no weights, and `fit` moves them."""
     others = {id(variable) for variable in (*model.weights, *model.metrics_variables)}

@@ -16,7 +16,7 @@ class Feeding(Steps):
         hooks = ("on_test_batch_begin", "on_test_batch_end")
         return self._feed(data, batch_size, False, steps, callbacks, hooks=hooks)
 
-    def dataset_size(self, training):
+    def dataset_size(self, training: bool | None) -> tf.Tensor:
         """The number of examples that `fit` (in training) or `evaluate` goes through: a float32
         scalar."""
         return tf.convert_to_tensor(self._num_examples[bool(training)])
@@ -27,8 +27,7 @@ class Feeding(Steps):
         elif self.needs_num_examples:
             raise ValueError(
                 "The loss is a function of the number of examples, which a stream does not tell: "
-                "pass arrays, or a regularizer with "
-                "`num_examples`. Received: a tf.data.Dataset."
+                "pass arrays, or a regularizer with `num_examples`. Received: a tf.data.Dataset."
             )
 
     def _feed(
@@ -59,9 +58,9 @@ class Feeding(Steps):
                 f"`initial_step` must lie within an epoch of {feed.steps_per_epoch} steps. "
                 f"Received: initial_step={initial_step}."
             )
-        asked = steps_asked_for(callbacks, **hooks)
-        if requested is None and asked is not None:
-            end_blocks_every(feed, asked)
+        interval = steps_asked_for(callbacks, **hooks)
+        if requested is None and interval is not None:
+            end_blocks_every(feed, interval)
         return feed
 
     def _feed_of(
@@ -115,11 +114,9 @@ class Feeding(Steps):
                 )
             return SingleBatchFeed().blocks(self.standardize(batch))
         blocks = feed.blocks(element, step)
-        return (
-            self._checked(blocks, feed)
-            if isinstance(feed, StreamFeed) and not feed.was_checked
-            else blocks
-        )
+        if isinstance(feed, StreamFeed) and not feed.was_checked:
+            return self._checked(blocks, feed)
+        return blocks
 
     def _checked(self, blocks, feed):
         for block in blocks:
@@ -136,11 +133,11 @@ class _StepsPerExecution:
     """Tells Keras how many batches a call covers while `fit` or `evaluate` runs; `predict` stays
     batch by batch."""
 
-    def __init__(self, model, steps):
+    def __init__(self, model: Steps, steps: int) -> None:
         self.model, self.steps = model, steps
 
-    def __enter__(self):
+    def __enter__(self) -> None:
         self.model.steps_per_execution = self.steps
 
-    def __exit__(self, *exception):
+    def __exit__(self, *exception: object) -> None:
         self.model.steps_per_execution = 1

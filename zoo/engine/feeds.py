@@ -1,6 +1,8 @@
 """Examples -> blocks: from arrays on the device, from a stream, from a single batch."""
 
 import itertools
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -18,16 +20,16 @@ RESIDENT_SHARE = 0.5
 
 
 def array_feed(
-    arrays,
-    batch_size,
-    shuffle,
-    seed,
-    steps_per_epoch,
-    block_steps,
-    first_step=0,
-    initial_epoch=0,
-    initial_step=0,
-):
+    arrays: Mapping[str, Any],
+    batch_size: int,
+    shuffle: bool,
+    seed: int,
+    steps_per_epoch: int | None,
+    block_steps: int,
+    first_step: int = 0,
+    initial_epoch: int = 0,
+    initial_step: int = 0,
+) -> "ArrayFeed | StreamFeed":
     """The feed of arrays: one that stays on the device, or where they are too large for it, a
     stream of the same batches.
 
@@ -36,7 +38,7 @@ def array_feed(
 
     Args:
         arrays, batch_size, shuffle, seed, steps_per_epoch, block_steps, initial_step: As in
-        `ArrayFeed`.
+            `ArrayFeed`.
         first_step: The training step that comes first.
         initial_epoch: Epochs of the `fit` that were trained before.
     """
@@ -52,7 +54,7 @@ def array_feed(
     return StreamFeed(stream, steps_per_epoch or steps_per_pass, block_steps, initial_step)
 
 
-def pass_of_step(step, origin, steps_per_pass):
+def pass_of_step(step: int, origin: int, steps_per_pass: int) -> tuple[int, int]:
     """(number of the pass over the data that a training step is in, place in it), where a pass
     begins at step `origin`.
 
@@ -63,7 +65,7 @@ def pass_of_step(step, origin, steps_per_pass):
     return -(-origin // steps_per_pass) + passes, place
 
 
-def device_memory():
+def device_memory() -> int:
     """Bytes of the device that TensorFlow computes on."""
     from tensorflow.python.client import device_lib
 
@@ -97,15 +99,15 @@ class ArrayFeed:
 
     def __init__(
         self,
-        arrays,
-        batch_size,
-        shuffle,
-        seed,
-        steps_per_epoch,
-        block_steps,
-        initial_step=0,
-        origin=0,
-    ):
+        arrays: Mapping[str, np.ndarray],
+        batch_size: int,
+        shuffle: bool,
+        seed: int,
+        steps_per_epoch: int | None,
+        block_steps: int,
+        initial_step: int = 0,
+        origin: int = 0,
+    ) -> None:
         self.num_rows = len(next(iter(arrays.values())))
         self.batch_size = min(batch_size, self.num_rows)
         self.shuffle = shuffle
@@ -123,7 +125,7 @@ class ArrayFeed:
             "the device"
         )
 
-    def dataset(self):
+    def dataset(self) -> tf.data.Dataset:
         """Keras iterates over calls: (first step of the epoch's call, number of steps)."""
         starts = np.arange(0, self.steps_per_epoch, self.block_steps)
         ends = np.minimum(starts + self.block_steps, self.steps_per_epoch)
@@ -139,7 +141,9 @@ class ArrayFeed:
         # the number of calls.
         return first_calls.concatenate(calls.repeat()).with_options(options)
 
-    def blocks(self, call, step=None):
+    def blocks(
+        self, call: tuple[tf.Tensor, tf.Tensor], step: int | tf.Tensor | None = None
+    ) -> Iterator[Block]:
         """The blocks of one call, from training step `step`, or from where the call says
         (evaluation)."""
         start, count = (int(value) for value in call)
@@ -170,7 +174,14 @@ class ArrayFeed:
         return self._order[1]
 
 
-def stream_of_arrays(arrays, batch_size, shuffle, seed, first_step=0, origin=0):
+def stream_of_arrays(
+    arrays: Mapping[str, np.ndarray],
+    batch_size: int,
+    shuffle: bool,
+    seed: int,
+    first_step: int = 0,
+    origin: int = 0,
+) -> tf.data.Dataset:
     """The batches of an `ArrayFeed` as a `tf.data.Dataset`: pass after pass, or one of them where
     all are alike.
 
@@ -229,24 +240,30 @@ class StreamFeed:
             not hold.
     """
 
-    def __init__(self, stream, steps_per_epoch, block_steps, initial_step=0):
+    def __init__(
+        self,
+        stream: tf.data.Dataset,
+        steps_per_epoch: int | None,
+        block_steps: int,
+        initial_step: int = 0,
+    ) -> None:
         cardinality = int(stream.cardinality())
-        known = cardinality if cardinality >= 0 else None
+        length = cardinality if cardinality >= 0 else None
         # With an unknown length Keras has to count calls: its progress bar then shows blocks, not
         # batches.
-        self.counts_batches = steps_per_epoch is not None or known is not None
-        self.steps_per_epoch = steps_per_epoch or known
+        self.counts_batches = steps_per_epoch is not None or length is not None
+        self.steps_per_epoch = steps_per_epoch or length
         self.block_steps = min(block_steps, self.steps_per_epoch or block_steps)
-        self._windowed = steps_per_epoch is not None and steps_per_epoch != known
+        self._windowed = steps_per_epoch is not None and steps_per_epoch != length
         self._stream = (
             _empty_batches(stream, initial_step).concatenate(stream) if initial_step else stream
         )
         self.where = "data stream to the device"
         self.was_checked = False  # whether the model has looked at the first block
 
-    def dataset(self):
-        """Keras iterates over blocks: (batches padded to one length [k, B, ...], lengths [k], first
-        rows [k])."""
+    def dataset(self) -> tf.data.Dataset:
+        """Keras iterates over blocks: (batches padded to one length [k, B, ...], lengths [k],
+        first rows [k])."""
         stream = self._stream.scan(np.int32(0), _with_position)
         if self._windowed:
             # Blocks must end where Keras's epochs end.
@@ -260,7 +277,11 @@ class StreamFeed:
                 blocks = blocks.repeat()
         return blocks.prefetch(2)
 
-    def blocks(self, call, step=None):
+    def blocks(
+        self,
+        call: tuple[dict[str, tf.Tensor], tf.Tensor, tf.Tensor],
+        step: int | tf.Tensor | None = None,
+    ) -> Iterator[Block]:
         batches, lengths, first_rows = call
         lengths, first_rows = lengths.numpy(), first_rows.numpy()
         width = next(iter(batches.values())).shape[1]
@@ -276,10 +297,8 @@ class StreamFeed:
             steps = np.array(list(steps))
             if length == 0:
                 continue  # taken before
-            starts, firsts = (
-                padded(steps * width, self.block_steps),
-                padded(first_rows[steps], self.block_steps),
-            )
+            starts = padded(steps * width, self.block_steps)
+            firsts = padded(first_rows[steps], self.block_steps)
             yield Block(table, order, starts, firsts, len(steps), int(length))
 
 
@@ -302,7 +321,9 @@ class SingleBatchFeed:
 
     block_steps = 1
 
-    def blocks(self, batch, step=None):
+    def blocks(
+        self, batch: Mapping[str, Any], step: int | tf.Tensor | None = None
+    ) -> Iterator[Block]:
         num_rows = len(next(iter(batch.values())))
         table = {name: tf.convert_to_tensor(array) for name, array in batch.items()}
         yield Block(

@@ -12,7 +12,7 @@ import tensorflow as tf
 from zoo import validation
 
 
-def as_stream(x: Any, passes: int = 1):
+def as_stream(x: Any, passes: int = 1) -> Any:
     """What brings batches as a `tf.data.Dataset`; arrays, dicts of them and data sets as they are.
 
     A `keras.utils.PyDataset`, PyTorch's DataLoader and whatever else can be walked again and again
@@ -32,8 +32,7 @@ def as_stream(x: Any, passes: int = 1):
         if passes > 1:
             raise ValueError(
                 "A generator can be walked once. Pass `steps_per_epoch` for one that never ends, "
-                "or a keras.utils.PyDataset. "
-                f"Received: a {type(x).__name__} for {passes} epochs."
+                f"or a keras.utils.PyDataset. Received: a {type(x).__name__} for {passes} epochs."
             )
         first, whole = _peek(x)
         return _stream_like(first, lambda: whole, None)
@@ -42,7 +41,7 @@ def as_stream(x: Any, passes: int = 1):
     return x
 
 
-def as_arrays(x: Any):
+def as_arrays(x: Any) -> Any:
     """What brings batches as a dict of whole arrays, or an array; arrays and dicts of them as they
     are.
 
@@ -64,7 +63,7 @@ def as_arrays(x: Any):
 
 
 def with_first_batch_checked(
-    stream: tf.data.Dataset, check: Callable[[dict], None]
+    stream: tf.data.Dataset, check: Callable[[dict[str, tf.Tensor]], None]
 ) -> tf.data.Dataset:
     """The same stream, which calls `check` with its first batch, a dict of tensors, as that comes
     by; what it raises stops the stream."""
@@ -88,7 +87,7 @@ def with_first_batch_checked(
     return stream.enumerate().map(look)
 
 
-def sizes(**values) -> list[int | None]:
+def sizes(**values: Any) -> list[int | None]:
     """Positive integers, or None where a value is None, in their order.
 
     Raises:
@@ -99,18 +98,17 @@ def sizes(**values) -> list[int | None]:
     ]
 
 
-def refuse(**arguments) -> None:
+def refuse(**arguments: Any) -> None:
     """Raises ValueError for what a generative model has no use for."""
     for name, value in arguments.items():
         if value is not None:
             raise ValueError(
                 f"A generative model has no `{name}`: pass images alone, or a dict {{'image': "
-                "..., 'condition': ...}. "
-                f"Received: {name} of type {type(value).__name__}."
+                f"..., 'condition': ...}}. Received: {name} of type {type(value).__name__}."
             )
 
 
-def only_x(data, argument):
+def only_x(data: Any, argument: str) -> Any:
     """x of (x,), (x, None) or (x, None, None); a dict, an array or a data set as it is."""
     if not isinstance(data, (tuple, list)) or len(data) == 0:
         return data
@@ -124,7 +122,7 @@ def only_x(data, argument):
     return data[0]
 
 
-def split(data, fraction):
+def split(data: Any, fraction: float) -> tuple[dict[str, Any], dict[str, Any]]:
     """The last `fraction` of every array is for validation, as in Keras."""
     if isinstance(data, tf.data.Dataset):
         raise ValueError(
@@ -187,9 +185,9 @@ def _stream_like(first, batches, length):
     stream = tf.data.Dataset.from_generator(
         lambda: map(_arrays, batches()), output_signature=signature
     )
-    return (
-        stream if length is None else stream.apply(tf.data.experimental.assert_cardinality(length))
-    )
+    if length is None:
+        return stream
+    return stream.apply(tf.data.experimental.assert_cardinality(length))
 
 
 def _arrays(batch):

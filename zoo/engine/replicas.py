@@ -2,6 +2,8 @@
 several machines."""
 
 import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import keras
 import tensorflow as tf
@@ -10,8 +12,11 @@ from zoo import shards
 from zoo.engine.execution import generator_states
 from zoo.engine.updates import passes
 
+if TYPE_CHECKING:
+    from zoo.engine.steps import Steps
 
-def make_strategy(name):
+
+def make_strategy(name: str) -> tf.distribute.Strategy:
     """A strategy by name. It has to be made before TensorFlow does anything else.
 
     Args:
@@ -40,7 +45,7 @@ def make_strategy(name):
     )
 
 
-def is_chief(strategy):
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
     """Whether this process is the one that writes: the only one, or the first of several
     workers."""
     resolver = getattr(strategy, "cluster_resolver", None)
@@ -51,10 +56,10 @@ def is_chief(strategy):
     )
 
 
-def is_multi_worker(strategy):
-    return isinstance(
-        strategy, tf.distribute.MultiWorkerMirroredStrategy
-    ) and strategy.num_replicas_in_sync > len(strategy.extended.worker_devices)
+def is_multi_worker(strategy: tf.distribute.Strategy) -> bool:
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return False
+    return strategy.num_replicas_in_sync > len(strategy.extended.worker_devices)
 
 
 class Replicas:
@@ -65,7 +70,7 @@ class Replicas:
         strategy: A `tf.distribute.Strategy`.
     """
 
-    def __init__(self, model, strategy):
+    def __init__(self, model: "Steps", strategy: tf.distribute.Strategy) -> None:
         self.model = model
         self.strategy = strategy
         self.num_replicas = strategy.num_replicas_in_sync
@@ -79,11 +84,23 @@ class Replicas:
                 for function in (self._gradients, self._terms)
             )
 
-    def train(self, batch, length, size, first_row):
+    def train(
+        self,
+        batch: Mapping[str, tf.Tensor],
+        length: int,
+        size: tf.Tensor | None,
+        first_row: tf.Tensor,
+    ) -> None:
         """One training step on the whole batch [B, ...], of which `size` rows count; None: all."""
         self.strategy.run(self._train_shard, args=(batch, length, size))
 
-    def test(self, batch, length, size, first_row):
+    def test(
+        self,
+        batch: Mapping[str, tf.Tensor],
+        length: int,
+        size: tf.Tensor | None,
+        first_row: tf.Tensor,
+    ) -> None:
         """Evaluates a batch [B, ...] whose first row is `first_row` of the data set."""
         self.strategy.run(self._test_shard, args=(batch, length, size, first_row))
 

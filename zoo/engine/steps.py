@@ -2,6 +2,8 @@
 over a block of batches."""
 
 import contextlib
+from collections.abc import Mapping
+from typing import Any
 
 import keras
 import numpy as np
@@ -28,7 +30,7 @@ class Steps(keras.Model):
     # Whether the loss is a function of the number of examples.
     needs_num_examples = False
 
-    def __init__(self, seed=0, **kwargs):
+    def __init__(self, seed: int = 0, **kwargs: Any) -> None:
         # Networks cast what they compute with; densities stay in float32.
         super().__init__(autocast=False, **kwargs)
         self.seed = validation.seed(seed)
@@ -50,32 +52,34 @@ class Steps(keras.Model):
 
     # -- What a subclass defines
 
-    def standardize(self, x):
+    def standardize(self, x: Any) -> Any:
         raise NotImplementedError
 
-    def prepare(self, batch, noise):
+    def prepare(self, batch: Mapping[str, Any], noise: RowNoise) -> dict[str, Any]:
         raise NotImplementedError
 
-    def loss_terms(self, batch, noise, training):
+    def loss_terms(
+        self, batch: Mapping[str, Any], noise: RowNoise, training: bool
+    ) -> dict[str, Any]:
         raise NotImplementedError
 
     @property
-    def updates(self):
+    def updates(self) -> tuple[Update, ...]:
         """What a step changes: tuple of `Update`, of which the first is the model's own. By default
         it moves all weights, by the loss."""
         return (Update("model", "loss", self.trainable_weights),)
 
-    def make_metric(self, name):
+    def make_metric(self, name: str) -> keras.metrics.Metric:
         """The `keras.Metric` that gathers a term over the steps of an epoch: its mean over
         examples, unless a subclass says otherwise."""
         return keras.metrics.Mean(name=name)
 
-    def check_first_block(self, table):
+    def check_first_block(self, table: Mapping[str, tf.Tensor]) -> None:
         """Raises ValueError where the first rows of a stream, a dict of tensors, show what no
         single batch can."""
 
     @property
-    def execution(self):
+    def execution(self) -> str:
         """How training runs: "xla-block", "tf-loop" or "eager" (`zoo.engine.execution`). Before
         `compile`, as it would."""
         return self._mode or mode_of(self, "auto", run_eagerly=False)
@@ -88,7 +92,7 @@ class Steps(keras.Model):
             layer.number = number
 
     @property
-    def communicates(self):
+    def communicates(self) -> bool:
         """Whether replicas have to speak to each other within a step's gradient, which XLA cannot
         compile."""
         return self.batch_statistics or is_synchronized(self._flatten_layers())
@@ -97,27 +101,27 @@ class Steps(keras.Model):
         return self._strategy.scope() if self._strategy else contextlib.nullcontext()
 
     @property
-    def distribute_strategy(self):
+    def distribute_strategy(self) -> tf.distribute.Strategy:
         return _get_default_strategy()
 
-    def build_optimizer(self):
+    def build_optimizer(self) -> None:
         """Creates the optimizers' variables, where there are none yet."""
         with self._scope():
             for update in self.updates:
                 self.optimizer_of(update).build(list(update.weights))
 
-    def optimizer_of(self, update):
+    def optimizer_of(self, update: Update) -> keras.optimizers.Optimizer:
         """The optimizer of an `Update`: the model's own, or that which `compile` was given for
         it."""
         return self.other_optimizers.get(update.name, self.optimizer)
 
     @property
-    def optimizers(self):
+    def optimizers(self) -> list[keras.optimizers.Optimizer]:
         """The optimizers of all updates, in their order."""
         return [self.optimizer_of(update) for update in self.updates]
 
     @property
-    def training_state(self):
+    def training_state(self) -> list[keras.Variable]:
         """What training moves beside weights and generators: the step, and the optimizers'
         variables."""
         return [
@@ -125,11 +129,11 @@ class Steps(keras.Model):
             *(variable for optimizer in self.optimizers for variable in optimizer.variables),
         ]
 
-    def save_own_variables(self, store):
+    def save_own_variables(self, store: Any) -> None:
         super().save_own_variables(store)
         store[STEP] = int(self._counter.value())
 
-    def load_own_variables(self, store):
+    def load_own_variables(self, store: Any) -> None:
         super().load_own_variables(
             {name: store[name] for name in list(store.keys()) if name != STEP}
         )
@@ -138,7 +142,9 @@ class Steps(keras.Model):
 
     # -- One batch, and the loop over a block of them
 
-    def shard_losses(self, batch, shard):
+    def shard_losses(
+        self, batch: Mapping[str, tf.Tensor], shard: shards.Shard
+    ) -> tuple[dict[str, tf.Tensor], dict[str, Any]]:
         """The losses and terms of rows as they are stored.
 
         Returns:
@@ -157,7 +163,9 @@ class Steps(keras.Model):
         }
         return losses, self._weighed(terms, shard)
 
-    def shard_terms(self, batch, shard, first_row):
+    def shard_terms(
+        self, batch: Mapping[str, tf.Tensor], shard: shards.Shard, first_row: int | tf.Tensor
+    ) -> dict[str, Any]:
         """Terms to track, of rows as they are stored, `first_row` being the number of the batch's
         first in the data set."""
         noise = self._noise(EVALUATION_STEP, first_row + shard.rows)
@@ -191,7 +199,7 @@ class Steps(keras.Model):
         self.track(self.shard_terms(batch, shards.whole(length, size), first_row))
 
     @property
-    def training_step(self):
+    def training_step(self) -> tf.Tensor:
         """Training batches so far, int32: what schedules are functions of. `compile` sets it to 0;
         `.keras` files keep it."""
         return self._counter.value()
@@ -206,7 +214,7 @@ class Steps(keras.Model):
             jit=self.execution != "eager" and not inside_xla,
         )
 
-    def track(self, terms):
+    def track(self, terms: Mapping[str, Any]) -> None:
         for name, tracker in self._trackers.items():
             term = terms[name]  # [B]: a short batch counts for as many examples as it has
             tracker.update_state(*term) if isinstance(term, tuple) else tracker.update_state(term)

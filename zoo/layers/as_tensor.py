@@ -54,10 +54,9 @@ class LatentMeanAsTensor(MeanAsTensor):
     def _refuse(self) -> NoReturn:
         raise TypeError(
             "The layer after a posterior takes a sample of it. Received: the distribution "
-            f"itself, {type(self).__name__}. "
-            "Use `zoo.layers.Sample(posterior, prior)` in the posterior's place: it draws z "
-            "and adds the KL to the loss. For the mean, "
-            "call `.mean()`."
+            f"itself, {type(self).__name__}. Use `zoo.layers.Sample(posterior, prior)` in the "
+            "posterior's place: it draws z and adds the KL to the loss. For the mean, call "
+            "`.mean()`."
         )
 
 

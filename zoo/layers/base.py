@@ -1,6 +1,8 @@
 """The contract of every layer that turns parameters into a distribution."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -18,7 +20,7 @@ tfd = tfp.distributions
 LOG_SCALE_BOUND = 8.0
 
 
-def shape_tuple(shape, argument):
+def shape_tuple(shape: Any, argument: str) -> tuple[int, ...]:
     """A shape given as an integer or a sequence of integers, as a tuple of positive Python
     integers.
 
@@ -40,7 +42,7 @@ def _is_sequence(shape):
     return hasattr(shape, "__iter__") and getattr(shape, "ndim", 1) != 0
 
 
-def bounded_scale(raw):
+def bounded_scale(raw: tf.Tensor) -> tf.Tensor:
     """Positive scale from an unbounded parameter: log-scale near 0, within [e^-8, e^8] for every
     finite float32.
 
@@ -85,7 +87,7 @@ class DistributionLayer(keras.layers.Layer):
     # What the distribution has beside its own: how it becomes a tensor.
     tensor_kind = MeanAsTensor
 
-    def __init__(self, event_shape, **kwargs):
+    def __init__(self, event_shape: int | Sequence[int], **kwargs: Any) -> None:
         if kwargs.get("activity_regularizer") is not None:
             raise ValueError(
                 "A distribution layer takes no `activity_regularizer`: "
@@ -96,12 +98,12 @@ class DistributionLayer(keras.layers.Layer):
         self.event_shape = shape_tuple(event_shape, "event_shape")
 
     @staticmethod
-    def params_size(event_shape):
+    def params_size(event_shape: int | Sequence[int]) -> int:
         """Number of parameters that a network has to give for one outcome of `event_shape`."""
         raise NotImplementedError
 
     @property
-    def num_params(self):
+    def num_params(self) -> int:
         """`params_size` of this layer."""
         return self.params_size(self.event_shape)
 
@@ -109,23 +111,23 @@ class DistributionLayer(keras.layers.Layer):
         """The distribution of float32 parameters [..., B, params_size] that were checked."""
         raise NotImplementedError
 
-    def build(self, params_shape):
+    def build(self, params_shape: tuple[int | None, ...]) -> None:
         if params_shape[-1] != self.num_params:
             raise ValueError(
                 f"{type(self).__name__} for outcomes of shape {self.event_shape} needs "
-                f"{self.num_params} parameters in the last "
-                f"dimension. Received: parameters of shape {tuple(params_shape)}."
+                f"{self.num_params} parameters in the last dimension. Received: parameters of "
+                f"shape {tuple(params_shape)}."
             )
 
     def call(self, params: tf.Tensor) -> Distribution:
         return as_tensor(self.distribution(tf.cast(params, tf.float32)), self.tensor_kind)
 
-    def compute_output_spec(self, params):
+    def compute_output_spec(self, params: keras.KerasTensor) -> keras.KerasTensor:
         # What a Functional model sees is the outcome; the distribution itself travels beside
         # Keras's symbols.
         return keras.KerasTensor((*params.shape[:-1], *self.event_shape), dtype="float32")
 
-    def as_event(self, params, num_maps=1):
+    def as_event(self, params: tf.Tensor, num_maps: int = 1) -> list[tf.Tensor]:
         """[..., B, num_maps * size] -> `num_maps` tensors [..., B, *event_shape]; maps lie last, as
         a convolution gives them."""
         leading = tf.shape(params)[:-1]
@@ -134,8 +136,8 @@ class DistributionLayer(keras.layers.Layer):
         return tf.unstack(maps, axis=-1)
 
     @property
-    def event_size(self):
+    def event_size(self) -> int:
         return math.prod(self.event_shape)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "event_shape": self.event_shape}

@@ -1,5 +1,7 @@
 """p(x|z) of counts."""
 
+from collections.abc import Sequence
+
 import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -8,7 +10,7 @@ from zoo.layers.base import bounded_scale, shape_tuple
 from zoo.layers.likelihoods import Likelihood
 from zoo.layers.pixels import IndependentPixels
 from zoo.observations import Counts, Observation
-from zoo.random import draw_elementwise
+from zoo.random import RowNoise, Stream, draw_elementwise
 from zoo.typing import Distribution
 
 tfd = tfp.distributions
@@ -39,7 +41,7 @@ class NegativeBinomial(Likelihood):
     observes = (Counts,)
 
     @staticmethod
-    def params_size(event_shape):
+    def params_size(event_shape: int | Sequence[int]) -> int:
         (size,) = shape_tuple(event_shape, "event_shape")
         return size
 
@@ -47,7 +49,7 @@ class NegativeBinomial(Likelihood):
     def observation(self) -> Observation:
         return Counts(self.event_shape)
 
-    def build(self, params_shape):
+    def build(self, params_shape: tuple[int | None, ...]) -> None:
         super().build(params_shape)
         self.raw_dispersion = self.add_weight(
             shape=self.event_shape, initializer="zeros", name="raw_dispersion"
@@ -67,19 +69,24 @@ class NegativeBinomial(Likelihood):
         )
         return IndependentPixels(counts, len(self.event_shape))
 
-    def params_of_mean(self, mean):
+    def params_of_mean(self, mean: tf.Tensor) -> tf.Tensor:
         """The logits of the mean's shares, kept off 0 by a thousandth of the average share."""
         mean = tf.cast(mean, tf.float32)
         return tf.math.log(mean + 1e-3 * tf.reduce_mean(mean) + 1e-12)
 
-    def start_at(self, mean, scale):
+    def start_at(self, mean: tf.Tensor, scale: tf.Tensor) -> None:
         self.typical_library.assign(tf.maximum(tf.reduce_sum(mean), 1.0))
 
 
-@draw_elementwise.register
+@draw_elementwise.register(tfd.NegativeBinomial)
 def draw_elementwise_negative_binomial(
-    distribution: tfd.NegativeBinomial, event_shape, noise, stream, num_samples, first_sample
-):
+    distribution: Distribution,
+    event_shape: Sequence[int] | tf.TensorShape,
+    noise: RowNoise,
+    stream: Stream,
+    num_samples: int | tf.Tensor | None,
+    first_sample: int | tf.Tensor,
+) -> tf.Tensor:
     """The least count whose distribution function reaches u, found by bisection: a gamma's number
     of tries is not bounded."""
     u = noise.uniform(stream, event_shape, num_samples, first_sample)

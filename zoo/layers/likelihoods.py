@@ -1,6 +1,8 @@
 """p(x|z): what a pixel is, given the decoder's output."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -21,6 +23,7 @@ from zoo.layers.pixels import (
     IndependentPixels,
 )
 from zoo.observations import Image, Observation, Vector
+from zoo.typing import Distribution
 from zoo.validation import shown
 
 tfd = tfp.distributions
@@ -73,14 +76,14 @@ class Likelihood(DistributionLayer):
             TypeError: Where a likelihood of one's own does not define it.
         """
         raise TypeError(
-            f"{type(self).__name__} must say which parameters belong to a mean image. "
-            "Received: no `params_of_mean`. "
-            "Define `params_of_mean(self, mean)`: [*event_shape] -> [num_params]."
+            f"{type(self).__name__} must say which parameters belong to a mean image. Received: "
+            "no `params_of_mean`. Define `params_of_mean(self, mean)`: [*event_shape] -> "
+            "[num_params]."
         )
 
     def params_of(self, mean: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
-        """The same, where a scale that the network gives is `scale`: [*event_shape] ->
-        [num_params]."""
+        """The same, where a scale that the network gives is `scale`:
+        [*event_shape] -> [num_params]."""
         return self.params_of_mean(mean)
 
     def start_at(self, mean: tf.Tensor, scale: tf.Tensor) -> None:
@@ -101,7 +104,7 @@ class Bernoulli(Likelihood):
     pixels = "binarize"
 
     @staticmethod
-    def params_size(event_shape):
+    def params_size(event_shape: int | Sequence[int]) -> int:
         return math.prod(shape_tuple(event_shape, "event_shape"))
 
     def params_of_mean(self, mean: tf.Tensor) -> tf.Tensor:
@@ -109,7 +112,7 @@ class Bernoulli(Likelihood):
         mean = _inside_unit_interval(mean)
         return tf.math.log(mean) - tf.math.log1p(-mean)
 
-    def distribution(self, params):
+    def distribution(self, params: tf.Tensor) -> Distribution:
         (logits,) = self.as_event(params)
         return IndependentPixels(
             BernoulliFromLogits(logits, dtype=tf.float32), len(self.event_shape)
@@ -124,7 +127,7 @@ class ContinuousBernoulli(Likelihood):
     """
 
     @staticmethod
-    def params_size(event_shape):
+    def params_size(event_shape: int | Sequence[int]) -> int:
         return Bernoulli.params_size(event_shape)
 
     def params_of_mean(self, mean: tf.Tensor) -> tf.Tensor:
@@ -140,7 +143,7 @@ class ContinuousBernoulli(Likelihood):
             low, high = tf.where(is_below, middle, low), tf.where(is_below, high, middle)
         return (low + high) / 2.0
 
-    def distribution(self, params):
+    def distribution(self, params: tf.Tensor) -> Distribution:
         (logits,) = self.as_event(params)
         return IndependentPixels(
             ContinuousBernoulliFromLogits(logits=logits), len(self.event_shape)
@@ -156,7 +159,7 @@ class LocationScale(Likelihood):
             (the network gives it).
     """
 
-    def __init__(self, event_shape, scale, **kwargs):
+    def __init__(self, event_shape: int | Sequence[int], scale: float | str, **kwargs: Any) -> None:
         super().__init__(event_shape, **kwargs)
         fixed = validation.is_number(scale) and 0 < scale < math.inf
         if not (fixed or scale in ("shared", "per_pixel")):
@@ -167,11 +170,11 @@ class LocationScale(Likelihood):
         self.scale = scale
 
     @staticmethod
-    def params_size(event_shape, scale=1.0):
+    def params_size(event_shape: int | Sequence[int], scale: float | str = 1.0) -> int:
         return Bernoulli.params_size(event_shape) * (2 if scale == "per_pixel" else 1)
 
     @property
-    def num_params(self):
+    def num_params(self) -> int:
         return self.params_size(self.event_shape, self.scale)
 
     def params_of_mean(self, mean: tf.Tensor) -> tf.Tensor:
@@ -195,30 +198,28 @@ class LocationScale(Likelihood):
         if self.scale == "shared":
             self.raw_scale.assign(raw_of_scale(tf.sqrt(tf.reduce_mean(tf.square(scale)))))
 
-    def build(self, params_shape):
+    def build(self, params_shape: tuple[int | None, ...]) -> None:
         super().build(params_shape)
         if self.scale == "shared":
             self.raw_scale = self.add_weight(shape=(), initializer="zeros", name="raw_scale")
 
-    def distribution(self, params):
+    def distribution(self, params: tf.Tensor) -> Distribution:
         if self.scale == "per_pixel":
             loc, raw_scale = self.as_event(params, num_maps=2)
             scale = bounded_scale(raw_scale)
         else:
             (loc,) = self.as_event(params)
-            scale = (
-                bounded_scale(tf.convert_to_tensor(self.raw_scale))
-                if self.scale == "shared"
-                else self.scale
-            )
+            scale = self.scale
+            if scale == "shared":
+                scale = bounded_scale(tf.convert_to_tensor(self.raw_scale))
         return IndependentPixels(self.pixel(loc, scale), len(self.event_shape))
 
-    def pixel(self, loc, scale):
+    def pixel(self, loc: tf.Tensor, scale: float | tf.Tensor) -> Distribution:
         """The distribution of each pixel: `loc` [..., B, *event_shape], `scale` alike or a
         scalar."""
         raise NotImplementedError
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "scale": self.scale}
 
 
@@ -237,10 +238,12 @@ class Normal(LocationScale):
     def observation(self) -> Observation:
         return Vector(self.event_shape) if len(self.event_shape) == 1 else super().observation
 
-    def __init__(self, event_shape, scale=1.0, **kwargs):
+    def __init__(
+        self, event_shape: int | Sequence[int], scale: float | str = 1.0, **kwargs: Any
+    ) -> None:
         super().__init__(event_shape, scale, **kwargs)
 
-    def pixel(self, loc, scale):
+    def pixel(self, loc: tf.Tensor, scale: float | tf.Tensor) -> Distribution:
         return tfd.Normal(loc, scale)
 
 
@@ -259,14 +262,16 @@ class DiscretizedLogistic(LocationScale):
 
     num_levels = 256
 
-    def __init__(self, event_shape, scale="per_pixel", **kwargs):
+    def __init__(
+        self, event_shape: int | Sequence[int], scale: float | str = "per_pixel", **kwargs: Any
+    ) -> None:
         super().__init__(event_shape, scale, **kwargs)
 
     @staticmethod
-    def params_size(event_shape, scale="per_pixel"):
+    def params_size(event_shape: int | Sequence[int], scale: float | str = "per_pixel") -> int:
         return LocationScale.params_size(event_shape, scale)
 
-    def pixel(self, loc, scale):
+    def pixel(self, loc: tf.Tensor, scale: float | tf.Tensor) -> Distribution:
         # Beyond it (x - loc) / scale overflows, and pixels have long lost sight of the location.
         bound = math.exp(LOG_SCALE_BOUND)
         return DiscretizedLogisticLevel(tf.clip_by_value(loc, -bound, bound), scale)

@@ -1,5 +1,7 @@
 """Noise within networks that is drawn by row, as everything else of the zoo is."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -55,13 +57,13 @@ class Dropout(RowKeyedLayer):
             training of a model of the zoo.
     """
 
-    def __init__(self, rate: float, **kwargs):
+    def __init__(self, rate: float, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if not (validation.is_number(rate) and 0 <= rate < 1):
             raise ValueError(f"`rate` must be a fraction in [0, 1). Received: rate={shown(rate)}.")
         self.rate = float(rate)
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         uniform = self._noise_of(
             inputs, training, lambda noise, *arguments: noise.uniform(*arguments)
         )
@@ -69,10 +71,10 @@ class Dropout(RowKeyedLayer):
             return inputs
         return tf.where(uniform < self.rate, tf.zeros_like(inputs), inputs / (1.0 - self.rate))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "rate": self.rate}
 
 
@@ -88,18 +90,18 @@ class GaussianNoise(RowKeyedLayer):
             training of a model of the zoo.
     """
 
-    def __init__(self, stddev: float, **kwargs):
+    def __init__(self, stddev: float, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.stddev = validation.non_negative("stddev", stddev)
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         normal = self._noise_of(
             inputs, training, lambda noise, *arguments: noise.normal(*arguments)
         )
         return inputs if normal is None else inputs + self.stddev * normal
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "stddev": self.stddev}

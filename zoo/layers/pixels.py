@@ -1,6 +1,8 @@
 """Distributions of a pixel, and of an image of independent pixels, that stay exact and finite and
 are fast under XLA."""
 
+from typing import Any
+
 import tensorflow as tf
 import tensorflow_probability as tfp
 
@@ -27,8 +29,8 @@ class BernoulliFromLogits(tfd.Bernoulli):
     pixel, not two of each.
 
     log p(x) = x l - max(l, 0) - log(1 + exp(-|l|)), exact for outcomes between 0 and 1 as well (the
-    cross-entropy of grey levels). Under XLA on a CPU 2.5 times faster than the general form. log(1
-    + e) instead of log1p(e) costs 6e-8 nats a pixel at most.
+    cross-entropy of grey levels). Under XLA on a CPU 2.5 times faster than the general form.
+    log(1 + e) instead of log1p(e) costs 6e-8 nats a pixel at most.
     """
 
     def _log_prob(self, event):
@@ -72,8 +74,8 @@ class ContinuousBernoulliFromLogits(tfd.ContinuousBernoulli):
         return tf.where(small, 0.5 + near / 12.0 - near**3 / 720.0, closed)
 
     def _quantile(self, value):
-        # F^-1(u) = log(1 + u (e^l - 1)) / l; for l > 0 by the symmetry F^-1(u; l) = 1 - F^-1(1 - u;
-        # -l), so that nothing overflows.
+        # F^-1(u) = log(1 + u (e^l - 1)) / l; for l > 0 by the symmetry
+        # F^-1(u; l) = 1 - F^-1(1 - u; -l), so that nothing overflows.
         magnitude = tf.maximum(tf.abs(self._logits), 1e-6)
         positive = self._logits > 0
         tail = (
@@ -108,7 +110,7 @@ class DiscretizedLogisticLevel(tfd.AutoCompositeTensorDistribution):
     # Where an edge at infinity lies: exp(-_FAR) is 0 in float32.
     _FAR = 1e4
 
-    def __init__(self, loc, scale, name="DiscretizedLogisticLevel"):
+    def __init__(self, loc: Any, scale: Any, name: str = "DiscretizedLogisticLevel") -> None:
         parameters = dict(locals())
         self.loc = tf.convert_to_tensor(loc, tf.float32)
         self.scale = tf.convert_to_tensor(scale, tf.float32)
@@ -144,16 +146,17 @@ class DiscretizedLogisticLevel(tfd.AutoCompositeTensorDistribution):
         return tf.math.log(inner) - _positive_part(a) - _positive_part(-b)
 
     def _mean(self):
-        """Mean of the logistic variable clipped to [0, 1] and not rounded: within half a level, 1 /
-        510, of the mean of levels.
+        """Mean of the logistic variable clipped to [0, 1] and not rounded: within half a level,
+        1 / 510, of the mean of levels.
 
         Rounding moves no outcome by more, and where the scale is 1 / 255 or above it moves the mean
         by a hundredth of a level. The mean of levels itself is a sum of 255 sigmoids without a
         closed form, 200,000 for an image of MNIST.
         """
-        # The integral from 0 to 1 of P(logistic > t) dt, scale (softplus(loc / scale) -
-        # softplus((loc - 1) / scale)), where softplus(v) = max(v, 0) + log(1 + e^-|v|) is written
-        # out: the difference of the two maxima does not round.
+        # The integral from 0 to 1 of P(logistic > t) dt,
+        # scale (softplus(loc / scale) - softplus((loc - 1) / scale)),
+        # where softplus(v) = max(v, 0) + log(1 + e^-|v|) is written out: the difference of the two
+        # maxima does not round.
         ends = [
             tf.math.log(1.0 + tf.exp(_minus_magnitude(end) / self.scale))
             for end in (self.loc, self.loc - 1.0)

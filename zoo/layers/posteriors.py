@@ -1,6 +1,8 @@
 """q(z|x): approximate posteriors over a latent vector."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -8,6 +10,7 @@ import tensorflow_probability as tfp
 
 from zoo.layers.as_tensor import LatentMeanAsTensor
 from zoo.layers.base import LOG_SCALE_BOUND, DistributionLayer, bounded_scale, shape_tuple
+from zoo.typing import Distribution
 
 tfd = tfp.distributions
 
@@ -21,19 +24,19 @@ class Posterior(DistributionLayer):
 
     tensor_kind = LatentMeanAsTensor
 
-    def __init__(self, latent_dim, **kwargs):
+    def __init__(self, latent_dim: int | Sequence[int], **kwargs: Any) -> None:
         super().__init__(event_shape=shape_tuple(latent_dim, "latent_dim"), **kwargs)
 
     @property
-    def latent_dim(self):
+    def latent_dim(self) -> int | tuple[int, ...]:
         """D; of maps their shape."""
         return self.event_shape[0] if len(self.event_shape) == 1 else self.event_shape
 
-    def named_parameters(self, posterior):
+    def named_parameters(self, posterior: Distribution) -> dict[str, tf.Tensor]:
         """The parameters that a served `encode` answers with: name -> tensor [B, ...]."""
         raise NotImplementedError
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         del config["event_shape"]
         return {**config, "latent_dim": self.latent_dim}
@@ -49,17 +52,17 @@ class DiagonalNormal(Posterior):
     """
 
     @staticmethod
-    def params_size(event_shape):
+    def params_size(event_shape: int | Sequence[int]) -> int:
         return 2 * math.prod(shape_tuple(event_shape, "latent_dim"))
 
-    def distribution(self, params):
+    def distribution(self, params: tf.Tensor) -> Distribution:
         if len(self.event_shape) > 1:
             loc, raw_scale = self.as_event(params, num_maps=2)
             return tfd.Independent(tfd.Normal(loc, bounded_scale(raw_scale)), len(self.event_shape))
         loc, raw_scale = tf.split(params, 2, axis=-1)
         return tfd.MultivariateNormalDiag(loc, bounded_scale(raw_scale))
 
-    def named_parameters(self, posterior):
+    def named_parameters(self, posterior: Distribution) -> dict[str, tf.Tensor]:
         return {"loc": posterior.mean(), "scale": posterior.stddev()}
 
 
@@ -72,11 +75,11 @@ class FullCovarianceNormal(Posterior):
     """
 
     @staticmethod
-    def params_size(event_shape):
+    def params_size(event_shape: int | Sequence[int]) -> int:
         (latent_dim,) = shape_tuple(event_shape, "latent_dim")
         return 2 * latent_dim + latent_dim * (latent_dim - 1) // 2
 
-    def distribution(self, params):
+    def distribution(self, params: tf.Tensor) -> Distribution:
         dim = self.latent_dim
         loc, raw_diagonal, raw_lower = tf.split(params, [dim, dim, dim * (dim - 1) // 2], axis=-1)
         # Row i of the strict lower triangle holds its i entries; a gather with a zero in front
@@ -93,7 +96,7 @@ class FullCovarianceNormal(Posterior):
             loc, tf.linalg.set_diag(lower, bounded_scale(raw_diagonal))
         )
 
-    def named_parameters(self, posterior):
+    def named_parameters(self, posterior: Distribution) -> dict[str, tf.Tensor]:
         return {"loc": posterior.loc, "scale_tril": posterior.scale_tril}
 
 
@@ -102,12 +105,12 @@ class Categorical(Posterior):
     """One of K classes, as a one-hot vector; parameters are logits. `latent_dim` is K."""
 
     @staticmethod
-    def params_size(event_shape):
+    def params_size(event_shape: int | Sequence[int]) -> int:
         (num_classes,) = shape_tuple(event_shape, "latent_dim")
         return num_classes
 
-    def distribution(self, params):
+    def distribution(self, params: tf.Tensor) -> Distribution:
         return tfd.OneHotCategorical(logits=params, dtype=tf.float32)
 
-    def named_parameters(self, posterior):
+    def named_parameters(self, posterior: Distribution) -> dict[str, tf.Tensor]:
         return {"probs": posterior.probs_parameter()}

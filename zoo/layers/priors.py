@@ -1,11 +1,15 @@
 """p(z): where latents come from before an image is seen."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
 from zoo.layers.base import shape_tuple
 from zoo.observations.image import check_images, to_unit_interval
+from zoo.typing import Distribution
 
 tfd = tfp.distributions
 
@@ -21,19 +25,19 @@ class StandardNormal(keras.layers.Layer):
         `tfd.Distribution` of batch shape [] and event shape [D].
     """
 
-    def __init__(self, latent_dim, **kwargs):
+    def __init__(self, latent_dim: int, **kwargs: Any) -> None:
         super().__init__(**{**kwargs, "dtype": "float32"})
         (self.latent_dim,) = shape_tuple(latent_dim, "latent_dim")
 
     @staticmethod
-    def params_size(event_shape):
+    def params_size(event_shape: int | Sequence[int]) -> int:
         """0: nothing about this prior is learned."""
         return 0
 
-    def call(self, condition=None):
+    def call(self, condition: tf.Tensor | None = None) -> Distribution:
         return tfd.MultivariateNormalDiag(tf.zeros([self.latent_dim]), tf.ones([self.latent_dim]))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "latent_dim": self.latent_dim}
 
 
@@ -48,14 +52,14 @@ class UniformCategorical(keras.layers.Layer):
         `tfd.Distribution` of batch shape [] and event shape [K].
     """
 
-    def __init__(self, num_classes, **kwargs):
+    def __init__(self, num_classes: int, **kwargs: Any) -> None:
         super().__init__(**{**kwargs, "dtype": "float32"})
         (self.num_classes,) = shape_tuple(num_classes, "num_classes")
 
-    def call(self, condition=None):
+    def call(self, condition: tf.Tensor | None = None) -> Distribution:
         return tfd.OneHotCategorical(logits=tf.zeros([self.num_classes]), dtype=tf.float32)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "num_classes": self.num_classes}
 
 
@@ -74,7 +78,9 @@ class VampPrior(keras.layers.Layer):
         `tfd.Distribution` of batch shape [] and event shape [D].
     """
 
-    def __init__(self, num_components, image_shape, **kwargs):
+    def __init__(
+        self, num_components: int, image_shape: int | Sequence[int], **kwargs: Any
+    ) -> None:
         super().__init__(**{**kwargs, "dtype": "float32"})
         (self.num_components,) = shape_tuple(num_components, "num_components")
         self.image_shape = shape_tuple(image_shape, "image_shape")
@@ -85,13 +91,13 @@ class VampPrior(keras.layers.Layer):
             name="pixel_logits",
         )
 
-    def call(self, *, encode):
+    def call(self, *, encode: Callable[[tf.Tensor], Distribution]) -> Distribution:
         components = encode(tf.sigmoid(self.pixel_logits))  # batch [K]
         return tfd.MixtureSameFamily(
             tfd.Categorical(logits=tf.zeros([self.num_components])), components
         )
 
-    def start_at(self, images):
+    def start_at(self, images: Any) -> None:
         """Makes pseudo-inputs of images, [N, *image_shape]: K of them, evenly spaced, with pixels
         in [0.02, 0.98].
 
@@ -108,7 +114,7 @@ class VampPrior(keras.layers.Layer):
         pixels = tf.clip_by_value(to_unit_interval(tf.constant(chosen)), 0.02, 0.98)
         self.pixel_logits.assign(tf.math.log(pixels) - tf.math.log1p(-pixels))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "num_components": self.num_components,
@@ -128,15 +134,17 @@ class Conditional(keras.layers.Layer):
             `zoo.layers.DiagonalNormal(latent_dim)`.
     """
 
-    def __init__(self, network, distribution, **kwargs):
+    def __init__(
+        self, network: keras.layers.Layer, distribution: keras.layers.Layer, **kwargs: Any
+    ) -> None:
         super().__init__(**{**kwargs, "dtype": "float32"})
         self.network = network
         self.distribution = distribution
 
-    def call(self, condition):
+    def call(self, condition: tf.Tensor) -> Distribution:
         return self.distribution(self.network(condition))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         parts = {
             name: keras.saving.serialize_keras_object(getattr(self, name))
             for name in ("network", "distribution")
@@ -144,7 +152,7 @@ class Conditional(keras.layers.Layer):
         return {**super().get_config(), **parts}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> "Conditional":
         parts = {
             name: keras.saving.deserialize_keras_object(config[name])
             for name in ("network", "distribution")

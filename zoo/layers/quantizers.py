@@ -1,5 +1,7 @@
 """Codes: the nearest of K vectors."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -15,8 +17,7 @@ class VectorQuantizer(keras.layers.Layer):
     through to the vectors.
 
     van den Oord, Vinyals & Kavukcuoglu, "Neural discrete representation learning", NeurIPS 2017,
-    appendix A.1.
-    https://arxiv.org/abs/1711.00937
+    appendix A.1. https://arxiv.org/abs/1711.00937
 
     Args:
         num_codes: K.
@@ -34,7 +35,7 @@ class VectorQuantizer(keras.layers.Layer):
     # What a code that is never nearest counts for: it stays where it is, and no division is by 0.
     EPSILON = 1e-5
 
-    def __init__(self, num_codes, code_dim, decay=0.99, **kwargs):
+    def __init__(self, num_codes: int, code_dim: int, decay: float = 0.99, **kwargs: Any) -> None:
         super().__init__(**{**kwargs, "dtype": "float32"})
         self.num_codes = validation.integer("num_codes", num_codes)
         self.code_dim = validation.integer("code_dim", code_dim)
@@ -50,12 +51,12 @@ class VectorQuantizer(keras.layers.Layer):
         self.sums = self.add_weight(shape=shape, initializer=spread, trainable=False, name="sums")
 
     @property
-    def codebook(self):
+    def codebook(self) -> tf.Tensor:
         """The codes [K, D]."""
         counts = tf.convert_to_tensor(self.counts)
         return tf.convert_to_tensor(self.sums) / tf.maximum(counts, self.EPSILON)[:, None]
 
-    def call(self, x, training=None):
+    def call(self, x: tf.Tensor, training: bool | None = None) -> tuple[tf.Tensor, tf.Tensor]:
         codebook = self.codebook
         # |x - e|^2 = |x|^2 - 2 x.e + |e|^2, of which the first is the same for all codes.
         distances = tf.reduce_sum(codebook**2, axis=-1) - 2.0 * tf.einsum(
@@ -76,11 +77,11 @@ class VectorQuantizer(keras.layers.Layer):
         for average, value in ((self.counts, counts), (self.sums, sums)):
             average.assign(self.decay * average + (1.0 - self.decay) * value)
 
-    def vectors(self, codes):
+    def vectors(self, codes: tf.Tensor) -> tf.Tensor:
         """The vectors of codes, int [...]: [..., D]."""
         return tf.gather(self.codebook, codes)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "num_codes": self.num_codes,

@@ -1,6 +1,7 @@
 """A latent variable inside a Functional or Sequential model."""
 
 import numbers
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -60,8 +61,8 @@ class Sample(keras.layers.Layer):
         prior: keras.layers.Layer,
         seed: int = 0,
         weight: float | Schedule = 1.0,
-        **kwargs,
-    ):
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**{**kwargs, "dtype": "float32"})
         if not isinstance(seed, numbers.Integral) or isinstance(seed, bool):
             raise ValueError(f"`seed` must be an integer. Received: seed={shown(seed)}.")
@@ -70,7 +71,7 @@ class Sample(keras.layers.Layer):
         self.seed = int(seed)
         self.weight = as_schedule(weight, "weight")
 
-    def build(self, params_shape):
+    def build(self, params_shape: tuple[int | None, ...]) -> None:
         self.posterior.build(params_shape)
         self.step = self.add_weight(
             shape=(), dtype="int32", initializer="zeros", trainable=False, name="step"
@@ -80,9 +81,8 @@ class Sample(keras.layers.Layer):
         posterior, prior = self.posterior(params), self.prior()
         if posterior.reparameterization_type != tfd.FULLY_REPARAMETERIZED:
             raise ValueError(
-                "`Sample` needs a posterior whose samples have a gradient. "
-                f"Received: {type(posterior).__name__}. The zoo's models train those: see "
-                "`zoo.objectives`."
+                "`Sample` needs a posterior whose samples have a gradient. Received: "
+                f"{type(posterior).__name__}. The zoo's models train those: see `zoo.objectives`."
             )
         step = tf.convert_to_tensor(self.step)
         z = draw(posterior, self._noise(params, step, training), Stream.LATENT)
@@ -108,10 +108,12 @@ class Sample(keras.layers.Layer):
         layers = [layer for layer in layers_inside(outermost_layer()) if isinstance(layer, Sample)]
         return next((number for number, layer in enumerate(layers) if layer is self), 0)
 
-    def compute_output_spec(self, params, training=False):
+    def compute_output_spec(
+        self, params: keras.KerasTensor, training: bool = False
+    ) -> keras.KerasTensor:
         return keras.KerasTensor((*params.shape[:-1], *self.posterior.event_shape), dtype="float32")
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "posterior": keras.saving.serialize_keras_object(self.posterior),
@@ -121,14 +123,10 @@ class Sample(keras.layers.Layer):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> "Sample":
         names = {"posterior", "prior", "weight"} & set(config)
-        return cls(
-            **{
-                **config,
-                **{name: keras.saving.deserialize_keras_object(config[name]) for name in names},
-            }
-        )
+        parts = {name: keras.saving.deserialize_keras_object(config[name]) for name in names}
+        return cls(**{**config, **parts})
 
 
 def _kl(posterior, prior, z):
