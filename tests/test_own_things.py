@@ -18,6 +18,7 @@ import zoo
 from zoo import cli
 
 LAYERS = """import keras
+from random import random  # a builtin, which names no module of its own
 
 
 @keras.saving.register_keras_serializable(package="mine")

@@ -45,7 +45,8 @@ def import_layers(name: str | Path) -> ModuleType:
     objects = keras.saving.get_custom_objects()
     package = module.__name__.partition(".")[0]
     for attribute, value in vars(module).items():
-        if callable(value) and getattr(value, "__module__", "").partition(".")[0] == package:
+        origin = getattr(value, "__module__", None) or ""  # None of builtins such as random.random
+        if callable(value) and origin.partition(".")[0] == package:
             objects.setdefault(attribute, value)
     lasting = str(Path(name).resolve()) if is_file else str(name)
     if lasting not in imported:

@@ -112,8 +112,6 @@ def only_x(data: Any, argument: str) -> Any:
     """x of (x,), (x, None) or (x, None, None); a dict, an array or a data set as it is."""
     if not isinstance(data, (tuple, list)) or len(data) == 0:
         return data
-    if not data:
-        raise ValueError(f"There are no images in `{argument}`. Received: {argument}={data!r}.")
     if any(part is not None for part in data[1:]):
         raise ValueError(
             f"`{argument}` holds targets or weights, which a generative model does not use. "
