@@ -45,7 +45,16 @@ LEAVES = {
     "recipe",
     "registry",
 }
-LEAVES |= {"saved_classes", "schedules", "shards", "tensors", "typing", "validation", "versions"}
+LEAVES |= {
+    "compat",
+    "saved_classes",
+    "schedules",
+    "shards",
+    "tensors",
+    "typing",
+    "validation",
+    "versions",
+}
 # Names that users know, and where they lead.
 DOORS = {"images": {"observations"}, "objectives": {"inference"}}
 ALLOWED = (

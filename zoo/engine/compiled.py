@@ -13,9 +13,9 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from tensorflow.python.framework.config import is_op_determinism_enabled
 
 from zoo import validation
+from zoo.compat import op_determinism_is_on
 from zoo.engine.execution import assert_hooks_are_called, mode_of
 from zoo.engine.feeding import Feeding
 from zoo.engine.inputs import as_stream, only_x, refuse, sizes, split, with_first_batch_checked
@@ -125,7 +125,7 @@ class CompiledModel(Feeding):
         if steps_per_execution is not None:
             steps_per_execution = validation.integer("steps_per_execution", steps_per_execution)
         self._requested = {"jit_compile": jit_compile, "steps_per_execution": steps_per_execution}
-        self.deterministic = is_op_determinism_enabled()
+        self.deterministic = op_determinism_is_on()
         self._mode = mode = mode_of(self, jit_compile, run_eagerly)
         if jit_compile is True and mode == "tf-loop":
             logger.warning(

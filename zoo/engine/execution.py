@@ -4,7 +4,8 @@ from collections.abc import Iterable
 
 import keras
 import tensorflow as tf
-from tensorflow.python.framework.config import is_op_determinism_enabled
+
+from zoo.compat import layers_inside, op_determinism_is_on
 
 CONVOLUTIONS = (
     keras.layers.Conv2D,
@@ -66,13 +67,13 @@ def execution_mode(
 def mode_of(model: keras.Model, jit_compile: bool | str, run_eagerly: bool) -> str:
     """`execution_mode` of a model on this machine."""
     device = "gpu" if tf.config.list_physical_devices("GPU") else "cpu"
-    supports_jit = all(layer.supports_jit for layer in model._flatten_layers())
+    supports_jit = all(layer.supports_jit for layer in layers_inside(model))
     return execution_mode(
         jit_compile,
         run_eagerly,
         device,
         kind_of_network(model),
-        is_op_determinism_enabled(),
+        op_determinism_is_on(),
         supports_jit,
     )
 
@@ -81,7 +82,7 @@ def kind_of_network(model: keras.Model) -> str:
     """ "drawing" if a layer of Keras draws, "convolutional" if one is, else "dense"."""
     if generator_states(model):
         return "drawing"
-    convolves = any(isinstance(layer, CONVOLUTIONS) for layer in model._flatten_layers())
+    convolves = any(isinstance(layer, CONVOLUTIONS) for layer in layers_inside(model))
     return "convolutional" if convolves else "dense"
 
 

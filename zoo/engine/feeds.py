@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from zoo import machine
+from zoo import compat, machine
 from zoo.engine.blocks import Block, padded
 from zoo.random import permutation
 
@@ -67,14 +67,8 @@ def pass_of_step(step: int, origin: int, steps_per_pass: int) -> tuple[int, int]
 
 def device_memory() -> int:
     """Bytes of the device that TensorFlow computes on."""
-    from tensorflow.python.client import device_lib
-
     if tf.config.list_physical_devices("GPU"):
-        return min(
-            device.memory_limit
-            for device in device_lib.list_local_devices()
-            if device.device_type == "GPU"
-        )
+        return min(compat.gpu_memory())
     return machine.memory()
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import keras
 import tensorflow as tf
 
-from zoo import shards
+from zoo import compat, shards
 from zoo.engine.execution import generator_states
 from zoo.engine.updates import passes
 
@@ -143,9 +143,8 @@ class Replicas:
             summed = tf.distribute.get_replica_context().all_reduce(
                 tf.distribute.ReduceOp.SUM, gradients
             )
-            gradients = [
-                gradient / self.num_replicas for gradient in optimizer._clip_gradients(summed)
-            ]
+            clipped = compat.clip(optimizer, summed)
+            gradients = [gradient / self.num_replicas for gradient in clipped]
         optimizer.apply(gradients, list(update.weights))  # adds up over the replicas
 
     # -- As functions of the variables' values

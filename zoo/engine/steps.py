@@ -8,9 +8,9 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from tensorflow.python.distribute.distribute_lib import _get_default_strategy
 
 from zoo import shards, validation
+from zoo.compat import default_strategy, layers_inside
 from zoo.engine.blocks import Programs
 from zoo.engine.execution import has_batch_statistics, is_synchronized, mode_of
 from zoo.engine.updates import StepCounter, Update, passes
@@ -87,7 +87,7 @@ class Steps(keras.Model):
     def _number_noise_layers(self):
         """Each layer that draws by row gets draws of its own: its number among them."""
         for number, layer in enumerate(
-            layer for layer in self._flatten_layers() if isinstance(layer, RowKeyedLayer)
+            layer for layer in layers_inside(self) if isinstance(layer, RowKeyedLayer)
         ):
             layer.number = number
 
@@ -95,14 +95,14 @@ class Steps(keras.Model):
     def communicates(self) -> bool:
         """Whether replicas have to speak to each other within a step's gradient, which XLA cannot
         compile."""
-        return self.batch_statistics or is_synchronized(self._flatten_layers())
+        return self.batch_statistics or is_synchronized(layers_inside(self))
 
     def _scope(self):
         return self._strategy.scope() if self._strategy else contextlib.nullcontext()
 
     @property
     def distribute_strategy(self) -> tf.distribute.Strategy:
-        return _get_default_strategy()
+        return default_strategy()
 
     def build_optimizer(self) -> None:
         """Creates the optimizers' variables, where there are none yet."""
@@ -248,7 +248,7 @@ class Steps(keras.Model):
             jit_compile=self.execution == "xla-block" and self._strategy is None,
             autograph=False,
         )
-        if has_batch_statistics(self._flatten_layers()):  # rows that fill a shape would enter them
+        if has_batch_statistics(layers_inside(self)):  # rows that fill a shape would enter them
             return lambda block: compiled(block.of_tensors())
         programs = Programs()
         return lambda block: compiled(programs.fit(block).of_tensors())

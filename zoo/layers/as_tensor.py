@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from zoo.layers.keras_internals import outermost_layer
+from zoo.compat import outermost_layer
 from zoo.typing import Distribution
 
 tfd = tfp.distributions

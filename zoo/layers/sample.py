@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from zoo.layers.keras_internals import layers_inside, outermost_layer
+from zoo.compat import layers_inside, outermost_layer
 from zoo.random import EVALUATION_STEP, RowNoise, Stream, draw
 from zoo.schedules import Schedule, as_schedule
 from zoo.validation import shown

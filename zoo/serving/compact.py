@@ -9,7 +9,8 @@ import collections
 from pathlib import Path
 
 from tensorflow.core.protobuf import saved_model_pb2
-from tensorflow.python.saved_model import fingerprinting_utils
+
+from zoo.compat import write_fingerprint
 
 
 def compact(directory):
@@ -19,7 +20,7 @@ def compact(directory):
     for function in saved_model.meta_graphs[0].graph_def.library.function:
         _compact(function)
     path.write_bytes(saved_model.SerializeToString(deterministic=True))
-    fingerprinting_utils.write_fingerprint(str(directory))
+    write_fingerprint(str(directory))
 
 
 def _compact(function):

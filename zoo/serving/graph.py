@@ -5,7 +5,8 @@ from pathlib import Path
 
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
-from tensorflow.python.framework import op_def_registry
+
+from zoo.compat import op_definition
 
 PYTHON_OPS = {"EagerPyFunc", "PyFunc", "PyFuncStateless"}
 # Ops that keep a generator's state, or draw from one.
@@ -83,7 +84,7 @@ def graph_problems(meta_graph):
         for op in used
         if op in MORE_STATEFUL_DRAWS or (op.startswith(STATEFUL_DRAWS) and not _is_stateless(op))
     }
-    unknown = {op for op in used - functions if op_def_registry.get(op) is None}
+    unknown = {op for op in used - functions if op_definition(op) is None}
     compiled = any(
         "_XlaMustCompile" in item.attr and item.attr["_XlaMustCompile"].b
         for item in [*library, *nodes]
@@ -100,7 +101,7 @@ def graph_problems(meta_graph):
 
 
 def _is_stateless(op):
-    definition = op_def_registry.get(op)
+    definition = op_definition(op)
     return definition is not None and not definition.is_stateful
 
 
