@@ -19,9 +19,9 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11,<3.13",
-    packages=[*find_packages(include=["zoo", "zoo.*", "recipes"]), "zoo.saved_models"],
-    # The stored models lie at the top of the checkout, and inside the package once installed.
-    package_dir={"zoo.saved_models": "saved_models"},
+    packages=[*find_packages(include=["zoo", "zoo.*"]), "zoo.recipes", "zoo.saved_models"],
+    # Both lie at the top of the checkout, and inside the package once installed.
+    package_dir={"zoo.recipes": "recipes", "zoo.saved_models": "saved_models"},
     package_data={
         "zoo.saved_models": ["**/*"],
         "zoo": ["index.json", "py.typed", "__init__.pyi"],

@@ -400,11 +400,14 @@ def test_wheel_holds_package_recipes_and_stored_models_and_no_tests(tmp_path):
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
         archive.extractall(tmp_path / "site")
-    assert {name.split("/")[0] for name in names if "dist-info" not in name} == {"zoo", "recipes"}
+    assert {name.split("/")[0] for name in names if "dist-info" not in name} == {"zoo"}
     assert {
         "zoo/saved_models/vae_mnist/card.json",
         "zoo/saved_models/vae_digits/README.md",
         "zoo/index.json",
+        "zoo/py.typed",
+        "zoo/__init__.pyi",
+        "zoo/recipes/vae_digits.py",
     } <= set(names)
     assert any(name.endswith("LICENSE") for name in names)
     code = (

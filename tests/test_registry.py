@@ -131,18 +131,16 @@ def test_two_recipes_of_one_name_are_told(tmp_path, monkeypatch):
         registry.list_recipes()
 
 
-def test_another_package_called_recipes_is_told(tmp_path, monkeypatch):
+def test_another_package_called_recipes_is_none_of_ours(tmp_path, monkeypatch):
     (tmp_path / "recipes").mkdir()
     (tmp_path / "recipes" / "__init__.py").write_text("")
     for name in [name for name in sys.modules if name.split(".")[0] == "recipes"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.syspath_prepend(tmp_path)
     importlib.invalidate_caches()
-    with pytest.raises(
-        ImportError,
-        match=f"`recipes` that Python finds is not the zoo's: {tmp_path / 'recipes'}.*rename it",
-    ):
-        registry.list_recipes()
+    monkeypatch.delitem(sys.modules, registry.OURS, raising=False)
+    assert "vae_digits" in registry.list_recipes()
+    assert importlib.import_module("recipes").__path__ == [str(tmp_path / "recipes")]
     monkeypatch.delitem(sys.modules, "recipes")
 
 

@@ -1,5 +1,5 @@
-"""Finds recipes by file name: ours in `recipes/`, and those of packages that declare the
-entry-point group `zoo.recipes`.
+"""Finds recipes by file name: ours, and those of packages that declare the entry-point group
+`zoo.recipes`. Ours lie in `recipes/` of a checkout, and are `zoo.recipes` once installed.
 
 A plug-in's pyproject.toml says `[project.entry-points."zoo.recipes"] my_zoo =
 "my_package.recipes"`; every .py file of that package that defines `recipe` is then a recipe.
@@ -13,7 +13,9 @@ import functools
 import hashlib
 import importlib
 import importlib.metadata
+import importlib.util
 import inspect
+import sys
 import types
 import typing
 from collections.abc import Mapping
@@ -24,8 +26,8 @@ from zoo.annotations import as_annotated, check_annotation, shown
 from zoo.recipe import Recipe
 
 ENTRY_POINT_GROUP = "zoo.recipes"
-# `recipes/__init__.py` defines this name; another package called `recipes` does not.
-MARKER = "ZOO_RECIPES"
+# The package of ours; the group goes by its name.
+OURS = "zoo.recipes"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -196,7 +198,7 @@ def find(name: str | Path) -> RecipeFile:
 
 def _find_all():
     packages = [
-        "recipes",
+        OURS,
         *sorted(entry.value for entry in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)),
     ]
     found = {}
@@ -212,18 +214,25 @@ def _find_all():
 
 
 def _recipes_of(package):
-    module = importlib.import_module(package)
-    if package == "recipes" and not hasattr(module, MARKER):
-        where = Path(module.__file__).parent if module.__file__ else next(iter(module.__path__))
-        raise ImportError(
-            f"The package `recipes` that Python finds is not the zoo's: {where}. It hides the "
-            "zoo's recipes; rename it, "
-            "or start Python where it is not on the path."
-        )
+    module = _ours() if package == OURS else importlib.import_module(package)
     for directory in module.__path__:
         for path in sorted(Path(directory).glob("*.py")):
             if not path.name.startswith("_"):
                 yield RecipeFile(path.stem, path, f"{package}.{path.stem}")
+
+
+def _ours():
+    """`zoo.recipes`, from beside the package where that is a checkout."""
+    if OURS not in sys.modules:
+        package = Path(__file__).parent
+        installed = package / "recipes"
+        directory = installed if installed.is_dir() else package.parent / "recipes"
+        spec = importlib.util.spec_from_file_location(
+            OURS, directory / "__init__.py", submodule_search_locations=[str(directory)]
+        )
+        sys.modules[OURS] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[OURS])
+    return sys.modules[OURS]
 
 
 def _did_you_mean(name, known):

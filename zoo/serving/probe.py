@@ -9,7 +9,7 @@ import os
 import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-for package in ("zoo", "recipes", "tensorflow_probability", "tf_keras"):
+for package in ("zoo", "tensorflow_probability", "tf_keras"):
     sys.modules[package] = None  # importing it is now an error
 
 # TensorFlow's C++ side prints notices at its start whatever the log level: they go nowhere, and
