@@ -134,7 +134,7 @@ class FromPosterior(Handler):
         self.first_sample = first_sample
         self.leaf = leaf
 
-    def site(self, name, posterior, prior):
+    def site(self, name: str, posterior: Distribution | None, prior: Distribution | None) -> Site:
         noise = self.noise.of_latent(self.number)
         z = draw(posterior, noise, Stream.LATENT, self.num_samples, self.first_sample)
         return Site(z if self.leaf is None else self.leaf(z), posterior, prior, drawn=z)
@@ -162,7 +162,7 @@ class FromPrior(Handler):
         self.num_samples = num_samples
         self.first_sample = first_sample
 
-    def site(self, name, posterior, prior):
+    def site(self, name: str, posterior: Distribution | None, prior: Distribution | None) -> Site:
         noise = self.noise.of_latent(self.number)
         return Site(
             draw(prior, noise, Stream.LATENT, self.num_samples, self.first_sample), prior=prior
@@ -184,7 +184,7 @@ class EveryClass(Handler):
         self.noise = self.trace.noise = noise
         self.trace.enumerated = name
 
-    def site(self, name, posterior, prior):
+    def site(self, name: str, posterior: Distribution | None, prior: Distribution | None) -> Site:
         if name == self.trace.enumerated:
             return Site(every_class(posterior, tf.shape(self.noise.rows)[0]), posterior, prior)
         return Site(
@@ -192,7 +192,7 @@ class EveryClass(Handler):
         )
 
 
-def every_class(posterior: tfd.OneHotCategorical, num_rows: tf.Tensor) -> tf.Tensor:
+def every_class(posterior: Distribution, num_rows: int | tf.Tensor) -> tf.Tensor:
     """All outcomes of a class for each row, one-hot: [K, B, K]."""
     (num_classes,) = posterior.event_shape
     classes = tf.broadcast_to(tf.eye(num_classes)[:, None], [num_classes, num_rows, num_classes])
@@ -217,7 +217,7 @@ class Relaxed(Handler):
         self.name = name
         self.temperature = temperature
 
-    def site(self, name, posterior, prior):
+    def site(self, name: str, posterior: Distribution | None, prior: Distribution | None) -> Site:
         noise = self.noise.of_latent(self.number)
         if name != self.name:
             return Site(draw(posterior, noise, Stream.LATENT), posterior)
@@ -237,7 +237,7 @@ class Typical(Handler):
         super().__init__()
         self.infers, self.explains = infers, not infers
 
-    def site(self, name, posterior, prior):
+    def site(self, name: str, posterior: Distribution | None, prior: Distribution | None) -> Site:
         return Site(typical(posterior if self.infers else prior), posterior, prior)
 
 
@@ -264,7 +264,7 @@ class Given(Handler):
         self.values = values
         self.infers, self.explains = infers, explains
 
-    def site(self, name, posterior, prior):
+    def site(self, name: str, posterior: Distribution | None, prior: Distribution | None) -> Site:
         if name not in self.values:
             received = shown(list(self.values))
             raise ValueError(

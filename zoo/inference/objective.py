@@ -9,6 +9,7 @@ import tensorflow as tf
 from zoo import validation
 from zoo.inference.regularizers import KL, Regularizer
 from zoo.inference.trace import Trace
+from zoo.random import RowNoise
 from zoo.validation import shown
 
 
@@ -77,7 +78,7 @@ class Objective(keras.layers.Layer):
         self,
         model: keras.Model,
         batch: Mapping[str, Any],
-        noise: Any,
+        noise: RowNoise,
         training: bool = False,
     ) -> tuple[tf.Tensor, Trace]:
         """The loss of a batch and the pass that it comes from.

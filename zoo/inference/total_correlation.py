@@ -7,13 +7,15 @@ On average over x,
 """
 
 import math
+from typing import Any
 
 import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
 from zoo import shards, validation
-from zoo.inference.regularizers import Regularizer
+from zoo.inference.regularizers import Context, Regularizer
+from zoo.inference.trace import Trace
 
 tfd = tfp.distributions
 
@@ -42,7 +44,14 @@ class TotalCorrelation(Regularizer):
     batch_statistics = True
     reports = ("mutual_information", "total_correlation", "dimension_kl")
 
-    def __init__(self, beta=6.0, alpha=1.0, gamma=1.0, num_examples=None, **kwargs):
+    def __init__(
+        self,
+        beta: float = 6.0,
+        alpha: float = 1.0,
+        gamma: float = 1.0,
+        num_examples: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.beta = validation.non_negative("beta", beta)
         self.alpha = validation.non_negative("alpha", alpha)
@@ -52,10 +61,10 @@ class TotalCorrelation(Regularizer):
         )
 
     @property
-    def needs_num_examples(self):
+    def needs_num_examples(self) -> bool:
         return self.num_examples is None
 
-    def check(self, model):
+    def check(self, model: keras.Model) -> None:
         if len(model.latents) != 1 or not model.has_kl_per_dim:
             raise ValueError(
                 "The total correlation is of one latent vector, with a diagonal normal for "
@@ -64,7 +73,7 @@ class TotalCorrelation(Regularizer):
                 f"{', '.join(facts.family for facts in model.latents.values())}."
             )
 
-    def nats(self, trace, context):
+    def nats(self, trace: Trace, context: Context) -> tf.Tensor:
         (site,) = trace.values()
         z, q = site.z, site.posterior  # [S, b, D]
         weights = shards.gathered_weights(tf.shape(z)[1])
@@ -99,6 +108,6 @@ class TotalCorrelation(Regularizer):
         )
         return self.alpha * information + self.beta * total_correlation + self.gamma * of_dimensions
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         arguments = ("beta", "alpha", "gamma", "num_examples")
         return {**super().get_config(), **{name: getattr(self, name) for name in arguments}}
