@@ -60,6 +60,8 @@ class ClassStyleVAE(LatentVariableModel):
         ValueError: If a part does not fit its neighbour, or an argument is out of range.
     """
 
+    num_classes: int
+
     def __init__(
         self,
         classifier: keras.layers.Layer,

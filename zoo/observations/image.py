@@ -1,7 +1,7 @@
 """Images: what counts as one, at the edge where users hand them in, and what a step makes of their
 pixels."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -136,7 +136,7 @@ class Rendered:
         raise NotImplementedError
 
 
-def check_images(images, image_shape) -> np.ndarray:
+def check_images(images: Any, image_shape: Sequence[int]) -> np.ndarray:
     """Images as an array [N, *image_shape], uint8 or float32; nothing is scaled.
 
     An image is integers of any type in 0 ... 255, bools, or floats in [0, 1]. Integers that are 0
@@ -184,7 +184,7 @@ def check_images(images, image_shape) -> np.ndarray:
     return images.astype(np.float32 if is_float else np.uint8, copy=False)
 
 
-def check_levels(images) -> None:
+def check_levels(images: np.ndarray | tf.Tensor) -> None:
     """Refuses integers that are 0 and 1 alone.
 
     Args:
@@ -202,7 +202,7 @@ def check_levels(images) -> None:
         )
 
 
-def check_image_stream(element, image_shape):
+def check_image_stream(element: Any, image_shape: Sequence[int]) -> tf.Tensor:
     """The same checks inside a `tf.data` map, but for `check_levels`: a batch [B, ...] -> [B,
     *image_shape], uint8 or float32.
 
@@ -244,7 +244,7 @@ def check_image_stream(element, image_shape):
         return tf.cast(images, tf.float32 if images.dtype.is_floating else tf.uint8)
 
 
-def as_unit_interval(images, image_shape):
+def as_unit_interval(images: Any, image_shape: Sequence[int]) -> tf.Tensor:
     """Images as a user hands them in -> float32 tensor [B, *image_shape] in [0, 1]. Within a graph
     their values are not looked at.
 
@@ -262,7 +262,7 @@ def as_unit_interval(images, image_shape):
     )
 
 
-def to_unit_interval(images):
+def to_unit_interval(images: np.ndarray | tf.Tensor) -> tf.Tensor:
     """Integers -> float32 / 255; floats and bools as float32."""
     # A division: 255 times the rounded reciprocal is not 1.
     return (
