@@ -1,6 +1,8 @@
 """Labels for some images: the data of semi-supervised learning."""
 
 import numbers
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -8,7 +10,9 @@ from zoo.data.examples import IMAGE, checked_labels
 from zoo.validation import shown
 
 
-def hide_labels(examples: dict, per_class: int, seed: int = 0, repeat: int = 1) -> dict:
+def hide_labels(
+    examples: Mapping[str, Any], per_class: int, seed: int = 0, repeat: int = 1
+) -> dict[str, np.ndarray]:
     """Keeps the labels of a few images and hides those of all others, which get -1.
 
     Which images keep their label is a function of (examples, seed): the first `per_class` of each

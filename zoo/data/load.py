@@ -3,6 +3,8 @@
 import hashlib
 import re
 import zlib
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -16,8 +18,13 @@ from zoo.validation import shown
 
 
 def load(
-    name, split: str, *, data_dir: str | None = None, binarization: str = "grey", seed: int = 0
-) -> dict:
+    name: Any,
+    split: str,
+    *,
+    data_dir: str | Path | None = None,
+    binarization: str = "grey",
+    seed: int = 0,
+) -> dict[str, Any]:
     """The images of a split, in memory.
 
     Args:
@@ -67,13 +74,13 @@ def load(
 
 
 def batches(
-    name,
+    name: Any,
     split: str,
     *,
     batch_size: int,
     shuffle: bool = False,
     seed: int = 0,
-    data_dir: str | None = None,
+    data_dir: str | Path | None = None,
     binarization: str = "grey",
 ) -> tf.data.Dataset:
     """The same as a `tf.data.Dataset` of dicts, for use with any Keras model. Arguments as in
@@ -125,7 +132,7 @@ def _position(edge, num_rows, default):
     return min(max(position + num_rows if position < 0 else position, 0), num_rows)
 
 
-def sha256(images, chunk: int = 10_000) -> str:
+def sha256(images: Any, chunk: int = 10_000) -> str:
     """Of the decoded pixels as they are stored, some images at a time: they may be drawn only
     now."""
     digest = hashlib.sha256()

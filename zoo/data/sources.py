@@ -8,6 +8,7 @@ import re
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -26,7 +27,7 @@ TFDS_NAME = re.compile(r"\w+(/[\w.-]+)?(:[\w.*]+)?")
 OF_ZEROS_AND_ONES = ("binarized_mnist", "dsprites")
 
 
-def find(name: object, data_dir: str | None = None) -> Callable[[str], dict]:
+def find(name: object, data_dir: str | Path | None = None) -> Callable[[str], dict[str, Any]]:
     """The source of this name; what a name can be is told in `zoo.data.load`.
 
     Raises:
@@ -64,12 +65,12 @@ def _is_prepared_by_tfds(path):
     return any(any(path.glob(f"{above}dataset_info.json")) for above in ("", "*/", "*/*/"))
 
 
-def shown(name):
+def shown(name: object) -> str:
     """A name for messages."""
     return repr(str(name)) if isinstance(name, (str, Path)) else "the arrays"
 
 
-def default_data_dir():
+def default_data_dir() -> str | None:
     return os.environ.get("ZOO_DATA_DIR")
 
 

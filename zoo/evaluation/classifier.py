@@ -9,12 +9,15 @@ they were made:
 
 import argparse
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 
 from zoo.files import write_atomically
+from zoo.models.cvae import CVAE
 from zoo.observations.image import Image, to_unit_interval
 
 STORED = Path(__file__).with_name("classifiers")
@@ -34,7 +37,9 @@ class Reader:
         card: What is known of a stored one, or None.
     """
 
-    def __init__(self, examples, epochs=8, hidden_units=512, seed=0):
+    def __init__(
+        self, examples: Mapping[str, Any], epochs: int = 8, hidden_units: int = 512, seed: int = 0
+    ) -> None:
         keras.utils.set_random_seed(seed)
         images = np.asarray(to_unit_interval(examples[Image.key]))
         self._build(images.shape[1:], int(np.max(examples["label"])) + 1, hidden_units)
@@ -61,7 +66,7 @@ class Reader:
         self._trained = keras.Model(image, logits)
 
     @classmethod
-    def stored(cls, image_shape):
+    def stored(cls, image_shape: Sequence[int]) -> "Reader":
         """The one that comes with the package for images of this shape.
 
         Raises:
@@ -98,20 +103,22 @@ class Reader:
         reader.card = cards[name]
         return reader
 
-    def features(self, images):
+    def features(self, images: Any) -> np.ndarray:
         """[N, H, W, C] with pixels in [0, 1] -> [N, 64]."""
         return self.model.predict(np.asarray(images), batch_size=1000, verbose=0)[0]
 
-    def read(self, images):
+    def read(self, images: Any) -> np.ndarray:
         """The most probable class of each image: int [N]."""
         return self.model.predict(np.asarray(images), batch_size=1000, verbose=0)[1].argmax(axis=-1)
 
-    def accuracy(self, examples):
+    def accuracy(self, examples: Mapping[str, Any]) -> float:
         """Share of examples that are read as their label."""
         return float(np.mean(self.read(to_unit_interval(examples[Image.key])) == examples["label"]))
 
 
-def transfer_accuracy(model, examples, reader, num_images=1000):
+def transfer_accuracy(
+    model: CVAE, examples: Mapping[str, Any], reader: Reader, num_images: int = 1000
+) -> dict[str, Any]:
     """How often a class that was asked for is read in an image, in the hand of another.
 
     Args:
@@ -132,7 +139,7 @@ def transfer_accuracy(model, examples, reader, num_images=1000):
     return {"value": float(np.mean(by_class)), "by_class": by_class, "num_examples": len(images)}
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
     from zoo import data
 
     parser = argparse.ArgumentParser(

@@ -5,14 +5,23 @@ One definition each that fits a VAE and a deterministic autoencoder alike, so th
 compared.
 """
 
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
+from zoo.models.autoencoder import Autoencoder
+from zoo.models.base import Model
+from zoo.models.vae import VAE
 from zoo.observations.image import to_unit_interval
 from zoo.random import RowNoise
 
+if TYPE_CHECKING:  # `python -m` runs that module: it must not be imported with the package
+    from zoo.evaluation.classifier import Reader
 
-def sliced_wasserstein(codes, draws, num_directions=500, seed=0):
+
+def sliced_wasserstein(codes: Any, draws: Any, num_directions: int = 500, seed: int = 0) -> float:
     """Sliced 2-Wasserstein distance between two samples of equal size, in units of the latent
     space.
 
@@ -44,7 +53,13 @@ def sliced_wasserstein(codes, draws, num_directions=500, seed=0):
     return float(np.sqrt(np.mean(difference**2)))
 
 
-def continuity(decode, codes, images, step=0.05, seed=0):
+def continuity(
+    decode: Callable[[np.ndarray], Any],
+    codes: np.ndarray,
+    images: Any,
+    step: float = 0.05,
+    seed: int = 0,
+) -> dict[str, float]:
     """How far an image moves when its code moves a little: a Lipschitz-type ratio, small where
     neighbours decode to neighbours.
 
@@ -83,7 +98,7 @@ def continuity(decode, codes, images, step=0.05, seed=0):
     return {"median": float(np.median(ratio)), "p99": float(np.percentile(ratio, 99))}
 
 
-def precision(generated, real, num_neighbours=3):
+def precision(generated: Any, real: Any, num_neighbours: int = 3) -> float:
     """Share of generated points inside the manifold of real ones: within some real point's distance
     to its k-th neighbour.
 
@@ -112,7 +127,7 @@ def precision(generated, real, num_neighbours=3):
     return float(inside.mean())
 
 
-def frechet_distance(generated, real):
+def frechet_distance(generated: Any, real: Any) -> float:
     """|m - m'|^2 + tr(C + C' - 2 (C C')^(1/2)) between normal distributions of the two means and
     covariances: FID, of any features.
 
@@ -156,7 +171,13 @@ def frechet_distance(generated, real):
     )
 
 
-def quality(model, examples, reader, num_images=5000, seed=0):
+def quality(
+    model: Model,
+    examples: Mapping[str, Any],
+    reader: "Reader",
+    num_images: int = 5000,
+    seed: int = 0,
+) -> dict[str, dict[str, Any]]:
     """How samples look beside images, in the features of a classifier: Frechet distance, precision
     and recall.
 
@@ -214,7 +235,13 @@ def quality(model, examples, reader, num_images=5000, seed=0):
     }
 
 
-def compare(model, examples, reader, num_images=5000, seed=0):
+def compare(
+    model: VAE | Autoencoder,
+    examples: Mapping[str, Any],
+    reader: "Reader",
+    num_images: int = 5000,
+    seed: int = 0,
+) -> dict[str, Any]:
     """All of the above for one model.
 
     Codes are draws from q(z|x), an autoencoder's codes themselves; images are the means of p(x|z).

@@ -11,6 +11,9 @@ Probability 28, 2018.
 https://arxiv.org/abs/1511.01437
 """
 
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
@@ -18,6 +21,7 @@ from zoo import validation
 from zoo.evaluation.likelihood import BATCH_SIZE
 from zoo.inference import WeightSums
 from zoo.inference.handlers import FromPosterior, FromPrior
+from zoo.models.latent_variable import LatentVariableModel
 from zoo.random import EVALUATION_STEP, RowNoise
 
 PROPOSALS = ("prior", "posterior")
@@ -27,8 +31,12 @@ HELD = 3200
 
 
 def importance_curve(
-    model, examples, proposals=PROPOSALS, num_samples=(1, 10, 100, 1000, 10_000, 100_000), seed=0
-):
+    model: LatentVariableModel,
+    examples: Any,
+    proposals: Sequence[str] = PROPOSALS,
+    num_samples: Sequence[int] = (1, 10, 100, 1000, 10_000, 100_000),
+    seed: int = 0,
+) -> list[dict[str, Any]]:
     """Estimates of log p(x) at growing numbers of samples, from draws of p(z) and of q(z|x).
 
     The samples are nested: the first 10 of 100 are the 10. Both proposals move the same noise, and
@@ -145,7 +153,7 @@ def _compiled_extend(model, seed, chunk):
     )
 
 
-def table(rows):
+def table(rows: Iterable[Mapping[str, Any]]) -> str:
     """The rows of `importance_curve` as text."""
     lines = [
         f"{'draws from':<12}{'samples':>9}{'log p(x), nats':>16}{'+- over images':>16}"

@@ -2,6 +2,8 @@
 that watches them during training."""
 
 import logging
+from collections.abc import Mapping
+from typing import Any, TypeGuard
 
 import keras
 import numpy as np
@@ -10,6 +12,8 @@ import tensorflow as tf
 from zoo.evaluation.generation import sliced_wasserstein
 from zoo.evaluation.likelihood import ACTIVE_VARIANCE
 from zoo.inference.handlers import FromPosterior
+from zoo.models.base import Model
+from zoo.models.latent_variable import LatentVariableModel
 from zoo.random import EVALUATION_STEP, RowNoise, Stream, draw
 
 logger = logging.getLogger("zoo")
@@ -18,7 +22,7 @@ LOGGED = ("active_units", "kl", "mutual_information", "marginal_kl", "prior_dist
 CHUNK = 100  # rows of the N x N table of densities that are held at once
 
 
-def is_readable(model):
+def is_readable(model: Model) -> TypeGuard[LatentVariableModel]:
     """Whether it has one latent vector, and a posterior of it."""
     return list(model.latents) == ["z"] and len(model.latents["z"].event_shape) == 1
 
@@ -38,7 +42,9 @@ class LatentReader:
         ValueError: If the model has several latents or none, or there are fewer than two images.
     """
 
-    def __init__(self, model, examples, num_images=1000, seed=0):
+    def __init__(
+        self, model: LatentVariableModel, examples: Any, num_images: int = 1000, seed: int = 0
+    ) -> None:
         if not is_readable(model):
             raise ValueError(
                 "Only a model with one latent vector z can be read. Received: "
@@ -82,7 +88,7 @@ class LatentReader:
             {"kl per dimension": trace["z"].kl_per_dim()} if self.model.has_kl_per_dim else {}
         )
 
-    def __call__(self):
+    def __call__(self) -> dict[str, Any]:
         """The numbers at the model's present weights.
 
         Returns:
@@ -117,7 +123,7 @@ class LatentReader:
         return numbers
 
 
-def collapse(numbers):
+def collapse(numbers: Mapping[str, Any]) -> str | None:
     """What says that the posterior has collapsed onto the prior, with what usually helps; or None
     where a latent dimension is active.
 
@@ -138,7 +144,7 @@ def collapse(numbers):
     )
 
 
-def collapse_of(model, examples):
+def collapse_of(model: Model, examples: Any) -> str | None:
     """`collapse` of a model by these examples; None of a model without one latent vector."""
     return collapse(LatentReader(model, examples)()) if is_readable(model) else None
 
@@ -155,15 +161,15 @@ class LatentMonitor(keras.callbacks.Callback):
         num_images: Images that are looked at: 300 take a few milliseconds.
     """
 
-    def __init__(self, examples, num_images=300):
+    def __init__(self, examples: Any, num_images: int = 300) -> None:
         super().__init__()
         self.examples, self.num_images = examples, num_images
         self.numbers, self._reader, self._told = None, None, False
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._reader = LatentReader(self.model, self.examples, self.num_images)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self.numbers = self._reader()
         if logs is not None:
             logs |= {
@@ -177,12 +183,12 @@ class LatentMonitor(keras.callbacks.Callback):
         self._told = message is not None
 
 
-def most_information(numbers):
+def most_information(numbers: Mapping[str, Any]) -> str:
     """What bounds the estimate of I(x; z), in words."""
     return f"{numbers['num_images']:,} images can show {np.log(numbers['num_images']):.2f} at most"
 
 
-def table(numbers):
+def table(numbers: Mapping[str, Any]) -> str:
     """The numbers of `LatentReader` as lines of text."""
     lines = [
         f"{numbers['active_units']:>9} of {numbers['latent_dim']} latent dimensions are active",

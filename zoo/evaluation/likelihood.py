@@ -3,6 +3,8 @@ needs to trust it."""
 
 import logging
 import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -35,16 +37,16 @@ BATCH_SIZE = 100
 
 
 def evaluate(
-    model,
-    examples,
+    model: Model,
+    examples: Any,
     *,
-    num_samples=5000,
-    seed=0,
-    split="test",
-    nll_name="nll",
-    metrics=(),
-    verbose=1,
-):
+    num_samples: int = 5000,
+    seed: int = 0,
+    split: str = "test",
+    nll_name: str = "nll",
+    metrics: str | Sequence[str] = (),
+    verbose: int = 1,
+) -> dict[str, dict[str, Any]]:
     """The numbers of a model on a data set; what it does not have, such as a score for an
     autoencoder, is left out.
 
@@ -269,7 +271,7 @@ def _mean(values):
     return {"value": float(values.mean()), **error, "unit": "nats"}
 
 
-def table(numbers):
+def table(numbers: Mapping[str, Mapping[str, Any]]) -> str:
     """The numbers of `evaluate` as lines of text."""
     lines, width = [], max(15, *map(len, numbers))
     for name, number in numbers.items():
