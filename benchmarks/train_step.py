@@ -378,8 +378,8 @@ def main():
         > 1
     ):
         print(
-            f"The networks differ in size, so their speeds do not compare: {sorted(sizes)} "
-            "parameters."
+            "The networks differ in size, so their speeds do not compare: "
+            f"{sorted(sizes)} parameters."
         )
     if arguments.json:
         record = {

@@ -146,9 +146,8 @@ class Rest(BaseHTTPRequestHandler):
                 if not isinstance(row, dict) or row.keys() != definition.inputs.keys():
                     raise Refused(
                         400,
-                        "Failed to process element of 'instances' list: JSON object does not "
-                        "have the "
-                        "named inputs",
+                        "Failed to process element of 'instances' list: "
+                        "JSON object does not have the named inputs",
                     )
             columns = {name: [row[name] for row in rows] for name in definition.inputs}
         inputs = {

@@ -230,8 +230,8 @@ def test_damaged_and_missing_files_are_named(base, tmp_path, capsys):
     for line in (
         "FAIL  base  models.config names what is there: there is no model 'other'",
         "is not the file that the card describes (its sha256 differs)",
-        "FAIL  model/1  a warm-up request for every signature, and an answer: none for "
-        "decode, encode",
+        "FAIL  model/1  a warm-up request for every signature, and an answer: "
+        "none for decode, encode",
         "FAIL  model/1  encode: equal to the Python model: No Python model can be built",
         "FAIL  model/2  the files are those of the card: the card",
         "FAIL  model/2  the graph can be read",

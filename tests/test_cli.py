@@ -59,8 +59,8 @@ def test_show_prints_docstring_arguments_and_card(capsys):
 
 def test_listing_and_showing_import_no_tensorflow():
     code = (
-        "import sys, zoo.cli; [sys.modules.__setitem__(n, None) for n in ('tensorflow', "
-        "'keras', 'numpy')]; "
+        "import sys, zoo.cli; [sys.modules.__setitem__(n, None) for n in "
+        "('tensorflow', 'keras', 'numpy')]; "
     )
     for command in ("['list']", "['show', 'vae_mnist']", "['copy', 'vae_mnist', 'absent/x.txt']"):
         process = subprocess.run(

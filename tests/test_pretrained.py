@@ -130,8 +130,8 @@ def test_a_readme_tells_what_the_card_knows(store, models):
         registry.find("vae_digits").docstring().splitlines()[0],
         "![samples](samples.png)",
         "![curves](curves.png)",
-        f"| `nll` | {card['numbers']['nll']['value']:.4f} | nats | test | 297 images; 20 "
-        "samples each, effective",
+        f"| `nll` | {card['numbers']['nll']['value']:.4f} | nats | test | 297 images; "
+        "20 samples each, effective",
         "`hidden_units=[16]`",
         f"test `{card['data']['sha256']['test']}`",
         "3 of 200; the weights are those after epoch 3",

@@ -262,8 +262,8 @@ def test_all_combinations_are_points_and_tuples_are_one_value(recipe):
         (["latent_dim=2,-1"], "Received: latent_dim=(-1,)"),
         (
             ["has_rate=true,false"],
-            "metrics `kl` and `log_likelihood`. Received: has_rate=False, a WithoutRate with "
-            "loss, elbo.",
+            "metrics `kl` and `log_likelihood`. "
+            "Received: has_rate=False, a WithoutRate with loss, elbo.",
         ),
     ],
 )

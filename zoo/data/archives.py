@@ -42,8 +42,8 @@ def read_archive(path: Path, split: str) -> dict[str, np.ndarray]:
         archive = _read(path, lambda: np.load(file, allow_pickle=False))
         if not isinstance(archive, np.lib.npyio.NpzFile):
             raise ValueError(
-                f"{str(path)!r} is no .npz file but a single array. Write it with `np.savez(path, "
-                "train=images)`."
+                f"{str(path)!r} is no .npz file but a single array. "
+                "Write it with `np.savez(path, train=images)`."
             )
         names = [
             name

@@ -124,8 +124,8 @@ def _check_like_first(first_file, first, file, image):
     if image.shape != first.shape:
         received = f"{first.shape} ({first_file.name}) and {image.shape} ({file.name})"
         raise ValueError(
-            f"All images of a folder must have one size. Received: {received}. Resize or crop "
-            "them to one."
+            f"All images of a folder must have one size. Received: {received}. "
+            "Resize or crop them to one."
         )
 
 

@@ -159,8 +159,8 @@ def _builder(name, data_dir):
     except tfds.core.DatasetNotFoundError as error:
         hint = str(error).strip().splitlines()[0]
         raise ValueError(
-            f"No data set is named {name!r}: it is not 'digits', not a file or folder, and "
-            f"TFDS says: {hint}"
+            f"No data set is named {name!r}: "
+            f"it is not 'digits', not a file or folder, and TFDS says: {hint}"
         ) from None
     except (AssertionError, ValueError) as error:  # of a version, of a configuration
         hint = str(error).strip().splitlines()[0]
@@ -178,8 +178,8 @@ def _features(builder, name):
     shape = features[IMAGE].shape
     if None in shape:
         raise ValueError(
-            f"All images of a data set must have one size. Received: {name!r} with images of "
-            f"shape {shape}."
+            "All images of a data set must have one size. "
+            f"Received: {name!r} with images of shape {shape}."
         )
     labels = [key for key in features if key == "label" or key.startswith("label_")]
     numbers = [
@@ -219,10 +219,9 @@ def _prepare(builder, name):
         )
         files = ", ".join(sorted(filter(None, missing.values())))
         raise ValueError(
-            f"Data set {name!r} is not in {root} and cannot be downloaded ({why}). Say where "
-            "it is with --data-dir or ZOO_DATA_DIR, "
-            f"put its raw files ({files}) into {manual_dir}, or run the recipe "
-            f"{OFFLINE_RECIPE!r}, which needs no download."
+            f"Data set {name!r} is not in {root} and cannot be downloaded ({why}). "
+            f"Say where it is with --data-dir or ZOO_DATA_DIR, put its raw files ({files}) into "
+            f"{manual_dir}, or run the recipe {OFFLINE_RECIPE!r}, which needs no download."
         )
     manual = {"manual_dir": str(manual_dir)} if manual_dir.is_dir() else {}
     builder.download_and_prepare(

@@ -282,8 +282,8 @@ def _checked(codes, factors):
         or not codes.shape[1]
     ):
         raise ValueError(
-            f"Codes [N, D] and factors [N, K] are needed. Received: shapes {codes.shape} and "
-            f"{factors.shape}."
+            "Codes [N, D] and factors [N, K] are needed. "
+            f"Received: shapes {codes.shape} and {factors.shape}."
         )
     if len(codes) < MIN_ROWS:
         raise ValueError(f"At least {MIN_ROWS} rows are needed. Received: {len(codes)}.")

@@ -134,13 +134,11 @@ def collapse(numbers: Mapping[str, Any]) -> str | None:
         return None
     return (
         f"Posterior collapse: {numbers['active_units']} of {numbers['latent_dim']} latent "
-        "dimensions are active (variance of posterior "
-        f"means above {ACTIVE_VARIANCE}), and KL(q || p) is {numbers['kl']:.3f} nats: the "
-        "decoder ignores z. What usually helps: a weight "
-        "of the KL that rises from 0 (zoo.BetaVAE with beta=zoo.schedules.Linear(0.0, "
-        "1.0, steps)), nats that cost nothing "
-        "(objective=zoo.objectives.FreeBits(...)), a decoder that starts at the mean "
-        "image (start_at_mean), a lower learning rate."
+        f"dimensions are active (variance of posterior means above {ACTIVE_VARIANCE}), and "
+        f"KL(q || p) is {numbers['kl']:.3f} nats: the decoder ignores z. What usually helps: "
+        "a weight of the KL that rises from 0 (zoo.BetaVAE with beta=zoo.schedules.Linear(0.0, "
+        "1.0, steps)), nats that cost nothing (objective=zoo.objectives.FreeBits(...)), a decoder "
+        "that starts at the mean image (start_at_mean), a lower learning rate."
     )
 
 

@@ -202,9 +202,8 @@ def _bound_numbers(model, values, redrawn, num_samples):
     effective = numbers["nll"]["effective_sample_size"]
     if effective < TRUSTED_SAMPLE_SIZE:
         logger.warning(
-            "-log p(x) is an upper bound here and no estimate: of %d samples of an image, "
-            "%.1f count (median; %d would be trusted). "
-            "More samples may lower it by nats.",
+            "-log p(x) is an upper bound here and no estimate: of %d samples of an image, %.1f "
+            "count (median; %d would be trusted). More samples may lower it by nats.",
             *(num_samples, effective, TRUSTED_SAMPLE_SIZE),
         )
     numbers |= _bits_per_dim(model, -values["log_prob"])

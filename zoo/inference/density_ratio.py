@@ -51,8 +51,8 @@ class DensityRatio(Regularizer):
         )
         if received != (1, 2):
             raise ValueError(
-                "`discriminator` must give two logits for z, [B, 2]. Received: an output of "
-                f"shape {received}."
+                "`discriminator` must give two logits for z, [B, 2]. "
+                f"Received: an output of shape {received}."
             )
 
     def nats(self, trace: Trace, context: Context) -> tf.Tensor:

@@ -78,15 +78,15 @@ class Handler:
         missing = [name for name in self.trace if name not in self._named_by_program]
         if missing:
             raise ValueError(
-                "The program must name each latent that the guide draws. Received: none for "
-                f"{missing[0]!r}."
+                "The program must name each latent that the guide draws. "
+                f"Received: none for {missing[0]!r}."
             )
 
     def _of_guide(self, name, prior):
         if name not in self.trace:
             raise ValueError(
-                "The guide must draw each latent that the program names. Received: none for "
-                f"{name!r}."
+                "The guide must draw each latent that the program names. "
+                f"Received: none for {name!r}."
             )
         if name in self._named_by_program:
             raise ValueError(

@@ -60,8 +60,8 @@ class ScoreFunction(Objective):
             received = tuple(self.baseline(model.observation.blank()[model.key]).shape)
             if received != (1, 1):
                 raise ValueError(
-                    "`baseline` must give one number for an image, [B, 1]. Received: an output of "
-                    f"shape {received}."
+                    "`baseline` must give one number for an image, [B, 1]. "
+                    f"Received: an output of shape {received}."
                 )
 
     def loss(

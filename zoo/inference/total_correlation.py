@@ -67,9 +67,8 @@ class TotalCorrelation(Regularizer):
     def check(self, model: keras.Model) -> None:
         if len(model.latents) != 1 or not model.has_kl_per_dim:
             raise ValueError(
-                "The total correlation is of one latent vector, with a diagonal normal for "
-                "posterior and prior. "
-                f"Received: {type(model).__name__} with "
+                "The total correlation is of one latent vector, with a diagonal normal "
+                f"for posterior and prior. Received: {type(model).__name__} with "
                 f"{', '.join(facts.family for facts in model.latents.values())}."
             )
 

@@ -39,8 +39,8 @@ class NoCondition:
         """
         if condition is not None:
             raise ValueError(
-                f"{self.owner} takes no condition here. Received: a condition of shape "
-                f"{np.shape(condition)}."
+                f"{self.owner} takes no condition here. "
+                f"Received: a condition of shape {np.shape(condition)}."
             )
         return None
 
@@ -200,8 +200,8 @@ def assert_labels(labels: Any, least: int, num_classes: int) -> tf.Tensor:
         is_good = tf.reduce_all((labels >= least) & (labels < num_classes))
         unknown = ", or be -1 where unknown" if least < 0 else ""
         message = (
-            f"Labels must lie in 0 ... {num_classes - 1}{unknown}. Received: a batch with "
-            "others, labels"
+            f"Labels must lie in 0 ... {num_classes - 1}{unknown}. "
+            "Received: a batch with others, labels"
         )
     else:
         return labels

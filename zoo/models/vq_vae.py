@@ -81,8 +81,7 @@ class VQVAE(Model):
         if params.shape[-1] % self.quantizer.code_dim:
             raise ValueError(
                 f"`encoder` must give a multiple of {self.quantizer.code_dim} numbers, the "
-                "quantizer's `code_dim`. "
-                f"Received: {params.shape[-1]}."
+                f"quantizer's `code_dim`. Received: {params.shape[-1]}."
             )
         vectors = tf.reshape(
             params, [-1, params.shape[-1] // self.quantizer.code_dim, self.quantizer.code_dim]

@@ -87,10 +87,9 @@ class Image(Observation):
             and not np.isin(x.numpy(), (0.0, 1.0)).all()
         ):
             raise ValueError(
-                "Under Bernoulli only black and white images have a log-probability. Received: "
-                "grey levels. "
-                "Pass `images > 127` (of uint8) or `images > 0.5` (of floats); `zoo.evaluate` "
-                "draws each pixel by its grey level."
+                "Under Bernoulli only black and white images have a log-probability. "
+                "Received: grey levels. Pass `images > 127` (of uint8) or `images > 0.5` (of "
+                "floats); `zoo.evaluate` draws each pixel by its grey level."
             )
 
     @staticmethod
@@ -176,8 +175,8 @@ def check_images(images: Any, image_shape: Sequence[int]) -> np.ndarray:
     if low < 0 or high > (1.0 if is_float else 255):
         hint = " Divide by 255, or pass uint8." if is_float and 1 < high <= 255 and low >= 0 else ""
         raise ValueError(
-            f"Images must be {EXPECTED}. Received: {images.dtype} pixels in [{low:g}, "
-            f"{high:g}].{hint}"
+            f"Images must be {EXPECTED}. "
+            f"Received: {images.dtype} pixels in [{low:g}, {high:g}].{hint}"
         )
     if not is_float:
         check_levels(images)
@@ -280,6 +279,6 @@ def _fitting_shape(shape, image_shape):
     ):
         return tuple(image_shape)
     raise ValueError(
-        f"Images must have the shape {tuple(image_shape)}. Received: images of shape "
-        f"{tuple(shape)}."
+        f"Images must have the shape {tuple(image_shape)}. "
+        f"Received: images of shape {tuple(shape)}."
     )

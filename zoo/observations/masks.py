@@ -29,8 +29,7 @@ class VisiblePixels:
         if mask.shape != tuple(image_shape[:2]) or not np.isin(mask, (0, 1)).all() or mask.all():
             raise ValueError(
                 f"`visible` must be a mask of shape {tuple(image_shape[:2])} that hides some "
-                "pixels. "
-                f"Received: shape {mask.shape}, values {np.unique(mask)[:4].tolist()}."
+                f"pixels. Received: shape {mask.shape}, values {np.unique(mask)[:4].tolist()}."
             )
         self.mask = mask.astype(bool)
         self._pixels = np.broadcast_to(self.mask[..., None], image_shape)

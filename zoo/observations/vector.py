@@ -36,9 +36,9 @@ class Vector(Observation):
             raise ValueError("Vectors must hold finite numbers. Received: infinity.")
         if not self.missing and np.isnan(vectors).any():
             raise ValueError(
-                "Vectors must hold finite numbers. Received: "
-                f"{int(np.isnan(vectors).any(axis=-1).sum())} vectors with NaN. Where NaN "
-                "means that a number is missing, pass "
+                "Vectors must hold finite numbers. "
+                f"Received: {int(np.isnan(vectors).any(axis=-1).sum())} vectors with NaN. "
+                "Where NaN means that a number is missing, pass "
                 f"`observation=zoo.observations.Vector({self.shape[0]}, missing=True)`."
             )
         return {self.key: vectors}
