@@ -57,10 +57,8 @@ def hide_labels(
     labelled = np.sort(np.concatenate(kept))
     unlabelled = np.setdiff1d(np.arange(len(label)), labelled)
     rows = np.concatenate([unlabelled, *[labelled] * repeat])
-    hidden = np.concatenate([np.full(len(unlabelled), -1), *[label[labelled]] * repeat]).astype(
-        np.int32
-    )
-    return {IMAGE: np.asarray(examples[IMAGE])[rows], "label": hidden}
+    labels = np.concatenate([np.full(len(unlabelled), -1), *[label[labelled]] * repeat])
+    return {IMAGE: np.asarray(examples[IMAGE])[rows], "label": labels.astype(np.int32)}
 
 
 def _is_integer(value):

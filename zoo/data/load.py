@@ -41,10 +41,10 @@ def load(
 
     Returns:
         Dict of arrays: images, uint8 [N, H, W, C], or float32 in [0, 1] where the data hold floats;
-            "label" int32 [N] where the data have
-        labels; and "factors" int32 [N, K] where they have ground-truth factors (sprites, and TFDS's
-        dsprites and shapes3d). The images of "sprites" are `zoo.data.sprites.Sprites`, drawn when
-        they are looked at; arrays that were passed keep their shape.
+        "label" int32 [N] where the data have labels; and "factors" int32 [N, K] where they have
+        ground-truth factors (sprites, and TFDS's dsprites and shapes3d). The images of "sprites"
+        are `zoo.data.sprites.Sprites`, drawn when they are looked at; arrays that were passed keep
+        their shape.
 
     Raises:
         ValueError: If the data cannot be found or read, are no images in 0 ... 255 or [0, 1] or no
@@ -112,11 +112,9 @@ def _binarize_once(images, seed, split):
 
 def _parse_split(split):
     """ "train[10:50%]" -> ("train", "10", "50%")."""
-    match = (
-        re.fullmatch(r"([\w.-]+)(?:\[(-?\d+%?)?:(-?\d+%?)?\])?", split)
-        if isinstance(split, str)
-        else None
-    )
+    match = None
+    if isinstance(split, str):
+        match = re.fullmatch(r"([\w.-]+)(?:\[(-?\d+%?)?:(-?\d+%?)?\])?", split)
     if match is None:
         raise ValueError(
             "A split is a name with an optional slice, such as 'test' or 'train[:50000]'. "

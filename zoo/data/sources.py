@@ -38,10 +38,8 @@ def find(name: object, data_dir: str | Path | None = None) -> Callable[[str], di
         return functools.partial(_from_arrays, name)
     if name in EMBEDDED:
         return EMBEDDED[name]
-    path, could_be_tfds = (
-        Path(name),
-        isinstance(name, str) and TFDS_NAME.fullmatch(name) is not None,
-    )
+    path = Path(name)
+    could_be_tfds = isinstance(name, str) and TFDS_NAME.fullmatch(name) is not None
     if path.suffix.lower() == ".npz":
         return functools.partial(read_archive, path)
     if path.is_file():
@@ -159,8 +157,8 @@ def _builder(name, data_dir):
     except tfds.core.DatasetNotFoundError as error:
         hint = str(error).strip().splitlines()[0]
         raise ValueError(
-            f"No data set is named {name!r}: "
-            f"it is not 'digits', not a file or folder, and TFDS says: {hint}"
+            f"No data set is named {name!r}: it is not 'digits', not a file or folder, "
+            f"and TFDS says: {hint}"
         ) from None
     except (AssertionError, ValueError) as error:  # of a version, of a configuration
         hint = str(error).strip().splitlines()[0]
@@ -212,11 +210,9 @@ def _prepare(builder, name):
         {urlsplit(url).hostname for url in missing if not _is_reachable(urlsplit(url).hostname)}
     )
     if unreachable or not builder.url_infos:
-        why = (
-            f"{', '.join(unreachable)} cannot be reached"
-            if unreachable
-            else "TFDS lists no files to download"
-        )
+        why = "TFDS lists no files to download"
+        if unreachable:
+            why = f"{', '.join(unreachable)} cannot be reached"
         files = ", ".join(sorted(filter(None, missing.values())))
         raise ValueError(
             f"Data set {name!r} is not in {root} and cannot be downloaded ({why}). "

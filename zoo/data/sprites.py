@@ -106,15 +106,16 @@ def render(factors: np.ndarray | tf.Tensor) -> tf.Tensor:
     """Draws sprites; runs eagerly, in graphs and under XLA.
 
     Args:
-        factors: Int tensor [B, 5]: shape, scale, orientation, x, y, each 0 ... its number of values
-            - 1.
+        factors: Int tensor [B, 5]: shape, scale, orientation, x, y,
+            each 0 ... its number of values - 1.
 
     Returns:
         Float32 tensor [B, 64, 64, 1] of 0 and 1.
     """
+    # [B, 1, 1] each.
     shape, scale, orientation, x, y = (
         factor[:, None, None] for factor in tf.unstack(tf.cast(factors, tf.int32), axis=-1)
-    )  # [B, 1, 1]
+    )
     scale, cosine, sine, x, y = (
         tf.gather(tf.constant(table, tf.float32), index)
         for table, index in (
@@ -126,16 +127,10 @@ def render(factors: np.ndarray | tf.Tensor) -> tf.Tensor:
         )
     )
     centres = tf.range(IMAGE_SHAPE[0], dtype=tf.float32) + 0.5
-    # [B, 1, 64], [B, 64, 1].
-    right, down = (
-        (centres[None, None, :] - x) / scale,
-        (centres[None, :, None] - y) / scale,
-    )
+    right = (centres[None, None, :] - x) / scale  # [B, 1, 64]
+    down = (centres[None, :, None] - y) / scale  # [B, 64, 1]
     # [B, 64, 64], in the shape's own axes.
-    u, v = (
-        cosine * right + sine * down,
-        cosine * down - sine * right,
-    )
+    u, v = cosine * right + sine * down, cosine * down - sine * right
     square = tf.maximum(tf.abs(u), tf.abs(v)) < SQUARE_SIDE / 2
     ellipse = (u / ELLIPSE_AXES[0]) ** 2 + (v / ELLIPSE_AXES[1]) ** 2 < 1.0
     a, b = u / HEART_SIZE, -v / HEART_SIZE  # the heart stands upright at orientation 0

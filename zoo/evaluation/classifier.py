@@ -43,10 +43,9 @@ class Reader:
         keras.utils.set_random_seed(seed)
         images = np.asarray(to_unit_interval(examples[Image.key]))
         self._build(images.shape[1:], int(np.max(examples["label"])) + 1, hidden_units)
+        rate = keras.optimizers.schedules.CosineDecay(2e-3, epochs * -(-len(images) // 256))
         self._trained.compile(
-            keras.optimizers.Adam(
-                keras.optimizers.schedules.CosineDecay(2e-3, epochs * -(-len(images) // 256))
-            ),
+            keras.optimizers.Adam(rate),
             keras.losses.SparseCategoricalCrossentropy(from_logits=True),
             jit_compile=True,
         )
@@ -76,31 +75,21 @@ class Reader:
             path.stem: json.loads(path.read_text(encoding="utf-8"))
             for path in sorted(STORED.glob("*.json"))
         }
-        name = next(
-            (
-                name
-                for name, card in cards.items()
-                if tuple(card["image_shape"]) == tuple(image_shape)
-            ),
-            None,
-        )
+        shapes = {name: tuple(card["image_shape"]) for name, card in cards.items()}
+        name = next((name for name, shape in shapes.items() if shape == tuple(image_shape)), None)
         if name is None:
-            shapes = ", ".join(
-                f"{tuple(card['image_shape'])} ({name})" for name, card in cards.items()
-            )
+            stored = ", ".join(f"{shape} ({name})" for name, shape in shapes.items())
             raise ValueError(
                 f"No classifier comes with the package for images of shape {tuple(image_shape)}: "
-                f"there are {shapes}."
+                f"there are {stored}."
             )
-        reader = cls.__new__(cls)
-        reader._build(
-            cards[name]["image_shape"], cards[name]["num_classes"], cards[name]["hidden_units"]
-        )
+        reader, card = cls.__new__(cls), cards[name]
+        reader._build(card["image_shape"], card["num_classes"], card["hidden_units"])
         with np.load(STORED / f"{name}.npz", allow_pickle=False) as archive:
             reader.model.set_weights(
                 [archive[str(i)].astype(np.float32) for i in range(len(reader.model.weights))]
             )
-        reader.card = cards[name]
+        reader.card = card
         return reader
 
     def features(self, images: Any) -> np.ndarray:
@@ -134,8 +123,8 @@ def transfer_accuracy(
     images, labels = examples[Image.key][:num_images], examples["label"][:num_images]
     by_class = []
     for k in range(model.num_classes):
-        asked = np.full(len(images), k, np.int32)
-        by_class.append(float(np.mean(reader.read(model.transfer(images, labels, asked)) == k)))
+        targets = np.full(len(images), k, np.int32)
+        by_class.append(float(np.mean(reader.read(model.transfer(images, labels, targets)) == k)))
     return {"value": float(np.mean(by_class)), "by_class": by_class, "num_examples": len(images)}
 
 
@@ -171,10 +160,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     np.savez_compressed(
         STORED / f"{arguments.name}.npz", **{str(i): weight for i, weight in enumerate(weights)}
     )
-    write_atomically(
-        STORED / f"{arguments.name}.json", (json.dumps(card, indent=2) + "\n").encode()
-    )
-    print(json.dumps(card, indent=2))
+    text = json.dumps(card, indent=2)
+    write_atomically(STORED / f"{arguments.name}.json", f"{text}\n".encode())
+    print(text)
 
 
 if __name__ == "__main__":

@@ -206,13 +206,13 @@ def dci(codes: Any, factors: Any, seed: int = 0) -> dict[str, float]:
     )
     importances = np.stack(importances, axis=1) + 1e-11  # [D, K]
     total = importances.sum()
+    of_latents, of_factors = (
+        np.sum(importances.sum(axis=axis) / total * (1.0 - _entropy(importances, axis=axis)))
+        for axis in (1, 0)
+    )
     return {
-        "dci_disentanglement": np.sum(
-            importances.sum(axis=1) / total * (1.0 - _entropy(importances, axis=1))
-        ),
-        "dci_completeness": np.sum(
-            importances.sum(axis=0) / total * (1.0 - _entropy(importances, axis=0))
-        ),
+        "dci_disentanglement": of_latents,
+        "dci_completeness": of_factors,
         "dci_informativeness": np.mean(accuracies),
     }
 
@@ -231,19 +231,12 @@ class _Groups:
     """Rows by the value of each factor."""
 
     def __init__(self, factors: np.ndarray) -> None:
-        self.order = np.argsort(
-            factors, axis=0, kind="stable"
-        ).T  # [K, N]: rows sorted by each factor
+        # [K, N] each: rows sorted by each factor, and the first and the number of those like a row.
+        self.order = np.argsort(factors, axis=0, kind="stable").T
         ordered = np.take_along_axis(factors, self.order.T, axis=0).T
-        self.first = np.stack(
-            [np.searchsorted(o, f, "left") for o, f in zip(ordered, factors.T, strict=True)]
-        )  # [K, N]
-        self.size = (
-            np.stack(
-                [np.searchsorted(o, f, "right") for o, f in zip(ordered, factors.T, strict=True)]
-            )
-            - self.first
-        )
+        pairs = list(zip(ordered, factors.T, strict=True))
+        self.first = np.stack([np.searchsorted(o, f, "left") for o, f in pairs])
+        self.size = np.stack([np.searchsorted(o, f, "right") for o, f in pairs]) - self.first
 
     def draw(
         self, generator: np.random.Generator, factor: np.ndarray, rows: np.ndarray

@@ -82,19 +82,16 @@ def continuity(
     moved = codes + step * (codes[other] - codes)
 
     def distance(a, b):
-        return np.linalg.norm(
-            np.asarray(a, np.float64).reshape(len(a), -1)
-            - np.asarray(b, np.float64).reshape(len(b), -1),
-            axis=1,
-        )
+        a, b = (np.asarray(each, np.float64).reshape(len(each), -1) for each in (a, b))
+        return np.linalg.norm(a - b, axis=1)
 
     def spread(values):
         return np.sqrt(np.mean(distance(values, np.asarray(values)[other]) ** 2))
 
     kept = other != np.arange(len(codes))
-    ratio = (distance(decode(moved), decode(codes)) / spread(images))[kept] / (
-        distance(moved, codes) / spread(codes)
-    )[kept]
+    of_images = distance(decode(moved), decode(codes)) / spread(images)
+    of_codes = distance(moved, codes) / spread(codes)
+    ratio = of_images[kept] / of_codes[kept]
     return {"median": float(np.median(ratio)), "p99": float(np.percentile(ratio, 99))}
 
 
@@ -136,7 +133,7 @@ def frechet_distance(generated: Any, real: Any) -> float:
 
     Returns:
         The distance, in squared units of the features: it means nothing beside one of other
-            features.
+        features.
 
     Raises:
         ValueError: If there are fewer images than features, or one is not finite.
@@ -209,21 +206,17 @@ def quality(
     samples = []
     for first in range(0, len(images), 1000):
         rows = np.arange(first, min(first + 1000, len(images)), dtype=np.int32)
-        given = (
-            []
-            if model.condition_shape is None
-            else [np.random.default_rng((seed, first)).integers(0, num_classes, len(rows))]
-        )
-        samples.append(
-            np.asarray(model.generate(RowNoise(seed, 0, rows), *given)["reconstruction"])
-        )
+        condition = None
+        if model.condition_shape is not None:
+            condition = np.random.default_rng((seed, first)).integers(0, num_classes, len(rows))
+        answer = model.generate(RowNoise(seed, 0, rows), condition)
+        samples.append(np.asarray(answer["reconstruction"]))
     generated, real = reader.features(np.concatenate(samples)), reader.features(images)
     card = reader.card
-    features = (
-        f"{card['num_features']} of the {card['data']} classifier ({card['accuracy']:.4f} accurate)"
-        if card
-        else "of a classifier"
-    )
+    features = "of a classifier"
+    if card:
+        features = f"{card['num_features']} of the {card['data']} classifier"
+        features += f" ({card['accuracy']:.4f} accurate)"
     scores = {
         "fid": {"value": frechet_distance(generated, real), "unit": "squared features"},
         "precision": {"value": precision(generated, real), "unit": "share"},
@@ -255,11 +248,10 @@ def compare(
 
     Returns:
         Dict of numbers: `sliced_wasserstein` and what it is between two samples of the prior
-            (`of_prior`), `continuity`, `precision` of
-        decoded prior draws and `precision_of_reconstructions`, `recall` (the share of the images
-        inside the manifold of decoded prior
-        draws: the same paper's measure of what a model leaves out), and the rms
-            `reconstruction_error` a pixel.
+        (`of_prior`), `continuity`, `precision` of decoded prior draws and
+        `precision_of_reconstructions`, `recall` (the share of the images inside the manifold of
+        decoded prior draws: the same paper's measure of what a model leaves out), and the rms
+        `reconstruction_error` a pixel.
     """
     generator = np.random.default_rng(seed)
     images = np.asarray(examples[model.key][:num_images], np.float32) / np.float32(255)
@@ -268,12 +260,8 @@ def compare(
     real = reader.features(images)
 
     def decode(z):
-        return np.concatenate(
-            [
-                np.asarray(model.decode(part).mean())
-                for part in np.array_split(z, max(1, len(z) // 1000))
-            ]
-        )
+        parts = np.array_split(z, max(1, len(z) // 1000))
+        return np.concatenate([np.asarray(model.decode(part).mean()) for part in parts])
 
     reconstructions, generated = decode(codes), reader.features(decode(draws))
     return {

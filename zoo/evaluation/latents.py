@@ -73,20 +73,17 @@ class LatentReader:
             tf.reduce_logsumexp(posterior.log_prob(chunk[:, None]), axis=1) for chunk in chunks
         ]
         aggregate = tf.concat(log_aggregate, axis=0) - tf.math.log(float(self.num_rows))
+        other_noise = RowNoise(self.seed + 1, EVALUATION_STEP, tf.range(self.num_rows))
         values = {
             "mean": posterior.mean(),
             "z": z,
-            "prior draw": draw(
-                prior,
-                RowNoise(self.seed + 1, EVALUATION_STEP, tf.range(self.num_rows)),
-                Stream.LATENT,
-            ),
+            "prior draw": draw(prior, other_noise, Stream.LATENT),
             "kl": self.model.kl(trace),
             "information": posterior.log_prob(z) - aggregate,
         }
-        return values | (
-            {"kl per dimension": trace["z"].kl_per_dim()} if self.model.has_kl_per_dim else {}
-        )
+        if self.model.has_kl_per_dim:
+            values["kl per dimension"] = trace["z"].kl_per_dim()
+        return values
 
     def __call__(self) -> dict[str, Any]:
         """The numbers at the model's present weights.
@@ -199,7 +196,6 @@ def table(numbers: Mapping[str, Any]) -> str:
     ]
     if "kl_per_dim" in numbers:
         ordered = np.sort(numbers["kl_per_dim"])[::-1]
-        lines.append(
-            f"          KL by dimension, nats: {' '.join(f'{value:.2f}' for value in ordered)}"
-        )
+        nats = " ".join(f"{value:.2f}" for value in ordered)
+        lines.append(f"          KL by dimension, nats: {nats}")
     return "\n".join(lines)

@@ -83,11 +83,9 @@ class Relaxation(Enumeration):
         self, model: keras.Model, batch: Mapping[str, Any], noise: RowNoise, training: bool = False
     ) -> tuple[tf.Tensor, Trace]:
         value, enumerated = super().loss(model, batch, noise, training)
-        temperature = (
-            self.temperature(model.training_step)
-            if callable(self.temperature)
-            else self.temperature
-        )
+        temperature = self.temperature
+        if callable(temperature):
+            temperature = temperature(model.training_step)
         relaxed = model.run(Relaxed(noise, model.class_latent, temperature), batch, training)
         surrogate = self.regularization(model, enumerated) - relaxed.log_likelihood
         return with_gradient_of(value, surrogate), enumerated

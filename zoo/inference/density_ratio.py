@@ -77,12 +77,8 @@ class DensityRatio(Regularizer):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "DensityRatio":
-        return cls(
-            **{
-                **config,
-                "discriminator": keras.saving.deserialize_keras_object(config["discriminator"]),
-            }
-        )
+        discriminator = keras.saving.deserialize_keras_object(config["discriminator"])
+        return cls(**{**config, "discriminator": discriminator})
 
 
 def permute_dimensions(z: tf.Tensor, noise: RowNoise) -> tf.Tensor:

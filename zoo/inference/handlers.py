@@ -2,8 +2,9 @@
 
 A model names each latent once, in the order of its program:
 
-    z = latent("z", prior=lambda: self.prior(condition), posterior=lambda: self.encode(x,
-        condition))
+    z = latent(
+        "z", prior=lambda: self.prior(condition), posterior=lambda: self.encode(x, condition)
+    )
 
 and never asks where `z` comes from. What `latent` is decides that, and builds no distribution that
 it does not need: inference calls both functions, generation the first alone. Each pass takes a new

@@ -80,9 +80,8 @@ class FreeBits(ELBO):
             )
 
     def regularization(self, model: keras.Model, trace: Trace) -> tf.Tensor:
-        kls = [
-            batch_mean(_over_samples(site.kl_per_dim())) for site in trace.values()
-        ]  # [D] of each latent
+        # [D] of each latent.
+        kls = [batch_mean(_over_samples(site.kl_per_dim())) for site in trace.values()]
         return tf.add_n([tf.reduce_sum(tf.maximum(self.nats, kl)) for kl in kls])
 
     def get_config(self) -> dict[str, Any]:

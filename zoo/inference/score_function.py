@@ -77,12 +77,11 @@ class ScoreFunction(Objective):
             analytic = model.regularization(trace)  # [B]
         else:
             signal, analytic = signal + trace.log_p - tf.stop_gradient(log_q), 0.0
-        baseline = (
-            0.0 if self.baseline is None else apply(self.baseline, x, training=training)[:, 0]
-        )  # [B]
-        surrogate = (
-            tf.reduce_mean(signal + tf.stop_gradient(signal - baseline) * log_q, axis=0) - analytic
-        )
+        baseline = 0.0
+        if self.baseline is not None:
+            baseline = apply(self.baseline, x, training=training)[:, 0]  # [B]
+        scored = signal + tf.stop_gradient(signal - baseline) * log_q
+        surrogate = tf.reduce_mean(scored, axis=0) - analytic
         loss = -with_gradient_of(tf.reduce_mean(signal, axis=0) - analytic, surrogate)
         if self.baseline is not None:
             error = tf.reduce_mean((tf.stop_gradient(signal) - baseline) ** 2, axis=0)

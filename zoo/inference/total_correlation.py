@@ -77,30 +77,19 @@ class TotalCorrelation(Regularizer):
         z, q = site.z, site.posterior  # [S, b, D]
         weights = shards.gathered_weights(tf.shape(z)[1])
         others = tfd.Normal(shards.gathered(q.loc), shards.gathered(q.stddev()))
-        # log q(z_ij | x_k) of every dimension j, and -inf where x_k only fills the shape: [S, b, B,
-        # D]
+        # log q(z_ij | x_k) of every dimension j, and -inf where x_k only fills the shape:
+        # [S, b, B, D].
         log_q = others.log_prob(z[:, :, None]) + tf.math.log(weights)[:, None]
-        num_examples = (
-            context.num_examples if self.num_examples is None else float(self.num_examples)
-        )
+        num_examples = context.num_examples
+        if self.num_examples is not None:
+            num_examples = float(self.num_examples)
         log_of_all = tf.math.log(num_examples * tf.reduce_sum(weights))
-        log_q_z = (
-            tf.reduce_logsumexp(
-                tf.reduce_sum(tf.where(weights[:, None] > 0, log_q, -math.inf), axis=-1), axis=2
-            )
-            - log_of_all
-        )
-        log_q_each = tf.reduce_sum(
-            tf.reduce_logsumexp(log_q, axis=2) - log_of_all, axis=-1
-        )  # [S, b]
-        terms = dict(
-            zip(
-                self.reports,
-                (site.log_q - log_q_z, log_q_z - log_q_each, log_q_each - site.log_p),
-                strict=True,
-            )
-        )
-        for name, values in terms.items():
+        log_q_of_rows = tf.where(weights[:, None] > 0, log_q, -math.inf)
+        # [S, b] each.
+        log_q_z = tf.reduce_logsumexp(tf.reduce_sum(log_q_of_rows, axis=-1), axis=2) - log_of_all
+        log_q_each = tf.reduce_sum(tf.reduce_logsumexp(log_q, axis=2) - log_of_all, axis=-1)
+        terms = (site.log_q - log_q_z, log_q_z - log_q_each, log_q_each - site.log_p)
+        for name, values in zip(self.reports, terms, strict=True):
             context.terms[name] = trace.expect(values)
         information, total_correlation, of_dimensions = (
             context.terms[name] for name in self.reports

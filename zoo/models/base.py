@@ -242,9 +242,9 @@ class Model(CompiledModel, metaclass=BuiltAfterConstruction):
     def from_config(cls, config: dict[str, Any]) -> "Model":
         # Configurations of before told of every model its condition and its pixels.
         known = (*_arguments(cls), "pixels", "name", "dtype")
-        old = {"condition_shape"} - set(known) | (
-            {"pixels"} if "observation" not in known else set()
-        )
+        old = {"condition_shape"} - set(known)
+        if "observation" not in known:
+            old.add("pixels")
         return cls(**{name: _of_plain(value) for name, value in config.items() if name not in old})
 
     def get_build_config(self) -> None:

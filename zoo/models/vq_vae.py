@@ -31,8 +31,8 @@ class VQVAE(Model):
 
     Args:
         encoder: Network x [B, ...] -> [B, positions * code_dim].
-        decoder: Network of the codes' vectors [B, positions * code_dim] -> [B,
-            likelihood.num_params].
+        decoder: Network of the codes' vectors [B, positions * code_dim]
+            -> [B, likelihood.num_params].
         quantizer: `zoo.layers.VectorQuantizer`.
         likelihood: Layer from parameters to p(x|codes).
         commitment_cost: beta, what it costs a vector to be away from its code.

@@ -13,8 +13,6 @@ from zoo.random import RowNoise, Stream
 from zoo.validation import shown
 
 EXPECTED = "integers in 0 ... 255 or floats in [0, 1]"
-
-
 PIXELS = ("binarize", "dequantize", "as_given")
 
 
@@ -167,10 +165,8 @@ def check_images(images: Any, image_shape: Sequence[int]) -> np.ndarray:
     images = images.reshape([len(images), *_fitting_shape(images.shape[1:], image_shape)])
     low, high = images.min(), images.max()
     if np.isnan(low):
-        raise ValueError(
-            f"Images must be {EXPECTED}. Received: "
-            f"{int(np.isnan(images).any(axis=tuple(range(1, images.ndim))).sum())} images with NaN."
-        )
+        count = int(np.isnan(images).any(axis=tuple(range(1, images.ndim))).sum())
+        raise ValueError(f"Images must be {EXPECTED}. Received: {count} images with NaN.")
     is_float = images.dtype.kind == "f"
     if low < 0 or high > (1.0 if is_float else 255):
         hint = " Divide by 255, or pass uint8." if is_float and 1 < high <= 255 and low >= 0 else ""
@@ -202,8 +198,8 @@ def check_levels(images: np.ndarray | tf.Tensor) -> None:
 
 
 def check_image_stream(element: Any, image_shape: Sequence[int]) -> tf.Tensor:
-    """The same checks inside a `tf.data` map, but for `check_levels`: a batch [B, ...] -> [B,
-    *image_shape], uint8 or float32.
+    """The same checks inside a `tf.data` map, but for `check_levels`: a batch [B, ...]
+    -> [B, *image_shape], uint8 or float32.
 
     Raises:
         ValueError: If the static shape or dtype does not fit.
@@ -233,13 +229,8 @@ def check_image_stream(element: Any, image_shape: Sequence[int]) -> tf.Tensor:
         if images.dtype.is_floating
         else "is outside 0 ... 255."
     )
-    with tf.control_dependencies(
-        [
-            tf.debugging.Assert(
-                in_range, [f"Images must be {EXPECTED}. Received: a batch with a pixel that {hint}"]
-            )
-        ]
-    ):
+    message = f"Images must be {EXPECTED}. Received: a batch with a pixel that {hint}"
+    with tf.control_dependencies([tf.debugging.Assert(in_range, [message])]):
         return tf.cast(images, tf.float32 if images.dtype.is_floating else tf.uint8)
 
 
@@ -264,11 +255,8 @@ def as_unit_interval(images: Any, image_shape: Sequence[int]) -> tf.Tensor:
 def to_unit_interval(images: np.ndarray | tf.Tensor) -> tf.Tensor:
     """Integers -> float32 / 255; floats and bools as float32."""
     # A division: 255 times the rounded reciprocal is not 1.
-    return (
-        tf.cast(images, tf.float32) / 255.0
-        if tf.as_dtype(images.dtype).is_integer
-        else tf.cast(images, tf.float32)
-    )
+    values = tf.cast(images, tf.float32)
+    return values / 255.0 if tf.as_dtype(images.dtype).is_integer else values
 
 
 def _fitting_shape(shape, image_shape):

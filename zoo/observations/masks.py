@@ -82,6 +82,5 @@ def center_column(image_shape: Sequence[int], num_seen: int = 1) -> np.ndarray:
             f"1 to {width - 1} columns can be seen. Received: {validation.shown(num_seen)}."
         )
     first = (width - num_seen) // 2
-    return np.broadcast_to(
-        (np.arange(width) >= first) & (np.arange(width) < first + num_seen), (height, width)
-    )
+    columns = np.arange(width)
+    return np.broadcast_to((columns >= first) & (columns < first + num_seen), (height, width))

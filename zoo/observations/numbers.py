@@ -20,10 +20,8 @@ def as_rows(x: Any, noun: str, shape: tuple[int, ...]) -> np.ndarray:
         )
     try:
         rows = np.asarray(x)
-    except (
-        ValueError,
-        TypeError,
-    ) as error:  # ragged lists, and whatever an object of the user's raises
+    # Of ragged lists, and whatever an object of the user's raises.
+    except (ValueError, TypeError) as error:
         raise ValueError(
             f"{noun.capitalize()}s must be an array of numbers. Received: {shown(x)}."
         ) from error
