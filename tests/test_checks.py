@@ -253,9 +253,8 @@ def test_what_is_no_export_is_refused(tmp_path, capsys):
 def test_a_card_of_another_version_and_missing_warm_up_requests_are_named(base, tmp_path):
     shutil.copytree(base / "model" / "1", tmp_path / "model" / "2")
     requests = warmup.read(base / "model" / "1")
-    assert requests.keys() == set(SIGNATURES) and {
-        len(array) for inputs in requests.values() for array in inputs.values()
-    } == {1}
+    assert requests.keys() == set(SIGNATURES)
+    assert {len(array) for inputs in requests.values() for array in inputs.values()} == {1}
     del requests["encode"]
     warmup.write(tmp_path / "model" / "2", "model", requests)
     expected = {

@@ -192,10 +192,8 @@ def test_start_at_mean_places_every_pixel_at_the_mean_image(make_vae, images, la
 def test_levels_reach_the_logistic_as_they_are_and_are_counted(make_vae, images):
     model = make_vae(likelihood=layers.DiscretizedLogistic(IMAGE_SHAPE))
     assert model.observation.pixels == "as_given"
-    assert (
-        layers.DiscretizedLogistic.num_levels == 256
-        and layers.Normal.num_levels is layers.Bernoulli.num_levels is None
-    )
+    assert layers.DiscretizedLogistic.num_levels == 256
+    assert layers.Normal.num_levels is layers.Bernoulli.num_levels is None
     assert (
         layers.DiscretizedLogistic.params_size(IMAGE_SHAPE)
         == 2 * layers.DiscretizedLogistic.params_size(IMAGE_SHAPE, "shared")
