@@ -143,9 +143,8 @@ def edited(operation, replacement):
 
 def in_16_bits(directory):
     content = saved_model_pb2().FromString((directory / "saved_model.pb").read_bytes())
-    content.meta_graphs[0].signature_def["encode"].outputs[
-        "loc"
-    ].dtype = tf.bfloat16.as_datatype_enum
+    loc = content.meta_graphs[0].signature_def["encode"].outputs["loc"]
+    loc.dtype = tf.bfloat16.as_datatype_enum
     (directory / "saved_model.pb").write_bytes(content.SerializeToString())
 
 
@@ -440,6 +439,5 @@ def test_configuration_keeps_labels_and_offers_new_versions_as_canary(make_vae, 
 def test_card_names_versions_and_files(base):
     card = json.loads((base / "model" / "1" / saved_model.CARD).read_text())
     assert card["versions"].keys() == {"tensorflow", "keras", "tensorflow-probability", "vae-zoo"}
-    assert {"1/assets.extra/model.json", "1/assets.extra/tf_serving_warmup_requests"} < card[
-        "files"
-    ].keys()
+    extra = {"1/assets.extra/model.json", "1/assets.extra/tf_serving_warmup_requests"}
+    assert extra < card["files"].keys()

@@ -38,9 +38,8 @@ def log_probs_by_scipy(loc, scale, level):
 
 def test_log_probability_is_that_of_scipy_for_any_location_and_scale():
     loc, scale = LOCS[:, None, None], SCALES[:, None]
-    received = (
-        DiscretizedLogisticLevel(loc, scale).log_prob(LEVELS).numpy()
-    )  # [locations, scales, 256]
+    # [locations, scales, 256].
+    received = DiscretizedLogisticLevel(loc, scale).log_prob(LEVELS).numpy()
     expected = log_probs_by_scipy(loc, scale, np.arange(256))
     assert expected.min() < -1e6  # the difference of the two sigmoids has long been 0 there
     # (x - loc) / scale is as exact as float32 holds x - loc: 2^-24 of it, magnified by 1 / scale;
