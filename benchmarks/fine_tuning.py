@@ -82,12 +82,10 @@ def main():
             "seconds": round(seconds, 1),
         }
     for name, row in rows.items():
-        told = (
-            f" (epoch {row['epoch']} of {arguments.epochs}, {row['seconds']} s)"
-            if "epoch" in row
-            else ""
-        )
-        print(f"{name:>14} {row['nll']:8.2f} nats ± {row['stderr_images']:.2f} over images{told}")
+        end = ""
+        if "epoch" in row:
+            end = f" (epoch {row['epoch']} of {arguments.epochs}, {row['seconds']} s)"
+        print(f"{name:>14} {row['nll']:8.2f} nats ± {row['stderr_images']:.2f} over images{end}")
     if arguments.json:
         settings = {
             "recipe": arguments.recipe,

@@ -59,9 +59,8 @@ def main():
 
     where = machine()
     model, _, recipe = pretrained.open_model(arguments.recipe)
-    images = data.load(recipe.dataset.name, recipe.dataset.test, data_dir=arguments.data_dir)[
-        "image"
-    ][: arguments.images]
+    test = data.load(recipe.dataset.name, recipe.dataset.test, data_dir=arguments.data_dir)
+    images = test["image"][: arguments.images]
     counts = sorted(
         {10**power for power in range(int(math.log10(arguments.samples)) + 1)} | {arguments.samples}
     )

@@ -72,9 +72,9 @@ def spots(num_images, side):
     rng = np.random.default_rng(0)
     centre = rng.uniform(0.25 * side, 0.75 * side, [2, num_images, 1])
     width = rng.uniform(0.05 * side, 0.15 * side, [num_images, 1])
-    down, across = np.exp(-0.5 * ((np.arange(side) - centre) / width) ** 2).astype(
-        np.float32
-    )  # [N, side]
+    # [N, side] each.
+    profiles = np.exp(-0.5 * ((np.arange(side) - centre) / width) ** 2)
+    down, across = profiles.astype(np.float32)
     return (255 * down[:, :, None] * across[:, None, :]).astype(np.uint8)[..., None]
 
 
@@ -386,8 +386,8 @@ def main():
         > 1
     ):
         print(
-            f"The networks differ in size, so their speeds do not compare: {sorted(sizes)} "
-            "parameters."
+            "The networks differ in size, so their speeds do not compare: "
+            f"{sorted(sizes)} parameters."
         )
     if arguments.json:
         record = {

@@ -146,9 +146,8 @@ class Rest(BaseHTTPRequestHandler):
                 if not isinstance(row, dict) or row.keys() != definition.inputs.keys():
                     raise Refused(
                         400,
-                        "Failed to process element of 'instances' list: JSON object does not "
-                        "have the "
-                        "named inputs",
+                        "Failed to process element of 'instances' list: "
+                        "JSON object does not have the named inputs",
                     )
             columns = {name: [row[name] for row in rows] for name in definition.inputs}
         inputs = {
@@ -219,9 +218,8 @@ class Grpc(prediction_service_pb2_grpc.PredictionServiceServicer):
 
     def GetModelMetadata(self, request, context):
         definitions = get_model_metadata_pb2.SignatureDefMap()
-        for name, definition in self.models.meta_graphs[
-            self._key(request.model_spec, context)
-        ].signature_def.items():
+        meta_graph = self.models.meta_graphs[self._key(request.model_spec, context)]
+        for name, definition in meta_graph.signature_def.items():
             definitions.signature_def[name].CopyFrom(definition)
         reply = get_model_metadata_pb2.GetModelMetadataResponse()
         reply.metadata["signature_def"].Pack(definitions)

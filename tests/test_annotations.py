@@ -174,7 +174,5 @@ def test_a_recipe_file_is_run_once_and_leaves_nothing_beside_it(tmp_path):
     assert file.docstring() == "Mine." and not (tmp_path / "ran").exists()  # read, not run
     file.bind({"a": "2"})
     assert file.build({"a": "2"}) == 2
-    assert (
-        sorted(child.name for child in tmp_path.iterdir()) == ["mine.py", "ran"]
-        and (tmp_path / "ran").read_text() == "x"
-    )
+    assert sorted(child.name for child in tmp_path.iterdir()) == ["mine.py", "ran"]
+    assert (tmp_path / "ran").read_text() == "x"

@@ -77,11 +77,8 @@ def test_every_argument_changes_the_loss_and_every_weight_gets_a_gradient(make_v
     ):
         noise = RowNoise(0, 0, tf.range(8))
         with tf.GradientTape() as tape:
-            loss = tf.reduce_mean(
-                model.loss_terms(model.prepare({"image": tf.constant(images)}, noise), noise, True)[
-                    "loss"
-                ]
-            )
+            batch = model.prepare({"image": tf.constant(images)}, noise)
+            loss = tf.reduce_mean(model.loss_terms(batch, noise, True)["loss"])
         losses.add(float(loss))
         for gradient in tape.gradient(loss, [weight.value for weight in model.trainable_weights]):
             assert np.all(np.isfinite(gradient)) and np.any(gradient != 0)

@@ -143,9 +143,8 @@ def edited(operation, replacement):
 
 def in_16_bits(directory):
     content = saved_model_pb2().FromString((directory / "saved_model.pb").read_bytes())
-    content.meta_graphs[0].signature_def["encode"].outputs[
-        "loc"
-    ].dtype = tf.bfloat16.as_datatype_enum
+    loc = content.meta_graphs[0].signature_def["encode"].outputs["loc"]
+    loc.dtype = tf.bfloat16.as_datatype_enum
     (directory / "saved_model.pb").write_bytes(content.SerializeToString())
 
 
@@ -230,8 +229,8 @@ def test_damaged_and_missing_files_are_named(base, tmp_path, capsys):
     for line in (
         "FAIL  base  models.config names what is there: there is no model 'other'",
         "is not the file that the card describes (its sha256 differs)",
-        "FAIL  model/1  a warm-up request for every signature, and an answer: none for "
-        "decode, encode",
+        "FAIL  model/1  a warm-up request for every signature, and an answer: "
+        "none for decode, encode",
         "FAIL  model/1  encode: equal to the Python model: No Python model can be built",
         "FAIL  model/2  the files are those of the card: the card",
         "FAIL  model/2  the graph can be read",
@@ -253,9 +252,8 @@ def test_what_is_no_export_is_refused(tmp_path, capsys):
 def test_a_card_of_another_version_and_missing_warm_up_requests_are_named(base, tmp_path):
     shutil.copytree(base / "model" / "1", tmp_path / "model" / "2")
     requests = warmup.read(base / "model" / "1")
-    assert requests.keys() == set(SIGNATURES) and {
-        len(array) for inputs in requests.values() for array in inputs.values()
-    } == {1}
+    assert requests.keys() == set(SIGNATURES)
+    assert {len(array) for inputs in requests.values() for array in inputs.values()} == {1}
     del requests["encode"]
     warmup.write(tmp_path / "model" / "2", "model", requests)
     expected = {
@@ -441,6 +439,5 @@ def test_configuration_keeps_labels_and_offers_new_versions_as_canary(make_vae, 
 def test_card_names_versions_and_files(base):
     card = json.loads((base / "model" / "1" / saved_model.CARD).read_text())
     assert card["versions"].keys() == {"tensorflow", "keras", "tensorflow-probability", "vae-zoo"}
-    assert {"1/assets.extra/model.json", "1/assets.extra/tf_serving_warmup_requests"} < card[
-        "files"
-    ].keys()
+    extra = {"1/assets.extra/model.json", "1/assets.extra/tf_serving_warmup_requests"}
+    assert extra < card["files"].keys()

@@ -59,8 +59,8 @@ def test_show_prints_docstring_arguments_and_card(capsys):
 
 def test_listing_and_showing_import_no_tensorflow():
     code = (
-        "import sys, zoo.cli; [sys.modules.__setitem__(n, None) for n in ('tensorflow', "
-        "'keras', 'numpy')]; "
+        "import sys, zoo.cli; [sys.modules.__setitem__(n, None) for n in "
+        "('tensorflow', 'keras', 'numpy')]; "
     )
     for command in ("['list']", "['show', 'vae_mnist']", "['copy', 'vae_mnist', 'absent/x.txt']"):
         process = subprocess.run(
@@ -94,11 +94,9 @@ def test_pictures_export_and_push(run, capsys, tmp_path):
     card = json.loads(
         (tmp_path / "base" / "vae_digits" / "1" / "assets.extra" / "card.json").read_text()
     )
-    assert (
-        card["recipe"] == "vae_digits"
-        and card["arguments"]["hidden_units"] == [16]
-        and card["numbers"] == {}
-    )
+    assert card["recipe"] == "vae_digits"
+    assert card["arguments"]["hidden_units"] == [16]
+    assert card["numbers"] == {}
     assert 'name: "vae_digits"' in (tmp_path / "base" / "models.config").read_text()
     status, out, _ = answer(
         capsys, "push", run, "--num-samples", 5, "--allow-dirty", "--root", tmp_path / "models"
@@ -143,9 +141,8 @@ def test_options_may_stand_before_the_arguments(capsys, tmp_path):
         with pytest.raises(SystemExit, match="2"):
             cli.main(wrong)
         err = capsys.readouterr().err
-        assert "unrecognized arguments" in err and (
-            "written name=value, such as epochs=3" in err
-        ) == (wrong[0] == "train")
+        assert "unrecognized arguments" in err
+        assert ("written name=value, such as epochs=3" in err) == (wrong[0] == "train")
     with pytest.raises(SystemExit, match="2"):
         cli.main(["sweep", "vae_digits", "--jobs", "0"])
     assert "--jobs: must be a positive integer. Received: 0" in capsys.readouterr().err
@@ -272,9 +269,10 @@ def test_faults_of_every_kind_are_told_in_one_line(error, line, monkeypatch, cap
 
     monkeypatch.setitem(cli.COMMANDS, "list", fail)
     status, out, err = answer(capsys, "list")
-    assert (
-        status == 2 and out == "" and err.startswith(f"zoo: {line}") and len(err.splitlines()) == 1
-    )
+    assert status == 2
+    assert out == ""
+    assert err.startswith(f"zoo: {line}")
+    assert len(err.splitlines()) == 1
 
 
 def test_a_reader_that_goes_away_is_no_error():

@@ -101,11 +101,9 @@ def test_tfds_image_data_sets_load_by_name(name, shape, tmp_path, monkeypatch):
     with tfds.testing.mock_data(num_examples=7):
         loaded = data.load(name, "train", data_dir=str(tmp_path))
     assert set(loaded) == {"image", "label"}
-    assert (
-        loaded["image"].shape == (7, *shape)
-        and loaded["image"].dtype == np.uint8
-        and loaded["label"].dtype == np.int32
-    )
+    assert loaded["image"].shape == (7, *shape)
+    assert loaded["image"].dtype == np.uint8
+    assert loaded["label"].dtype == np.int32
 
 
 def test_mnist_is_the_real_one(mnist_dir):
@@ -312,11 +310,9 @@ def test_splits_hold_every_sprite_once():
     )
     assert len(np.unique(index)) == sprites.NUM_IMAGES == 737_280
     part = data.load("sprites", "train[10:13]")
-    assert (
-        part["image"].shape == (3, 64, 64, 1)
-        and part["image"].dtype == np.uint8
-        and len(part["image"][1]) == 1
-    )
+    assert part["image"].shape == (3, 64, 64, 1)
+    assert part["image"].dtype == np.uint8
+    assert len(part["image"][1]) == 1
     np.testing.assert_array_equal(part["factors"], train["factors"][10:13])
     np.testing.assert_array_equal(np.asarray(part["image"]), np.asarray(train["image"][10:13]))
     batch = next(iter(data.batches("sprites", "train[10:13]", batch_size=3)))
@@ -366,7 +362,8 @@ def test_tfds_data_with_factors_load_by_name(name, channels, num_factors, tmp_pa
     with tfds.testing.mock_data(num_examples=7):
         loaded = data.load(name, "train", data_dir=str(tmp_path))
     assert loaded.keys() == {"image", "factors"}
-    assert loaded["image"].shape == (7, 64, 64, channels) and loaded["factors"].shape == (
+    assert loaded["image"].shape == (7, 64, 64, channels)
+    assert loaded["factors"].shape == (
         7,
         num_factors,
     )

@@ -169,10 +169,8 @@ def test_names_in_an_archive_are_understood_or_told(tmp_path):
     ):
         data.load(archive(tmp_path, train=LEVELS, x_train=LEVELS), "train")
     own = archive(tmp_path, my_part=LEVELS, my_part_label=LABELS, my_part_2=LEVELS[:2])
-    assert (
-        len(data.load(own, "my_part[:4]")["label"]) == 4
-        and len(data.load(own, "my_part_2")["image"]) == 2
-    )
+    assert len(data.load(own, "my_part[:4]")["label"]) == 4
+    assert len(data.load(own, "my_part_2")["image"]) == 2
 
 
 def test_archives_that_cannot_be_read_are_told(tmp_path):

@@ -88,12 +88,10 @@ def exact_gradient(model, num_samples):
             probabilities = tf.transpose(q.probs_parameter())  # [3, B]
         else:
             nodes, weights = np.polynomial.hermite_e.hermegauss(40)
-            outcomes = (
-                q.loc + q.stddev() * tf.constant(nodes, tf.float32)[:, None, None]
-            )  # [40, B, 1]
-            probabilities = tf.constant(weights / weights.sum(), tf.float32)[:, None] * tf.ones(
-                [1, len(X)]
-            )
+            # [40, B, 1] and [40, B].
+            outcomes = q.loc + q.stddev() * tf.constant(nodes, tf.float32)[:, None, None]
+            shares = tf.constant(weights / weights.sum(), tf.float32)
+            probabilities = shares[:, None] * tf.ones([1, len(X)])
         log_weights = (
             model.decode(outcomes).log_prob(x)
             + model.prior().log_prob(outcomes)

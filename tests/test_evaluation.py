@@ -94,12 +94,10 @@ def test_error_over_noise_is_what_new_seeds_do(model, images):
 
 def test_table_shows_values_errors_and_units(model, images):
     text = likelihood.table(likelihood.evaluate(model, images, num_samples=10, verbose=0))
-    assert (
-        "nll" in text
-        and "nats +-" in text
-        and "over noise (10 samples, effective" in text
-        and "of 3 latent dimensions" in text
-    )
+    assert "nll" in text
+    assert "nats +-" in text
+    assert "over noise (10 samples, effective" in text
+    assert "of 3 latent dimensions" in text
 
 
 def test_wrong_arguments_are_told(model, images):
@@ -118,10 +116,8 @@ def test_an_estimate_that_hangs_on_few_samples_is_named(model, images, caplog, m
         monkeypatch.setattr(likelihood, "TRUSTED_SAMPLE_SIZE", 40)
         likelihood.evaluate(model, images, num_samples=40, verbose=0)
     (record,) = caplog.records
-    assert (
-        "is an upper bound here and no estimate: of 40 samples of an image" in record.message
-        and "(median; 40 would be trusted)" in record.message
-    )
+    assert "is an upper bound here and no estimate: of 40 samples of an image" in record.message
+    assert "(median; 40 would be trusted)" in record.message
 
 
 def test_disentanglement_is_scored_beside_the_factors(model, images):

@@ -32,11 +32,9 @@ def test_a_failing_picture_leaves_a_finished_run(eager, tmp_path, monkeypatch, c
     monkeypatch.setattr(plots, "pictures", no_space)
     with caplog.at_level("WARNING", logger="zoo"):
         run = Run.open(training.train("vae_digits", TINY, out=tmp_path / "run", verbose=0))
-    assert (
-        run.record["status"] == "finished"
-        and "val_elbo" in run.record["numbers"]
-        and run.weights_path.is_file()
-    )
+    assert run.record["status"] == "finished"
+    assert "val_elbo" in run.record["numbers"]
+    assert run.weights_path.is_file()
     assert (
         "The run is finished; its pictures failed (OSError: [Errno 28] No space left on "
         "device: 'somewhere/samples.png')" in caplog.text
@@ -85,15 +83,12 @@ def test_an_export_that_fails_is_told_in_one_line_and_leaves_nothing(tmp_path, c
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     error = capsys.readouterr().err
-    assert (
-        status == 2
-        and len(error.splitlines()) == 1
-        and error.startswith("zoo: ")
-        and "File too large" in error
-    )
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [] and versions(
-        tmp_path / "vae_digits"
-    ) == []
+    assert status == 2
+    assert len(error.splitlines()) == 1
+    assert error.startswith("zoo: ")
+    assert "File too large" in error
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    assert versions(tmp_path / "vae_digits") == []
 
 
 def test_a_push_that_fails_leaves_the_stored_model_as_it_was(store, models, monkeypatch):
@@ -114,10 +109,8 @@ def test_a_push_that_fails_leaves_the_stored_model_as_it_was(store, models, monk
     ):
         patch.setattr(plots, "pictures", no_space)
         push.push(store[1], root=models, allow_dirty=True, verbose=0)
-    assert (
-        state() == before
-        and [path for path in directory.iterdir() if path.name.startswith(".")] == []
-    )
+    assert state() == before
+    assert [path for path in directory.iterdir() if path.name.startswith(".")] == []
 
 
 def test_a_model_is_stored_without_the_curves_that_its_run_lacks(tmp_path, monkeypatch):

@@ -32,9 +32,8 @@ def test_a_file_that_cannot_be_written_stays_as_it_was_and_is_named(full_disk, t
     files.write_atomically(path, b"old")
     with pytest.raises(OSError, match=r"File too large: '.*/numbers.json'"):
         files.write_atomically(path, bytes(10_000))
-    assert path.read_bytes() == b"old" and [child.name for child in tmp_path.iterdir()] == [
-        "numbers.json"
-    ]
+    assert path.read_bytes() == b"old"
+    assert [child.name for child in tmp_path.iterdir()] == ["numbers.json"]
 
 
 def test_a_full_disk_is_told_with_the_place(tmp_path, monkeypatch):

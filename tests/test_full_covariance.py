@@ -9,10 +9,10 @@ from tests.test_vae import LinearGaussian, gaussian_kl
 from zoo import layers, registry
 from zoo.objectives import PathDerivative
 
-# Columns far from orthogonal: given the image, one latent explains another away.
+# Columns far from orthogonal: given the image, one latent explains another away. [P, D].
 W = np.float32(
     [[0.5, 0.4, 0.0], [0.4, 0.5, 0.1], [0.0, 0.3, 0.3], [0.1, 0.0, 0.4], [0.3, 0.3, 0.2]]
-)  # [P, D]
+)
 SCALE = 0.3
 
 

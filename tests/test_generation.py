@@ -72,9 +72,8 @@ def test_transfers_are_counted_by_the_class_that_was_asked_for():
 
     examples = {"image": np.zeros(6), "label": np.array([0, 1, 2, 0, 1, 2])}
     received = transfer_accuracy(Model(), examples, Literal())
-    assert received["by_class"] == pytest.approx([1, 1, 1 / 3]) and received[
-        "value"
-    ] == pytest.approx(7 / 9)
+    assert received["by_class"] == pytest.approx([1, 1, 1 / 3])
+    assert received["value"] == pytest.approx(7 / 9)
     assert received["num_examples"] == 6
 
 
@@ -138,9 +137,8 @@ def test_stored_classifiers_read_as_their_cards_say(name, request):
     data_dir = request.getfixturevalue("mnist_dir") if name == "mnist" else None
     test = data.load(name, "test", data_dir=data_dir)
     reader = Reader.stored(test["image"].shape[1:])
-    assert reader.card["data"] == name and reader.accuracy(test) == pytest.approx(
-        reader.card["accuracy"], abs=1e-9
-    )
+    assert reader.card["data"] == name
+    assert reader.accuracy(test) == pytest.approx(reader.card["accuracy"], abs=1e-9)
     assert reader.features(test["image"][:5] / 255).shape == (5, reader.card["num_features"])
 
 
@@ -159,10 +157,8 @@ def test_quality_of_a_trained_model_is_better_than_of_an_untrained_one():
     )
     assert good["fid"]["value"] < 0.5 * bad["fid"]["value"]
     assert good["recall"]["value"] > bad["recall"]["value"] and good["precision"]["value"] > 0.3
-    assert (
-        good["fid"]["num_examples"] == 297
-        and "of the digits classifier (0.9" in good["fid"]["features"]
-    )
+    assert good["fid"]["num_examples"] == 297
+    assert "of the digits classifier (0.9" in good["fid"]["features"]
 
 
 def test_what_has_no_quality_is_refused(make_vae):

@@ -81,13 +81,11 @@ def test_another_objective_has_the_same_weights(benchmark):
     other = benchmark.with_objective(
         model, objectives.ScoreFunction(baseline=keras.layers.Dense(1))
     )
-    assert other.observation == model.observation and isinstance(
-        other.objective, objectives.ScoreFunction
-    )
+    assert other.observation == model.observation
+    assert isinstance(other.objective, objectives.ScoreFunction)
     for group, weights in benchmark.weights_by_group(model).items():
-        assert [id(w) for w in weights] == [
-            id(w) for w in benchmark.weights_by_group(other)[group]
-        ] and len(weights) == 2
+        assert [id(w) for w in weights] == [id(w) for w in benchmark.weights_by_group(other)[group]]
+        assert len(weights) == 2
 
 
 def test_other_models_are_refused(benchmark, make_vae):

@@ -152,7 +152,8 @@ def test_table_and_picture_show_every_row(tmp_path):
     ]
     lines = table(rows).splitlines()
     assert len(lines) == 5 and "nats" in lines[0]
-    assert lines[1].split() == ["p(z)", "1", "-90.00", "1.25", "1.0"] and lines[4].split() == [
+    assert lines[1].split() == ["p(z)", "1", "-90.00", "1.25", "1.0"]
+    assert lines[4].split() == [
         "q(z|x)",
         "100,000",
         "-95.00",

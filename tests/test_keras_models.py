@@ -147,10 +147,8 @@ def test_a_layer_after_a_posterior_is_refused_with_the_cure(posterior):
 
 def test_what_a_layer_returns_is_a_distribution_of_tfp_in_every_other_way():
     distribution = layers.DiagonalNormal(2)(np.zeros((3, 4), np.float32))
-    assert (
-        isinstance(distribution, tfd.MultivariateNormalDiag)
-        and type(distribution).__name__ == "MultivariateNormalDiag"
-    )
+    assert isinstance(distribution, tfd.MultivariateNormalDiag)
+    assert type(distribution).__name__ == "MultivariateNormalDiag"
     assert distribution.shape == (3, 2)
     assert (
         float(

@@ -132,9 +132,8 @@ def test_scales_never_leave_their_bounds():
     shared(tf.zeros([1, 2]))
     for value in EXTREMES:
         shared.raw_scale.assign(value)
-        assert np.all(np.isfinite(shared(tf.zeros([1, 2])).stddev())) and np.all(
-            shared(tf.zeros([1, 2])).stddev() > 0
-        )
+        assert np.all(np.isfinite(shared(tf.zeros([1, 2])).stddev()))
+        assert np.all(shared(tf.zeros([1, 2])).stddev() > 0)
 
 
 def test_bounded_scale_is_the_exponential_near_zero():

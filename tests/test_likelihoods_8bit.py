@@ -38,9 +38,8 @@ def log_probs_by_scipy(loc, scale, level):
 
 def test_log_probability_is_that_of_scipy_for_any_location_and_scale():
     loc, scale = LOCS[:, None, None], SCALES[:, None]
-    received = (
-        DiscretizedLogisticLevel(loc, scale).log_prob(LEVELS).numpy()
-    )  # [locations, scales, 256]
+    # [locations, scales, 256].
+    received = DiscretizedLogisticLevel(loc, scale).log_prob(LEVELS).numpy()
     expected = log_probs_by_scipy(loc, scale, np.arange(256))
     assert expected.min() < -1e6  # the difference of the two sigmoids has long been 0 there
     # (x - loc) / scale is as exact as float32 holds x - loc: 2^-24 of it, magnified by 1 / scale;
@@ -192,10 +191,8 @@ def test_start_at_mean_places_every_pixel_at_the_mean_image(make_vae, images, la
 def test_levels_reach_the_logistic_as_they_are_and_are_counted(make_vae, images):
     model = make_vae(likelihood=layers.DiscretizedLogistic(IMAGE_SHAPE))
     assert model.observation.pixels == "as_given"
-    assert (
-        layers.DiscretizedLogistic.num_levels == 256
-        and layers.Normal.num_levels is layers.Bernoulli.num_levels is None
-    )
+    assert layers.DiscretizedLogistic.num_levels == 256
+    assert layers.Normal.num_levels is layers.Bernoulli.num_levels is None
     assert (
         layers.DiscretizedLogistic.params_size(IMAGE_SHAPE)
         == 2 * layers.DiscretizedLogistic.params_size(IMAGE_SHAPE, "shared")

@@ -180,11 +180,9 @@ def arrays_of(run):
 def test_a_killed_run_goes_on_without_its_recipe_to_the_same_bits(own):
     assert own.state_when_killed["step"] > 0 and 1 <= len(own.state_when_killed["history"]) < 3
     record = json.loads((own.run / "run.json").read_text())
-    assert (
-        record["status"] == "finished"
-        and record["recipe"] == "my_vae"
-        and len(state_of(own.run)["history"]) == 3
-    )
+    assert record["status"] == "finished"
+    assert record["recipe"] == "my_vae"
+    assert len(state_of(own.run)["history"]) == 3
     resumed, whole = arrays_of(own.run), arrays_of(own.whole)
     assert len(resumed) == len(whole)
     for a, b in zip(resumed, whole, strict=True):
@@ -202,11 +200,9 @@ def test_what_lacks_the_layers_says_how_to_name_them(own, capsys):
     for words in (("evaluate", own.run), ("export", own.run, "--out", own.directory / "none")):
         assert command(*words) == 2
         error = capsys.readouterr().err
-        assert (
-            "'Encoder' of my_" in error
-            and "--import FILE.py" in error
-            and len(error.splitlines()) == 1
-        )
+        assert "'Encoder' of my_" in error
+        assert "--import FILE.py" in error
+        assert len(error.splitlines()) == 1
     assert not (own.directory / "none").exists()
 
 
@@ -365,10 +361,8 @@ def test_a_recipe_whose_layers_are_not_named_says_so(tmp_path, capsys):
     own = Own(tmp_path, layers_in_recipe=False, name_of_layers="unnamed_layers")
     assert command("train", own.write_recipe(), "--out", tmp_path / "run") == 2
     error = capsys.readouterr().err.splitlines()[-1]
-    assert (
-        "imports a module that Python does not find. Received: 'unnamed_layers'." in error
-        and "`--import unnamed_layers.py`" in error
-    )
+    assert "imports a module that Python does not find. Received: 'unnamed_layers'." in error
+    assert "`--import unnamed_layers.py`" in error
     assert not (tmp_path / "run").exists()
 
 

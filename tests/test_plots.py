@@ -84,9 +84,8 @@ def test_pictures_are_whole_or_absent(tmp_path, monkeypatch):
     monkeypatch.setattr("os.replace", lambda *paths: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         plots.curves(history, path=tmp_path / "curves.png")
-    assert [path.name for path in tmp_path.iterdir()] == ["curves.png"] and (
-        tmp_path / "curves.png"
-    ).read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["curves.png"]
+    assert (tmp_path / "curves.png").read_bytes() == before
 
 
 def test_drawing_leaves_the_users_backend_and_pyplot_alone(monkeypatch):
@@ -151,9 +150,8 @@ def test_pictures_suit_the_model(cvae, make_vae, images, tmp_path):
         sheet[1:5, 11:15], cvae.transfer(images[:1], [0], [0])[0, ..., 0], rtol=1e-5
     )
     sheet = pixels(plots.completions(network, examples, num_rows=2))
-    assert sheet[1, 1] == pytest.approx(0.4) and sheet[3, 1] == pytest.approx(
-        images[0, 2, 0, 0] / 255
-    )
+    assert sheet[1, 1] == pytest.approx(0.4)
+    assert sheet[3, 1] == pytest.approx(images[0, 2, 0, 0] / 255)
     plots.decoded_draws({"a": make_vae(), "b": make_vae()}, path=tmp_path / "draws.png")
 
 
@@ -187,7 +185,8 @@ def test_traversals_move_one_dimension_a_row_by_kl(active, images, tmp_path):
     plots.traversals(active, {"image": images}, path=tmp_path / "traversals.gif")
     with Image.open(tmp_path / "traversals.gif") as gif:
         # Four latents.
-        assert gif.n_frames == 2 * 11 - 2 and gif.size == (
+        assert gif.n_frames == 2 * 11 - 2
+        assert gif.size == (
             2 * (4 * 4 + 5),
             2 * (5 + 1),
         )
@@ -244,9 +243,8 @@ def test_factor_maps_show_the_dimensions_that_tell_most(make_vae, monkeypatch):
     examples = {"image": np.zeros((60, 5, 5, 1), np.uint8), "factors": factors}
     figure = plots.factor_maps(make_vae(), examples, names=("shape", "scale"))
     first = next(axis for axis in figure.axes if axis.get_title() == "shape")
-    assert first.get_xlabel() == "$z_{3}$: 100 % explained" and first.get_ylabel().startswith(
-        "$z_{1}$"
-    )
+    assert first.get_xlabel() == "$z_{3}$: 100 % explained"
+    assert first.get_ylabel().startswith("$z_{1}$")
     with pytest.raises(ValueError, match="There are 2 factors"):
         plots.factor_maps(make_vae(), examples, names=("shape",))
     with pytest.raises(ValueError, match="needs 'factors' beside the images"):

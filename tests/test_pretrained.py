@@ -32,9 +32,8 @@ def test_card_says_what_was_run_on_what_with_which_result(store):
         "deterministic": False,
     }
     assert set(card["numbers"]) == {"nll", "elbo", "log_likelihood", "kl", "active_units"}
-    assert (
-        card["numbers"]["nll"]["split"] == "test" and card["numbers"]["nll"]["num_examples"] == 297
-    )
+    assert card["numbers"]["nll"]["split"] == "test"
+    assert card["numbers"]["nll"]["num_examples"] == 297
     import hashlib
 
     assert (
@@ -88,11 +87,9 @@ def test_a_stored_model_is_measured_and_written_again(store, models, monkeypatch
     arguments = ["push", "vae_digits", "--num-samples", "5", "--root", str(models), "--replace"]
     assert cli.main(arguments) == 0 and "Stored: version 2 of vae_digits" in capsys.readouterr().out
     card = cards.find_card("vae_digits")
-    assert (
-        versions(models / "vae_digits") == [2]
-        and card["version"] == 2
-        and card["evaluation"]["num_samples"] == 5
-    )
+    assert versions(models / "vae_digits") == [2]
+    assert card["version"] == 2
+    assert card["evaluation"]["num_samples"] == 5
     for key in push.ORIGIN:
         assert card[key] == store[2][key]
     assert card["numbers"]["kl"] == pytest.approx(store[2]["numbers"]["kl"])
@@ -130,8 +127,8 @@ def test_a_readme_tells_what_the_card_knows(store, models):
         registry.find("vae_digits").docstring().splitlines()[0],
         "![samples](samples.png)",
         "![curves](curves.png)",
-        f"| `nll` | {card['numbers']['nll']['value']:.4f} | nats | test | 297 images; 20 "
-        "samples each, effective",
+        f"| `nll` | {card['numbers']['nll']['value']:.4f} | nats | test | 297 images; "
+        "20 samples each, effective",
         "`hidden_units=[16]`",
         f"test `{card['data']['sha256']['test']}`",
         "3 of 200; the weights are those after epoch 3",
@@ -160,16 +157,13 @@ def test_several_runs_are_averaged_and_the_first_is_stored(store, models, tmp_pa
     card = push.push(store[1], other, num_samples=20, root=models, allow_dirty=True, verbose=0)
     nll = card["numbers"]["nll"]
     first, second = nll["values"]
-    assert (
-        first == pytest.approx(store[2]["numbers"]["nll"]["value"]) and abs(first - second) > 1e-3
-    )
-    assert nll["value"] == pytest.approx((first + second) / 2) and nll[
-        "stderr_runs"
-    ] == pytest.approx(abs(first - second) / 2)
+    assert first == pytest.approx(store[2]["numbers"]["nll"]["value"])
+    assert abs(first - second) > 1e-3
+    assert nll["value"] == pytest.approx((first + second) / 2)
+    assert nll["stderr_runs"] == pytest.approx(abs(first - second) / 2)
     assert nll["runs"] == [{"seed": 0}, {"seed": 1}] and card["seed"] == 0
-    assert "2 runs" in cards.headline(card, "nll") and "3 of 200 epochs" in cards.headline(
-        card, "nll"
-    )
+    assert "2 runs" in cards.headline(card, "nll")
+    assert "3 of 200 epochs" in cards.headline(card, "nll")
     trained = Run.open(store[1]).load_model()
     round_weights(trained)
     np.testing.assert_array_equal(zoo.load("vae_digits").get_weights()[0], trained.get_weights()[0])
@@ -216,7 +210,8 @@ def test_numbers_given_other_parts_of_an_image_stay_on_the_card(store, models):
         )
     )
     card = push.push(store[1], num_samples=5, root=models, allow_dirty=True, verbose=0)
-    assert card["version"] == 2 and card["numbers"]["conditional_nll_q2"] == {
+    assert card["version"] == 2
+    assert card["numbers"]["conditional_nll_q2"] == {
         "version": 1,
         **number,
     }

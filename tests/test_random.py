@@ -56,9 +56,8 @@ def test_layout_of_the_counters_is_the_documented_one():
     seed, step, row, sample, size = 5, 11, 3, 2, 5
     key = numpy_threefry((seed, Stream.PIXEL), (step, row))
     blocks = [numpy_threefry(key, (element, sample)) for element in range(3)]
-    expected = [(bits >> 8) * 2.0**-24 for bits in [b[0] for b in blocks] + [b[1] for b in blocks]][
-        :size
-    ]
+    words = [b[0] for b in blocks] + [b[1] for b in blocks]
+    expected = [(bits >> 8) * 2.0**-24 for bits in words[:size]]
     received = RowNoise(seed, step, tf.constant([row])).uniform(
         Stream.PIXEL, (size,), num_samples=4
     )

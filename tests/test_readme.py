@@ -48,10 +48,8 @@ def test_commands_parse(command):
 
 
 def test_latencies_are_those_that_were_measured():
-    points = json.loads((ROOT / "benchmarks" / "results" / "serving_latency.json").read_text())[
-        "points"
-    ]
-    for point in points:
+    path = ROOT / "benchmarks" / "results" / "serving_latency.json"
+    for point in json.loads(path.read_text())["points"]:
         cells = (
             f"{point['p50_ms']:.2f}{' ms' if point['rows'] == 1 else ''} | {point['p99_ms']:.2f} |"
         )
@@ -74,9 +72,8 @@ def test_docstrings_state_the_number_of_the_card(name):
         assert "Not yet measured." in docstring
     else:
         numbers = cards.headline_numbers(card, registry.find(name).build({}).headline)
-        assert numbers and all(
-            cards.value_shown(number) in docstring for number in numbers.values()
-        )
+        assert numbers
+        assert all(cards.value_shown(number) in docstring for number in numbers.values())
         assert "Not yet measured." not in docstring
 
 

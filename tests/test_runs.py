@@ -114,20 +114,17 @@ def test_a_run_keeps_what_it_was_made_from(trained):
     assert (trained / "recipe.py").read_text() == RECIPE.format(name="mine")
     assert set(record["files"]) == {"recipe.py", "model.json", "checkpoint.npz", "model.weights.h5"}
     assert record["recipe"] == "mine" and record["epochs_in_full"] == 2 and not record["registered"]
-    assert (
-        record["task"]["dataset"]["name"] == "digits" and record["task"]["evaluation_samples"] == 3
-    )
+    assert record["task"]["dataset"]["name"] == "digits"
+    assert record["task"]["evaluation_samples"] == 3
     assert not list(trained.glob("__pycache__"))
 
 
 def test_nothing_of_a_run_is_executed_when_it_is_measured_and_exported(run, tmp_path):
     model, name, task = pretrained.open_model(run)
-    assert (
-        name == "mine"
-        and task.epochs == 2
-        and task.nll_name == "nll"
-        and task.dataset.test == "test"
-    )
+    assert name == "mine"
+    assert task.epochs == 2
+    assert task.nll_name == "nll"
+    assert task.dataset.test == "test"
     images = zoo.data.load("digits", "train[100:150]")["image"]
     numbers = model.evaluate(images, batch_size=500, verbose=0, return_dict=True)
     assert numbers["elbo"] == pytest.approx(Run.open(run).record["numbers"]["val_elbo"], rel=1e-5)
@@ -297,9 +294,8 @@ def test_going_on_runs_the_recipe_that_the_run_was_begun_with_and_says_so(run, t
         f"Going on with {run}: this runs its copy of the recipe, {run / 'recipe.py'}."
         in caplog.messages
     )
-    assert (run / "executed").exists() and json.loads((run / "run.json").read_text())[
-        "status"
-    ] == "finished"
+    assert (run / "executed").exists()
+    assert json.loads((run / "run.json").read_text())["status"] == "finished"
     recipe = written(tmp_path)
     caplog.clear()
     with caplog.at_level(logging.INFO, "zoo"):
@@ -474,20 +470,16 @@ def test_a_model_of_ones_own_recipe_is_stored_loaded_and_verified_without_it(
     assert card["recipe_sha256"] == json.loads((trained / "run.json").read_text())["recipe_sha256"]
     text = (root / "mine" / "README.md").read_text()
     assert text.startswith("# mine\n\nA recipe of somebody's own.\n") and "It is for tests." in text
-    assert (
-        "22.33" not in text
-        and "Kingma & Welling" not in text
-        and "began as a copy of `vae_digits`" in text
-    )
+    assert "22.33" not in text
+    assert "Kingma & Welling" not in text
+    assert "began as a copy of `vae_digits`" in text
     assert f"`{card['recipe_sha256']}`" in text
     zoo.load("mine").sample(2)
     assert all(row.agrees for row in verify.verify("mine")) and cards.stored() == ["mine"]
     again = push.push("mine", root=root, verbose=0)
-    assert (
-        again["version"] == 2
-        and again["about"] == card["about"]
-        and again["numbers"]["kl"] == pytest.approx(card["numbers"]["kl"])
-    )
+    assert again["version"] == 2
+    assert again["about"] == card["about"]
+    assert again["numbers"]["kl"] == pytest.approx(card["numbers"]["kl"])
     assert (
         (root / "mine" / "README.md")
         .read_text()
@@ -513,9 +505,8 @@ def test_copies_do_not_claim_the_numbers_of_their_original():
         changed = originals[name].replace("core", "hundred cores").replace("A small", "My small")
         other = {**card, "numbers": {"nll": {**card["numbers"]["nll"], "value": 99.9}}}
         for text in (originals[name], changed):
-            assert number in cards._true_of(card, text) and number not in cards._true_of(
-                other, text
-            )
+            assert number in cards._true_of(card, text)
+            assert number not in cards._true_of(other, text)
         assert number not in cards.about_own(originals[name], originals)
         assert (
             cards.about_own(originals[name], originals)

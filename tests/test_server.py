@@ -180,11 +180,9 @@ def test_the_readme_asks_rightly(running, images):
         code.replace("localhost:8501", f"localhost:{running[1]}").replace("vae_mnist", "plain"),
         names,
     )
-    assert (
-        names["reconstructions"].shape == (3, 4, 4, 1)
-        and names["pictures"].shape == (16, 4, 4, 1)
-        and names["nats"].shape == (3,)
-    )
+    assert names["reconstructions"].shape == (3, 4, 4, 1)
+    assert names["pictures"].shape == (16, 4, 4, 1)
+    assert names["nats"].shape == (3,)
 
 
 def test_mistakes_are_clear_and_the_next_request_is_answered(client, images):

@@ -231,8 +231,8 @@ class MeanOverBatch(zoo.VAE):
         (PythonInside, "'no op of Python': it holds PyFunc"),
         (
             MeanOverBatch,
-            "'reconstruct' cannot be served by rows: output 'reconstruction' does not lead "
-            "with the batch",
+            "'reconstruct' cannot be served by rows: "
+            "output 'reconstruction' does not lead with the batch",
         ),
     ],
 )

@@ -143,10 +143,8 @@ def test_each_point_is_a_run_and_its_numbers_are_written_and_printed(swept):
             -point["log_likelihood"] + beta * point["kl"], rel=1e-5
         )
         assert 0 <= point["active_units"] <= point["latent_dim"] == 3
-        assert (
-            f"{point['elbo']:.3f}" in table[point["label"]]
-            and f"{point['kl']:.3f}" in table[point["label"]]
-        )
+        assert f"{point['elbo']:.3f}" in table[point["label"]]
+        assert f"{point['kl']:.3f}" in table[point["label"]]
     assert points_of(path)[0]["kl"] > points_of(path)[1]["kl"]
     assert "Swept:" in printed and "--resume" not in printed
 
@@ -176,10 +174,8 @@ def test_points_train_in_processes_of_their_own_and_end_the_same(recipe, swept, 
         sweep.sweep(
             recipe, {"beta": [0.5, 8], "epochs": 3, "hidden_units": (8, 8)}, out=out, jobs=2
         )
-    assert (
-        "2 runs, 2 at a time (0 were finished before): beta=0.5, beta=8.0." in caplog.text
-        and "finished, 2 of 2." in caplog.text
-    )
+    assert "2 runs, 2 at a time (0 were finished before): beta=0.5, beta=8.0." in caplog.text
+    assert "finished, 2 of 2." in caplog.text
     for point, other in zip(points_of(out), points_of(swept[0]), strict=True):
         assert point["elbo"] == pytest.approx(other["elbo"], rel=1e-4)
 
@@ -195,10 +191,8 @@ def test_a_directory_with_runs_is_not_trained_over(recipe, swept, capsys):
     times = changed(path)
     assert cli.main(["sweep", str(recipe), "beta=0.5,8", "--out", str(path)]) == 2
     error = capsys.readouterr().err
-    assert (
-        len(error.splitlines()) == 1
-        and "exists and is not empty. Pass --resume to go on with it, or another --out." in error
-    )
+    assert len(error.splitlines()) == 1
+    assert "exists and is not empty. Pass --resume to go on with it, or another --out." in error
     assert changed(path) == times
 
 
@@ -262,8 +256,8 @@ def test_all_combinations_are_points_and_tuples_are_one_value(recipe):
         (["latent_dim=2,-1"], "Received: latent_dim=(-1,)"),
         (
             ["has_rate=true,false"],
-            "metrics `kl` and `log_likelihood`. Received: has_rate=False, a WithoutRate with "
-            "loss, elbo.",
+            "metrics `kl` and `log_likelihood`. "
+            "Received: has_rate=False, a WithoutRate with loss, elbo.",
         ),
     ],
 )
@@ -361,11 +355,9 @@ def test_numbers_are_averaged_over_seeds(tmp_path):
     ]
     means = sweep.means_over_seeds(points)
     assert [mean["label"] for mean in means] == ["beta=1.0", "beta=2.0"]
-    assert (
-        means[0]["arguments"] == {"beta": 1.0}
-        and means[0]["seeds"] == [0, 1, 5]
-        and means[0]["latent_dim"] == 3
-    )
+    assert means[0]["arguments"] == {"beta": 1.0}
+    assert means[0]["seeds"] == [0, 1, 5]
+    assert means[0]["latent_dim"] == 3
     # Of 2, 3 and 7.
     assert means[1]["kl"] == {
         "mean": pytest.approx(4.0),
@@ -382,10 +374,8 @@ def test_numbers_are_averaged_over_seeds(tmp_path):
     ] == ["all"]
     (tmp_path / "sweep.json").write_text(json.dumps({"points": points, "means": means}))
     lines = sweep.table(tmp_path).splitlines()
-    assert (
-        len(lines) == 1 + 6 + 2
-        and lines[-1].split("  ")[0] == "beta=2.0: mean of 3 seeds ± deviation"
-    )
+    assert len(lines) == 1 + 6 + 2
+    assert lines[-1].split("  ")[0] == "beta=2.0: mean of 3 seeds ± deviation"
     assert "4.000 ± 2.646" in lines[-1] and "2.0 ± 0.0 of 3" in lines[-1]
 
 
@@ -458,9 +448,8 @@ def test_rate_is_drawn_against_distortion():
     np.testing.assert_allclose(
         plane.lines[0].get_xydata(), [(70, 30), (110, 10), (150, 0), (150.1, 0)]
     )
-    assert plane.get_xlabel().startswith(
-        "distortion: -log p(x|z), nats"
-    ) and plane.get_ylabel().startswith("rate: KL(q || p), nats")
+    assert plane.get_xlabel().startswith("distortion: -log p(x|z), nats")
+    assert plane.get_ylabel().startswith("rate: KL(q || p), nats")
     assert [text.get_text() for text in plane.texts if "beta" in text.get_text()] == [
         "beta=0.5",
         "beta=4.0",

@@ -59,9 +59,8 @@ def test_a_run_leaves_its_record_history_weights_and_pictures(run):
         record["arguments"] | {"epochs": EPOCHS, "hidden_units": [16], "latent_dim": 8, "seed": 0}
         == record["arguments"]
     )
-    assert {"tensorflow", "keras", "tensorflow-probability", "numpy", "python"} <= record[
-        "versions"
-    ].keys()
+    packages = {"tensorflow", "keras", "tensorflow-probability", "numpy", "python"}
+    assert packages <= record["versions"].keys()
     assert {"git", "machine", "mode", "precision", "seconds", "seed"} <= record.keys()
     rows = list(csv.DictReader((run / "history.csv").read_text().splitlines()))
     assert [int(row["epoch"]) for row in rows] == list(range(1, EPOCHS + 1))
@@ -445,9 +444,8 @@ def test_the_best_epoch_is_kept_where_the_recipe_says_so(tmp_path):
     from zoo import data
 
     validation = data.load("digits", "train[1200:]")
-    received = run.load_model().evaluate(validation, batch_size=500, verbose=0, return_dict=True)[
-        "loss"
-    ]
+    model = run.load_model()
+    received = model.evaluate(validation, batch_size=500, verbose=0, return_dict=True)["loss"]
     assert received == pytest.approx(min(losses), rel=1e-5) and received < losses[-1]
     with pytest.raises(ValueError, match="`keep` must be 'last' or 'best'. Received: keep='first'"):
         dataclasses.replace(registry.find(recipe).build(arguments), keep="first")

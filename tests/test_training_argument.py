@@ -123,11 +123,9 @@ def test_batch_normalization_learns_its_statistics_in_fit_and_leaves_them_in_eva
     # Grey levels as probabilities of white: the mean over binarizations of what the layer is given.
     x = keras.ops.convert_to_numpy(model.encoder.layers[0](IMAGES / np.float32(255)))
     moved = layer.moving_mean.numpy()
+    assert moved.max() > 0.1
     assert (
-        moved.max() > 0.1
-        and abs(
-            np.mean(moved) - np.mean(keras.ops.relu(x @ model.encoder.layers[1].kernel.numpy()))
-        )
+        abs(np.mean(moved) - np.mean(keras.ops.relu(x @ model.encoder.layers[1].kernel.numpy())))
         < 0.1
     )
     before = weights_of(model)
@@ -192,10 +190,8 @@ def test_row_keyed_dropout_drops_its_rate_and_keeps_the_mean():
     error = (0.3 * 0.7 / y.size) ** 0.5
     assert abs(np.mean(y == 0) - 0.3) < 4 * error
     noise = drawn(layers.GaussianNoise(2.0), x) - 1
-    assert (
-        abs(noise.std() - 2.0) < 4 * 2.0 / (2 * y.size) ** 0.5
-        and abs(noise.mean()) < 4 * 2.0 / y.size**0.5
-    )
+    assert abs(noise.std() - 2.0) < 4 * 2.0 / (2 * y.size) ** 0.5
+    assert abs(noise.mean()) < 4 * 2.0 / y.size**0.5
 
 
 def test_row_keyed_noise_belongs_to_the_row_the_step_the_layer_and_the_sample():

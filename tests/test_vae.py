@@ -246,11 +246,9 @@ def test_more_samples_average_the_same_bound(make_vae, images):
 def test_dynamic_binarization_draws_anew_and_meets_the_grey_level(make_vae):
     model = make_vae()
     grey = np.full((2000, *IMAGE_SHAPE), 51, np.uint8)  # 0.2
+    batch = {"image": tf.constant(grey)}
     first, second = (
-        model.prepare({"image": tf.constant(grey)}, RowNoise(0, step, tf.range(2000)))[
-            "image"
-        ].numpy()
-        for step in (0, 1)
+        model.prepare(batch, RowNoise(0, step, tf.range(2000)))["image"].numpy() for step in (0, 1)
     )
     assert set(np.unique(first)) == {0.0, 1.0}
     assert np.any(first != second)

@@ -82,9 +82,8 @@ def test_every_version_is_verified_and_a_mean_by_its_first_run(models):
     path.write_text(json.dumps(card))
     (models / "vae_digits" / "card.json").write_text(json.dumps(card))
     rows = list(verify.verify("vae_digits"))
-    assert [row.model for row in rows] == ["vae_digits/1"] * 5 + ["vae_digits/2"] * 5 and all(
-        row.agrees for row in rows
-    )
+    assert [row.model for row in rows] == ["vae_digits/1"] * 5 + ["vae_digits/2"] * 5
+    assert all(row.agrees for row in rows)
     assert {row.model for row in verify.verify("vae_digits", 2)} == {"vae_digits/2"}
 
 

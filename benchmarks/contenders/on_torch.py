@@ -54,9 +54,8 @@ def torch_eager(task, compiled=False, bfloat16=False):
     optimizer = torch.optim.Adam(
         [*encoder.parameters(), *decoder.parameters()], LEARNING_RATE, fused=True
     )
-    images = (
-        torch.from_numpy(task.images).permute(0, 3, 1, 2).contiguous().to(device)
-    )  # [N, 1, H, W]
+    # [N, 1, H, W].
+    images = torch.from_numpy(task.images).permute(0, 3, 1, 2).contiguous().to(device)
 
     def mean_loss(images):
         grey = images.float() / 255
@@ -129,9 +128,8 @@ def pythae(task):
         def forward(self, z):
             return ModelOutput(reconstruction=self.network(z).sigmoid())
 
-    grey = (
-        torch.from_numpy(task.images).permute(0, 3, 1, 2).contiguous().float() / 255
-    )  # [N, 1, H, W]
+    # [N, 1, H, W].
+    grey = torch.from_numpy(task.images).permute(0, 3, 1, 2).contiguous().float() / 255
     config = VAEConfig(
         input_dim=tuple(grey.shape[1:]), latent_dim=task.latent_dim, reconstruction_loss="bce"
     )

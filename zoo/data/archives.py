@@ -42,15 +42,14 @@ def read_archive(path: Path, split: str) -> dict[str, np.ndarray]:
         archive = _read(path, lambda: np.load(file, allow_pickle=False))
         if not isinstance(archive, np.lib.npyio.NpzFile):
             raise ValueError(
-                f"{str(path)!r} is no .npz file but a single array. Write it with `np.savez(path, "
-                "train=images)`."
+                f"{str(path)!r} is no .npz file but a single array. "
+                "Write it with `np.savez(path, train=images)`."
             )
-        names = [
-            name
+        splits = {
+            name.removeprefix("x_")
             for name in archive.files
             if not name.endswith("_label") and not name.startswith("y_")
-        ]
-        splits = {name.removeprefix("x_") for name in names}
+        }
         known_split(str(path), split, splits, HINT)
         image_name = _only_one(path, archive.files, (split, f"x_{split}"))
         label_name = _only_one(path, archive.files, (f"{split}_label", f"y_{split}"))

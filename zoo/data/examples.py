@@ -49,8 +49,8 @@ def checked_images(images: np.ndarray, source: str) -> np.ndarray:
     images = np.asarray(images)
     if images.ndim not in (3, 4):
         raise ValueError(
-            f"{source}: images must have the shape [N, H, W] or [N, H, W, C]. Received: shape "
-            f"{images.shape}."
+            f"{source}: images must have the shape [N, H, W] or [N, H, W, C]. "
+            f"Received: shape {images.shape}."
         )
     if images.ndim == 4 and images.shape[1] in (1, 3, 4) and images.shape[3] > 4:
         raise ValueError(
@@ -85,8 +85,8 @@ def checked_labels(labels: np.ndarray, num_images: int, source: str) -> np.ndarr
     if labels.ndim == 0 or len(labels) != num_images:
         rows = len(labels) if labels.ndim else "a single number"
         raise ValueError(
-            f"{source}: there must be a label for each image. Received: {rows} for "
-            f"{num_images} images."
+            f"{source}: there must be a label for each image. "
+            f"Received: {rows} for {num_images} images."
         )
     if labels.ndim == 2 and labels.shape[1] != 1:
         labels = _numbers_of_rows(labels, source)

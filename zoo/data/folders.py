@@ -37,9 +37,8 @@ def read_folder(path: Path, split: str) -> dict[str, np.ndarray]:
     images = _of_one_kind(files, [read_picture(file) for file in files])
     for file, image in zip(files, images, strict=True):
         _check_like_first(files[0], images[0], file, image)
-    arrays = {
-        IMAGE: with_channel(checked_images(np.stack(images), f"The folder {str(path / split)!r}"))
-    }
+    images = checked_images(np.stack(images), f"The folder {str(path / split)!r}")
+    arrays = {IMAGE: with_channel(images)}
     if _has_classes(files, path / split):
         numbers = _class_numbers(path, splits)
         arrays["label"] = np.array([numbers[file.parent.name] for file in files], np.int32)
@@ -124,8 +123,8 @@ def _check_like_first(first_file, first, file, image):
     if image.shape != first.shape:
         received = f"{first.shape} ({first_file.name}) and {image.shape} ({file.name})"
         raise ValueError(
-            f"All images of a folder must have one size. Received: {received}. Resize or crop "
-            "them to one."
+            f"All images of a folder must have one size. Received: {received}. "
+            "Resize or crop them to one."
         )
 
 

@@ -1,6 +1,8 @@
 """Labels for some images: the data of semi-supervised learning."""
 
 import numbers
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -8,7 +10,9 @@ from zoo.data.examples import IMAGE, checked_labels
 from zoo.validation import shown
 
 
-def hide_labels(examples: dict, per_class: int, seed: int = 0, repeat: int = 1) -> dict:
+def hide_labels(
+    examples: Mapping[str, Any], per_class: int, seed: int = 0, repeat: int = 1
+) -> dict[str, np.ndarray]:
     """Keeps the labels of a few images and hides those of all others, which get -1.
 
     Which images keep their label is a function of (examples, seed): the first `per_class` of each
@@ -53,10 +57,8 @@ def hide_labels(examples: dict, per_class: int, seed: int = 0, repeat: int = 1) 
     labelled = np.sort(np.concatenate(kept))
     unlabelled = np.setdiff1d(np.arange(len(label)), labelled)
     rows = np.concatenate([unlabelled, *[labelled] * repeat])
-    hidden = np.concatenate([np.full(len(unlabelled), -1), *[label[labelled]] * repeat]).astype(
-        np.int32
-    )
-    return {IMAGE: np.asarray(examples[IMAGE])[rows], "label": hidden}
+    labels = np.concatenate([np.full(len(unlabelled), -1), *[label[labelled]] * repeat])
+    return {IMAGE: np.asarray(examples[IMAGE])[rows], "label": labels.astype(np.int32)}
 
 
 def _is_integer(value):

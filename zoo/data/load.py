@@ -3,6 +3,8 @@
 import hashlib
 import re
 import zlib
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -16,8 +18,13 @@ from zoo.validation import shown
 
 
 def load(
-    name, split: str, *, data_dir: str | None = None, binarization: str = "grey", seed: int = 0
-) -> dict:
+    name: Any,
+    split: str,
+    *,
+    data_dir: str | Path | None = None,
+    binarization: str = "grey",
+    seed: int = 0,
+) -> dict[str, Any]:
     """The images of a split, in memory.
 
     Args:
@@ -34,10 +41,10 @@ def load(
 
     Returns:
         Dict of arrays: images, uint8 [N, H, W, C], or float32 in [0, 1] where the data hold floats;
-            "label" int32 [N] where the data have
-        labels; and "factors" int32 [N, K] where they have ground-truth factors (sprites, and TFDS's
-        dsprites and shapes3d). The images of "sprites" are `zoo.data.sprites.Sprites`, drawn when
-        they are looked at; arrays that were passed keep their shape.
+        "label" int32 [N] where the data have labels; and "factors" int32 [N, K] where they have
+        ground-truth factors (sprites, and TFDS's dsprites and shapes3d). The images of "sprites"
+        are `zoo.data.sprites.Sprites`, drawn when they are looked at; arrays that were passed keep
+        their shape.
 
     Raises:
         ValueError: If the data cannot be found or read, are no images in 0 ... 255 or [0, 1] or no
@@ -67,13 +74,13 @@ def load(
 
 
 def batches(
-    name,
+    name: Any,
     split: str,
     *,
     batch_size: int,
     shuffle: bool = False,
     seed: int = 0,
-    data_dir: str | None = None,
+    data_dir: str | Path | None = None,
     binarization: str = "grey",
 ) -> tf.data.Dataset:
     """The same as a `tf.data.Dataset` of dicts, for use with any Keras model. Arguments as in
@@ -105,11 +112,9 @@ def _binarize_once(images, seed, split):
 
 def _parse_split(split):
     """ "train[10:50%]" -> ("train", "10", "50%")."""
-    match = (
-        re.fullmatch(r"([\w.-]+)(?:\[(-?\d+%?)?:(-?\d+%?)?\])?", split)
-        if isinstance(split, str)
-        else None
-    )
+    match = None
+    if isinstance(split, str):
+        match = re.fullmatch(r"([\w.-]+)(?:\[(-?\d+%?)?:(-?\d+%?)?\])?", split)
     if match is None:
         raise ValueError(
             "A split is a name with an optional slice, such as 'test' or 'train[:50000]'. "
@@ -125,7 +130,7 @@ def _position(edge, num_rows, default):
     return min(max(position + num_rows if position < 0 else position, 0), num_rows)
 
 
-def sha256(images, chunk: int = 10_000) -> str:
+def sha256(images: Any, chunk: int = 10_000) -> str:
     """Of the decoded pixels as they are stored, some images at a time: they may be drawn only
     now."""
     digest = hashlib.sha256()

@@ -8,6 +8,7 @@ import re
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -26,7 +27,7 @@ TFDS_NAME = re.compile(r"\w+(/[\w.-]+)?(:[\w.*]+)?")
 OF_ZEROS_AND_ONES = ("binarized_mnist", "dsprites")
 
 
-def find(name: object, data_dir: str | None = None) -> Callable[[str], dict]:
+def find(name: object, data_dir: str | Path | None = None) -> Callable[[str], dict[str, Any]]:
     """The source of this name; what a name can be is told in `zoo.data.load`.
 
     Raises:
@@ -37,10 +38,8 @@ def find(name: object, data_dir: str | None = None) -> Callable[[str], dict]:
         return functools.partial(_from_arrays, name)
     if name in EMBEDDED:
         return EMBEDDED[name]
-    path, could_be_tfds = (
-        Path(name),
-        isinstance(name, str) and TFDS_NAME.fullmatch(name) is not None,
-    )
+    path = Path(name)
+    could_be_tfds = isinstance(name, str) and TFDS_NAME.fullmatch(name) is not None
     if path.suffix.lower() == ".npz":
         return functools.partial(read_archive, path)
     if path.is_file():
@@ -64,12 +63,12 @@ def _is_prepared_by_tfds(path):
     return any(any(path.glob(f"{above}dataset_info.json")) for above in ("", "*/", "*/*/"))
 
 
-def shown(name):
+def shown(name: object) -> str:
     """A name for messages."""
     return repr(str(name)) if isinstance(name, (str, Path)) else "the arrays"
 
 
-def default_data_dir():
+def default_data_dir() -> str | None:
     return os.environ.get("ZOO_DATA_DIR")
 
 
@@ -158,8 +157,8 @@ def _builder(name, data_dir):
     except tfds.core.DatasetNotFoundError as error:
         hint = str(error).strip().splitlines()[0]
         raise ValueError(
-            f"No data set is named {name!r}: it is not 'digits', not a file or folder, and "
-            f"TFDS says: {hint}"
+            f"No data set is named {name!r}: it is not 'digits', not a file or folder, "
+            f"and TFDS says: {hint}"
         ) from None
     except (AssertionError, ValueError) as error:  # of a version, of a configuration
         hint = str(error).strip().splitlines()[0]
@@ -177,8 +176,8 @@ def _features(builder, name):
     shape = features[IMAGE].shape
     if None in shape:
         raise ValueError(
-            f"All images of a data set must have one size. Received: {name!r} with images of "
-            f"shape {shape}."
+            "All images of a data set must have one size. "
+            f"Received: {name!r} with images of shape {shape}."
         )
     labels = [key for key in features if key == "label" or key.startswith("label_")]
     numbers = [
@@ -211,17 +210,14 @@ def _prepare(builder, name):
         {urlsplit(url).hostname for url in missing if not _is_reachable(urlsplit(url).hostname)}
     )
     if unreachable or not builder.url_infos:
-        why = (
-            f"{', '.join(unreachable)} cannot be reached"
-            if unreachable
-            else "TFDS lists no files to download"
-        )
+        why = "TFDS lists no files to download"
+        if unreachable:
+            why = f"{', '.join(unreachable)} cannot be reached"
         files = ", ".join(sorted(filter(None, missing.values())))
         raise ValueError(
-            f"Data set {name!r} is not in {root} and cannot be downloaded ({why}). Say where "
-            "it is with --data-dir or ZOO_DATA_DIR, "
-            f"put its raw files ({files}) into {manual_dir}, or run the recipe "
-            f"{OFFLINE_RECIPE!r}, which needs no download."
+            f"Data set {name!r} is not in {root} and cannot be downloaded ({why}). "
+            f"Say where it is with --data-dir or ZOO_DATA_DIR, put its raw files ({files}) into "
+            f"{manual_dir}, or run the recipe {OFFLINE_RECIPE!r}, which needs no download."
         )
     manual = {"manual_dir": str(manual_dir)} if manual_dir.is_dir() else {}
     builder.download_and_prepare(

@@ -11,6 +11,7 @@ Reference:
 """
 
 import math
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -51,24 +52,24 @@ class Sprites(Rendered):
     factor_names = tuple(FACTORS)
     _CHUNK = 5000  # drawn at once: 80 MB of floats for each step of the arithmetic
 
-    def __init__(self, factors):
+    def __init__(self, factors: Any) -> None:
         self.stored = self.factors = np.asarray(factors, np.int32)
 
     @staticmethod
-    def render(stored):
+    def render(stored: np.ndarray | tf.Tensor) -> tf.Tensor:
         return render(stored)
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, ...]:
         return (len(self), *IMAGE_SHAPE)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.factors)
 
-    def __getitem__(self, rows):
+    def __getitem__(self, rows: Any) -> "Sprites":
         return Sprites(np.atleast_2d(self.factors[rows]))
 
-    def __array__(self, dtype=None, copy=None):
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         chunks = [
             self.factors[first : first + self._CHUNK] for first in range(0, len(self), self._CHUNK)
         ]
@@ -78,7 +79,7 @@ class Sprites(Rendered):
         )
 
 
-def split(name):
+def split(name: str) -> np.ndarray:
     """The factors of "train" or "test": all images in a fixed random order, of which the last
     10,000 are for testing.
 
@@ -89,7 +90,7 @@ def split(name):
     return factors_of({"train": order[:-NUM_TEST], "test": order[-NUM_TEST:]}[name])
 
 
-def factors_of(index):
+def factors_of(index: Any) -> np.ndarray:
     """The factors of the `index`-th image in the order of `FACTORS`.
 
     Args:
@@ -101,19 +102,20 @@ def factors_of(index):
     return np.stack(np.unravel_index(index, tuple(FACTORS.values())), axis=-1).astype(np.int32)
 
 
-def render(factors):
+def render(factors: np.ndarray | tf.Tensor) -> tf.Tensor:
     """Draws sprites; runs eagerly, in graphs and under XLA.
 
     Args:
-        factors: Int tensor [B, 5]: shape, scale, orientation, x, y, each 0 ... its number of values
-            - 1.
+        factors: Int tensor [B, 5]: shape, scale, orientation, x, y,
+            each 0 ... its number of values - 1.
 
     Returns:
         Float32 tensor [B, 64, 64, 1] of 0 and 1.
     """
+    # [B, 1, 1] each.
     shape, scale, orientation, x, y = (
         factor[:, None, None] for factor in tf.unstack(tf.cast(factors, tf.int32), axis=-1)
-    )  # [B, 1, 1]
+    )
     scale, cosine, sine, x, y = (
         tf.gather(tf.constant(table, tf.float32), index)
         for table, index in (
@@ -125,16 +127,10 @@ def render(factors):
         )
     )
     centres = tf.range(IMAGE_SHAPE[0], dtype=tf.float32) + 0.5
-    # [B, 1, 64], [B, 64, 1].
-    right, down = (
-        (centres[None, None, :] - x) / scale,
-        (centres[None, :, None] - y) / scale,
-    )
+    right = (centres[None, None, :] - x) / scale  # [B, 1, 64]
+    down = (centres[None, :, None] - y) / scale  # [B, 64, 1]
     # [B, 64, 64], in the shape's own axes.
-    u, v = (
-        cosine * right + sine * down,
-        cosine * down - sine * right,
-    )
+    u, v = cosine * right + sine * down, cosine * down - sine * right
     square = tf.maximum(tf.abs(u), tf.abs(v)) < SQUARE_SIDE / 2
     ellipse = (u / ELLIPSE_AXES[0]) ** 2 + (v / ELLIPSE_AXES[1]) ** 2 < 1.0
     a, b = u / HEART_SIZE, -v / HEART_SIZE  # the heart stands upright at orientation 0

@@ -9,12 +9,15 @@ they were made:
 
 import argparse
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 
 from zoo.files import write_atomically
+from zoo.models.cvae import CVAE
 from zoo.observations.image import Image, to_unit_interval
 
 STORED = Path(__file__).with_name("classifiers")
@@ -34,14 +37,15 @@ class Reader:
         card: What is known of a stored one, or None.
     """
 
-    def __init__(self, examples, epochs=8, hidden_units=512, seed=0):
+    def __init__(
+        self, examples: Mapping[str, Any], epochs: int = 8, hidden_units: int = 512, seed: int = 0
+    ) -> None:
         keras.utils.set_random_seed(seed)
         images = np.asarray(to_unit_interval(examples[Image.key]))
         self._build(images.shape[1:], int(np.max(examples["label"])) + 1, hidden_units)
+        rate = keras.optimizers.schedules.CosineDecay(2e-3, epochs * -(-len(images) // 256))
         self._trained.compile(
-            keras.optimizers.Adam(
-                keras.optimizers.schedules.CosineDecay(2e-3, epochs * -(-len(images) // 256))
-            ),
+            keras.optimizers.Adam(rate),
             keras.losses.SparseCategoricalCrossentropy(from_logits=True),
             jit_compile=True,
         )
@@ -61,7 +65,7 @@ class Reader:
         self._trained = keras.Model(image, logits)
 
     @classmethod
-    def stored(cls, image_shape):
+    def stored(cls, image_shape: Sequence[int]) -> "Reader":
         """The one that comes with the package for images of this shape.
 
         Raises:
@@ -71,47 +75,39 @@ class Reader:
             path.stem: json.loads(path.read_text(encoding="utf-8"))
             for path in sorted(STORED.glob("*.json"))
         }
-        name = next(
-            (
-                name
-                for name, card in cards.items()
-                if tuple(card["image_shape"]) == tuple(image_shape)
-            ),
-            None,
-        )
+        shapes = {name: tuple(card["image_shape"]) for name, card in cards.items()}
+        name = next((name for name, shape in shapes.items() if shape == tuple(image_shape)), None)
         if name is None:
-            shapes = ", ".join(
-                f"{tuple(card['image_shape'])} ({name})" for name, card in cards.items()
-            )
+            stored = ", ".join(f"{shape} ({name})" for name, shape in shapes.items())
             raise ValueError(
                 f"No classifier comes with the package for images of shape {tuple(image_shape)}: "
-                f"there are {shapes}."
+                f"there are {stored}."
             )
-        reader = cls.__new__(cls)
-        reader._build(
-            cards[name]["image_shape"], cards[name]["num_classes"], cards[name]["hidden_units"]
-        )
+        reader, card = cls.__new__(cls), cards[name]
+        reader._build(card["image_shape"], card["num_classes"], card["hidden_units"])
         with np.load(STORED / f"{name}.npz", allow_pickle=False) as archive:
             reader.model.set_weights(
                 [archive[str(i)].astype(np.float32) for i in range(len(reader.model.weights))]
             )
-        reader.card = cards[name]
+        reader.card = card
         return reader
 
-    def features(self, images):
+    def features(self, images: Any) -> np.ndarray:
         """[N, H, W, C] with pixels in [0, 1] -> [N, 64]."""
         return self.model.predict(np.asarray(images), batch_size=1000, verbose=0)[0]
 
-    def read(self, images):
+    def read(self, images: Any) -> np.ndarray:
         """The most probable class of each image: int [N]."""
         return self.model.predict(np.asarray(images), batch_size=1000, verbose=0)[1].argmax(axis=-1)
 
-    def accuracy(self, examples):
+    def accuracy(self, examples: Mapping[str, Any]) -> float:
         """Share of examples that are read as their label."""
         return float(np.mean(self.read(to_unit_interval(examples[Image.key])) == examples["label"]))
 
 
-def transfer_accuracy(model, examples, reader, num_images=1000):
+def transfer_accuracy(
+    model: CVAE, examples: Mapping[str, Any], reader: Reader, num_images: int = 1000
+) -> dict[str, Any]:
     """How often a class that was asked for is read in an image, in the hand of another.
 
     Args:
@@ -127,12 +123,12 @@ def transfer_accuracy(model, examples, reader, num_images=1000):
     images, labels = examples[Image.key][:num_images], examples["label"][:num_images]
     by_class = []
     for k in range(model.num_classes):
-        asked = np.full(len(images), k, np.int32)
-        by_class.append(float(np.mean(reader.read(model.transfer(images, labels, asked)) == k)))
+        targets = np.full(len(images), k, np.int32)
+        by_class.append(float(np.mean(reader.read(model.transfer(images, labels, targets)) == k)))
     return {"value": float(np.mean(by_class)), "by_class": by_class, "num_examples": len(images)}
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
     from zoo import data
 
     parser = argparse.ArgumentParser(
@@ -164,10 +160,9 @@ def main(argv=None):
     np.savez_compressed(
         STORED / f"{arguments.name}.npz", **{str(i): weight for i, weight in enumerate(weights)}
     )
-    write_atomically(
-        STORED / f"{arguments.name}.json", (json.dumps(card, indent=2) + "\n").encode()
-    )
-    print(json.dumps(card, indent=2))
+    text = json.dumps(card, indent=2)
+    write_atomically(STORED / f"{arguments.name}.json", f"{text}\n".encode())
+    print(text)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ and scored on the other.
 """
 
 import warnings
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -29,7 +31,9 @@ ACTIVE_VARIANCE = 0.05
 MIN_ROWS = 200
 
 
-def scores(codes, factors, metrics="all", seed=0):
+def scores(
+    codes: Any, factors: Any, metrics: str | Iterable[str] = "all", seed: int = 0
+) -> dict[str, float]:
     """Scores by name.
 
     Args:
@@ -61,7 +65,7 @@ def scores(codes, factors, metrics="all", seed=0):
     return {name: float(score) for name, score in found.items()}
 
 
-def beta_vae(codes, factors, seed=0):
+def beta_vae(codes: Any, factors: Any, seed: int = 0) -> float:
     """Accuracy of a linear classifier that reads from mean |z - z'| over pairs of rows which factor
     they share.
 
@@ -81,7 +85,7 @@ def beta_vae(codes, factors, seed=0):
     return classifier.score(*differences(SCORED_VOTES))
 
 
-def factor_vae(codes, factors, seed=0):
+def factor_vae(codes: Any, factors: Any, seed: int = 0) -> float:
     """Accuracy of a majority vote that reads from the latent that varies least, over rows that
     share a factor, which one it is.
 
@@ -113,7 +117,7 @@ def factor_vae(codes, factors, seed=0):
     return np.mean(table.argmax(axis=1)[least] == shared)
 
 
-def mig(codes, factors, seed=0):
+def mig(codes: Any, factors: Any, seed: int = 0) -> float:
     """Mutual information gap: by how much the latent that knows most about a factor surpasses the
     next, in units of its entropy.
 
@@ -127,7 +131,7 @@ def mig(codes, factors, seed=0):
     return np.mean((information[-1] - second) / entropy)
 
 
-def modularity(codes, factors, seed=0):
+def modularity(codes: Any, factors: Any, seed: int = 0) -> float:
     """How much each latent knows about one factor only: 1 - sum_{f != f*} I_f^2 / (I_f*^2 (K - 1)),
     the mean over latents.
 
@@ -147,7 +151,7 @@ def modularity(codes, factors, seed=0):
     return np.mean(1.0 - spread)
 
 
-def sap(codes, factors, seed=0):
+def sap(codes: Any, factors: Any, seed: int = 0) -> float:
     """Separated attribute predictability: by how much the best single latent predicts a factor
     better than the next one, in accuracy.
 
@@ -174,7 +178,7 @@ def sap(codes, factors, seed=0):
     return np.mean(accuracies[-1] - (accuracies[-2] if len(accuracies) > 1 else 0.0))
 
 
-def dci(codes, factors, seed=0):
+def dci(codes: Any, factors: Any, seed: int = 0) -> dict[str, float]:
     """Disentanglement, completeness and informativeness, from the importance of each latent to a
     predictor of each factor.
 
@@ -202,13 +206,13 @@ def dci(codes, factors, seed=0):
     )
     importances = np.stack(importances, axis=1) + 1e-11  # [D, K]
     total = importances.sum()
+    of_latents, of_factors = (
+        np.sum(importances.sum(axis=axis) / total * (1.0 - _entropy(importances, axis=axis)))
+        for axis in (1, 0)
+    )
     return {
-        "dci_disentanglement": np.sum(
-            importances.sum(axis=1) / total * (1.0 - _entropy(importances, axis=1))
-        ),
-        "dci_completeness": np.sum(
-            importances.sum(axis=0) / total * (1.0 - _entropy(importances, axis=0))
-        ),
+        "dci_disentanglement": of_latents,
+        "dci_completeness": of_factors,
         "dci_informativeness": np.mean(accuracies),
     }
 
@@ -226,22 +230,17 @@ METRICS = {
 class _Groups:
     """Rows by the value of each factor."""
 
-    def __init__(self, factors):
-        self.order = np.argsort(
-            factors, axis=0, kind="stable"
-        ).T  # [K, N]: rows sorted by each factor
+    def __init__(self, factors: np.ndarray) -> None:
+        # [K, N] each: rows sorted by each factor, and the first and the number of those like a row.
+        self.order = np.argsort(factors, axis=0, kind="stable").T
         ordered = np.take_along_axis(factors, self.order.T, axis=0).T
-        self.first = np.stack(
-            [np.searchsorted(o, f, "left") for o, f in zip(ordered, factors.T, strict=True)]
-        )  # [K, N]
-        self.size = (
-            np.stack(
-                [np.searchsorted(o, f, "right") for o, f in zip(ordered, factors.T, strict=True)]
-            )
-            - self.first
-        )
+        pairs = list(zip(ordered, factors.T, strict=True))
+        self.first = np.stack([np.searchsorted(o, f, "left") for o, f in pairs])
+        self.size = np.stack([np.searchsorted(o, f, "right") for o, f in pairs]) - self.first
 
-    def draw(self, generator, factor, rows):
+    def draw(
+        self, generator: np.random.Generator, factor: np.ndarray, rows: np.ndarray
+    ) -> np.ndarray:
         """For each of `rows`, a random row that has the same value of `factor`."""
         factor = np.broadcast_to(factor, rows.shape)
         offset = (generator.random(rows.shape) * self.size[factor, rows]).astype(np.int64)
@@ -276,8 +275,8 @@ def _checked(codes, factors):
         or not codes.shape[1]
     ):
         raise ValueError(
-            f"Codes [N, D] and factors [N, K] are needed. Received: shapes {codes.shape} and "
-            f"{factors.shape}."
+            "Codes [N, D] and factors [N, K] are needed. "
+            f"Received: shapes {codes.shape} and {factors.shape}."
         )
     if len(codes) < MIN_ROWS:
         raise ValueError(f"At least {MIN_ROWS} rows are needed. Received: {len(codes)}.")

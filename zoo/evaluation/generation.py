@@ -5,14 +5,23 @@ One definition each that fits a VAE and a deterministic autoencoder alike, so th
 compared.
 """
 
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
+from zoo.models.autoencoder import Autoencoder
+from zoo.models.base import Model
+from zoo.models.vae import VAE
 from zoo.observations.image import to_unit_interval
 from zoo.random import RowNoise
 
+if TYPE_CHECKING:  # `python -m` runs that module: it must not be imported with the package
+    from zoo.evaluation.classifier import Reader
 
-def sliced_wasserstein(codes, draws, num_directions=500, seed=0):
+
+def sliced_wasserstein(codes: Any, draws: Any, num_directions: int = 500, seed: int = 0) -> float:
     """Sliced 2-Wasserstein distance between two samples of equal size, in units of the latent
     space.
 
@@ -44,7 +53,13 @@ def sliced_wasserstein(codes, draws, num_directions=500, seed=0):
     return float(np.sqrt(np.mean(difference**2)))
 
 
-def continuity(decode, codes, images, step=0.05, seed=0):
+def continuity(
+    decode: Callable[[np.ndarray], Any],
+    codes: np.ndarray,
+    images: Any,
+    step: float = 0.05,
+    seed: int = 0,
+) -> dict[str, float]:
     """How far an image moves when its code moves a little: a Lipschitz-type ratio, small where
     neighbours decode to neighbours.
 
@@ -67,23 +82,20 @@ def continuity(decode, codes, images, step=0.05, seed=0):
     moved = codes + step * (codes[other] - codes)
 
     def distance(a, b):
-        return np.linalg.norm(
-            np.asarray(a, np.float64).reshape(len(a), -1)
-            - np.asarray(b, np.float64).reshape(len(b), -1),
-            axis=1,
-        )
+        a, b = (np.asarray(each, np.float64).reshape(len(each), -1) for each in (a, b))
+        return np.linalg.norm(a - b, axis=1)
 
     def spread(values):
         return np.sqrt(np.mean(distance(values, np.asarray(values)[other]) ** 2))
 
     kept = other != np.arange(len(codes))
-    ratio = (distance(decode(moved), decode(codes)) / spread(images))[kept] / (
-        distance(moved, codes) / spread(codes)
-    )[kept]
+    of_images = distance(decode(moved), decode(codes)) / spread(images)
+    of_codes = distance(moved, codes) / spread(codes)
+    ratio = of_images[kept] / of_codes[kept]
     return {"median": float(np.median(ratio)), "p99": float(np.percentile(ratio, 99))}
 
 
-def precision(generated, real, num_neighbours=3):
+def precision(generated: Any, real: Any, num_neighbours: int = 3) -> float:
     """Share of generated points inside the manifold of real ones: within some real point's distance
     to its k-th neighbour.
 
@@ -112,7 +124,7 @@ def precision(generated, real, num_neighbours=3):
     return float(inside.mean())
 
 
-def frechet_distance(generated, real):
+def frechet_distance(generated: Any, real: Any) -> float:
     """|m - m'|^2 + tr(C + C' - 2 (C C')^(1/2)) between normal distributions of the two means and
     covariances: FID, of any features.
 
@@ -121,7 +133,7 @@ def frechet_distance(generated, real):
 
     Returns:
         The distance, in squared units of the features: it means nothing beside one of other
-            features.
+        features.
 
     Raises:
         ValueError: If there are fewer images than features, or one is not finite.
@@ -156,7 +168,13 @@ def frechet_distance(generated, real):
     )
 
 
-def quality(model, examples, reader, num_images=5000, seed=0):
+def quality(
+    model: Model,
+    examples: Mapping[str, Any],
+    reader: "Reader",
+    num_images: int = 5000,
+    seed: int = 0,
+) -> dict[str, dict[str, Any]]:
     """How samples look beside images, in the features of a classifier: Frechet distance, precision
     and recall.
 
@@ -188,21 +206,17 @@ def quality(model, examples, reader, num_images=5000, seed=0):
     samples = []
     for first in range(0, len(images), 1000):
         rows = np.arange(first, min(first + 1000, len(images)), dtype=np.int32)
-        given = (
-            []
-            if model.condition_shape is None
-            else [np.random.default_rng((seed, first)).integers(0, num_classes, len(rows))]
-        )
-        samples.append(
-            np.asarray(model.generate(RowNoise(seed, 0, rows), *given)["reconstruction"])
-        )
+        condition = None
+        if model.condition_shape is not None:
+            condition = np.random.default_rng((seed, first)).integers(0, num_classes, len(rows))
+        answer = model.generate(RowNoise(seed, 0, rows), condition)
+        samples.append(np.asarray(answer["reconstruction"]))
     generated, real = reader.features(np.concatenate(samples)), reader.features(images)
     card = reader.card
-    features = (
-        f"{card['num_features']} of the {card['data']} classifier ({card['accuracy']:.4f} accurate)"
-        if card
-        else "of a classifier"
-    )
+    features = "of a classifier"
+    if card:
+        features = f"{card['num_features']} of the {card['data']} classifier"
+        features += f" ({card['accuracy']:.4f} accurate)"
     scores = {
         "fid": {"value": frechet_distance(generated, real), "unit": "squared features"},
         "precision": {"value": precision(generated, real), "unit": "share"},
@@ -214,7 +228,13 @@ def quality(model, examples, reader, num_images=5000, seed=0):
     }
 
 
-def compare(model, examples, reader, num_images=5000, seed=0):
+def compare(
+    model: VAE | Autoencoder,
+    examples: Mapping[str, Any],
+    reader: "Reader",
+    num_images: int = 5000,
+    seed: int = 0,
+) -> dict[str, Any]:
     """All of the above for one model.
 
     Codes are draws from q(z|x), an autoencoder's codes themselves; images are the means of p(x|z).
@@ -228,11 +248,10 @@ def compare(model, examples, reader, num_images=5000, seed=0):
 
     Returns:
         Dict of numbers: `sliced_wasserstein` and what it is between two samples of the prior
-            (`of_prior`), `continuity`, `precision` of
-        decoded prior draws and `precision_of_reconstructions`, `recall` (the share of the images
-        inside the manifold of decoded prior
-        draws: the same paper's measure of what a model leaves out), and the rms
-            `reconstruction_error` a pixel.
+        (`of_prior`), `continuity`, `precision` of decoded prior draws and
+        `precision_of_reconstructions`, `recall` (the share of the images inside the manifold of
+        decoded prior draws: the same paper's measure of what a model leaves out), and the rms
+        `reconstruction_error` a pixel.
     """
     generator = np.random.default_rng(seed)
     images = np.asarray(examples[model.key][:num_images], np.float32) / np.float32(255)
@@ -241,12 +260,8 @@ def compare(model, examples, reader, num_images=5000, seed=0):
     real = reader.features(images)
 
     def decode(z):
-        return np.concatenate(
-            [
-                np.asarray(model.decode(part).mean())
-                for part in np.array_split(z, max(1, len(z) // 1000))
-            ]
-        )
+        parts = np.array_split(z, max(1, len(z) // 1000))
+        return np.concatenate([np.asarray(model.decode(part).mean()) for part in parts])
 
     reconstructions, generated = decode(codes), reader.features(decode(draws))
     return {

@@ -11,6 +11,9 @@ Probability 28, 2018.
 https://arxiv.org/abs/1511.01437
 """
 
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
@@ -18,6 +21,7 @@ from zoo import validation
 from zoo.evaluation.likelihood import BATCH_SIZE
 from zoo.inference import WeightSums
 from zoo.inference.handlers import FromPosterior, FromPrior
+from zoo.models.latent_variable import LatentVariableModel
 from zoo.random import EVALUATION_STEP, RowNoise
 
 PROPOSALS = ("prior", "posterior")
@@ -27,8 +31,12 @@ HELD = 3200
 
 
 def importance_curve(
-    model, examples, proposals=PROPOSALS, num_samples=(1, 10, 100, 1000, 10_000, 100_000), seed=0
-):
+    model: LatentVariableModel,
+    examples: Any,
+    proposals: Sequence[str] = PROPOSALS,
+    num_samples: Sequence[int] = (1, 10, 100, 1000, 10_000, 100_000),
+    seed: int = 0,
+) -> list[dict[str, Any]]:
     """Estimates of log p(x) at growing numbers of samples, from draws of p(z) and of q(z|x).
 
     The samples are nested: the first 10 of 100 are the 10. Both proposals move the same noise, and
@@ -45,9 +53,8 @@ def importance_curve(
 
     Returns:
         List of rows, a dict for each proposal and number of samples: `proposal`, `num_samples`,
-            `log_prob` (mean over images, nats),
-        `stderr_images` (its standard error over images, nats), `effective_sample_size` (median over
-        images) and `num_examples`.
+        `log_prob` (mean over images, nats), `stderr_images` (its standard error over images, nats),
+        `effective_sample_size` (median over images) and `num_examples`.
 
     Raises:
         ValueError: If an argument is out of range, or the model has no latents to draw.
@@ -83,18 +90,16 @@ def importance_curve(
                 name: tf.constant(np.asarray(array)[numbers]) for name, array in examples.items()
             }
             measured.append(_walk(extend, proposal, batch, tf.constant(numbers, tf.int32), counts))
-        log_prob, effective = np.concatenate(measured, axis=-1)[..., :num_rows].transpose(
-            1, 0, 2
-        )  # [counts, N] each
+        # [counts, N] each.
+        log_prob, effective = np.moveaxis(np.concatenate(measured, axis=-1)[..., :num_rows], 1, 0)
         for count, values, sizes in zip(counts, log_prob, effective, strict=True):
+            error = float(values.std(ddof=1) / np.sqrt(num_rows)) if num_rows > 1 else None
             rows.append(
                 {
                     "proposal": proposal,
                     "num_samples": count,
                     "log_prob": float(values.mean()),
-                    "stderr_images": float(values.std(ddof=1) / np.sqrt(num_rows))
-                    if num_rows > 1
-                    else None,
+                    "stderr_images": error,
                     "effective_sample_size": float(np.median(sizes)),
                     "num_examples": num_rows,
                 }
@@ -105,13 +110,13 @@ def importance_curve(
 def _walk(extend, proposal, batch, rows, counts):
     """The estimate and the effective sample size of each image after each number of samples:
     float64 [counts, 2, B]."""
-    sums, done, measured = WeightSums.empty(len(rows)), 0, []
-    for count in counts:
+    sums, first, measured = WeightSums.empty(len(rows)), 0, []
+    for until in counts:
         sums = WeightSums(
-            *extend(proposal, batch, rows, tf.constant(done), tf.constant(count), *sums)
+            *extend(proposal, batch, rows, tf.constant(first), tf.constant(until), *sums)
         )
-        measured.append([sums.log_mean(count), sums.effective_sample_size()])
-        done = count
+        measured.append([sums.log_mean(until), sums.effective_sample_size()])
+        first = until
     return np.asarray(measured, np.float64)
 
 
@@ -126,26 +131,24 @@ def _compiled_extend(model, seed, chunk):
         def body(first, *sums):
             latent = (FromPrior if proposal == "prior" else FromPosterior)(noise, chunk, first)
             trace = model.run(latent, batch)
-            log_weights = (
-                trace.log_likelihood if proposal == "prior" else trace.log_weights
-            )  # [chunk, B]
-            wanted = (first + tf.range(chunk) < until)[:, None]
-            return (
-                first + chunk,
-                *WeightSums(*sums).add(tf.where(wanted, log_weights, -float("inf"))),
-            )
+            # [chunk, B].
+            log_weights = trace.log_likelihood if proposal == "prior" else trace.log_weights
+            mask = (first + tf.range(chunk) < until)[:, None]
+            sums = WeightSums(*sums).add(tf.where(mask, log_weights, -float("inf")))
+            return (first + chunk, *sums)
 
         state = (first, log_sum, log_sum_squares)
-        return tf.while_loop(lambda first, *_: first < until, body, state, parallel_iterations=1)[
-            1:
-        ]
+        _, *sums = tf.while_loop(
+            lambda first, *_: first < until, body, state, parallel_iterations=1
+        )
+        return sums
 
     return tf.function(
         extend, jit_compile=model.compiled and model.execution == "xla-block", autograph=False
     )
 
 
-def table(rows):
+def table(rows: Iterable[Mapping[str, Any]]) -> str:
     """The rows of `importance_curve` as text."""
     lines = [
         f"{'draws from':<12}{'samples':>9}{'log p(x), nats':>16}{'+- over images':>16}"

@@ -2,6 +2,8 @@
 that watches them during training."""
 
 import logging
+from collections.abc import Mapping
+from typing import Any, TypeGuard
 
 import keras
 import numpy as np
@@ -10,6 +12,8 @@ import tensorflow as tf
 from zoo.evaluation.generation import sliced_wasserstein
 from zoo.evaluation.likelihood import ACTIVE_VARIANCE
 from zoo.inference.handlers import FromPosterior
+from zoo.models.base import Model
+from zoo.models.latent_variable import LatentVariableModel
 from zoo.random import EVALUATION_STEP, RowNoise, Stream, draw
 
 logger = logging.getLogger("zoo")
@@ -18,7 +22,7 @@ LOGGED = ("active_units", "kl", "mutual_information", "marginal_kl", "prior_dist
 CHUNK = 100  # rows of the N x N table of densities that are held at once
 
 
-def is_readable(model):
+def is_readable(model: Model) -> TypeGuard[LatentVariableModel]:
     """Whether it has one latent vector, and a posterior of it."""
     return list(model.latents) == ["z"] and len(model.latents["z"].event_shape) == 1
 
@@ -38,7 +42,9 @@ class LatentReader:
         ValueError: If the model has several latents or none, or there are fewer than two images.
     """
 
-    def __init__(self, model, examples, num_images=1000, seed=0):
+    def __init__(
+        self, model: LatentVariableModel, examples: Any, num_images: int = 1000, seed: int = 0
+    ) -> None:
         if not is_readable(model):
             raise ValueError(
                 "Only a model with one latent vector z can be read. Received: "
@@ -67,22 +73,19 @@ class LatentReader:
             tf.reduce_logsumexp(posterior.log_prob(chunk[:, None]), axis=1) for chunk in chunks
         ]
         aggregate = tf.concat(log_aggregate, axis=0) - tf.math.log(float(self.num_rows))
+        other_noise = RowNoise(self.seed + 1, EVALUATION_STEP, tf.range(self.num_rows))
         values = {
             "mean": posterior.mean(),
             "z": z,
-            "prior draw": draw(
-                prior,
-                RowNoise(self.seed + 1, EVALUATION_STEP, tf.range(self.num_rows)),
-                Stream.LATENT,
-            ),
+            "prior draw": draw(prior, other_noise, Stream.LATENT),
             "kl": self.model.kl(trace),
             "information": posterior.log_prob(z) - aggregate,
         }
-        return values | (
-            {"kl per dimension": trace["z"].kl_per_dim()} if self.model.has_kl_per_dim else {}
-        )
+        if self.model.has_kl_per_dim:
+            values["kl per dimension"] = trace["z"].kl_per_dim()
+        return values
 
-    def __call__(self):
+    def __call__(self) -> dict[str, Any]:
         """The numbers at the model's present weights.
 
         Returns:
@@ -117,7 +120,7 @@ class LatentReader:
         return numbers
 
 
-def collapse(numbers):
+def collapse(numbers: Mapping[str, Any]) -> str | None:
     """What says that the posterior has collapsed onto the prior, with what usually helps; or None
     where a latent dimension is active.
 
@@ -128,17 +131,15 @@ def collapse(numbers):
         return None
     return (
         f"Posterior collapse: {numbers['active_units']} of {numbers['latent_dim']} latent "
-        "dimensions are active (variance of posterior "
-        f"means above {ACTIVE_VARIANCE}), and KL(q || p) is {numbers['kl']:.3f} nats: the "
-        "decoder ignores z. What usually helps: a weight "
-        "of the KL that rises from 0 (zoo.BetaVAE with beta=zoo.schedules.Linear(0.0, "
-        "1.0, steps)), nats that cost nothing "
-        "(objective=zoo.objectives.FreeBits(...)), a decoder that starts at the mean "
-        "image (start_at_mean), a lower learning rate."
+        f"dimensions are active (variance of posterior means above {ACTIVE_VARIANCE}), and "
+        f"KL(q || p) is {numbers['kl']:.3f} nats: the decoder ignores z. What usually helps: "
+        "a weight of the KL that rises from 0 (zoo.BetaVAE with beta=zoo.schedules.Linear(0.0, "
+        "1.0, steps)), nats that cost nothing (objective=zoo.objectives.FreeBits(...)), a decoder "
+        "that starts at the mean image (start_at_mean), a lower learning rate."
     )
 
 
-def collapse_of(model, examples):
+def collapse_of(model: Model, examples: Any) -> str | None:
     """`collapse` of a model by these examples; None of a model without one latent vector."""
     return collapse(LatentReader(model, examples)()) if is_readable(model) else None
 
@@ -155,15 +156,15 @@ class LatentMonitor(keras.callbacks.Callback):
         num_images: Images that are looked at: 300 take a few milliseconds.
     """
 
-    def __init__(self, examples, num_images=300):
+    def __init__(self, examples: Any, num_images: int = 300) -> None:
         super().__init__()
         self.examples, self.num_images = examples, num_images
         self.numbers, self._reader, self._told = None, None, False
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._reader = LatentReader(self.model, self.examples, self.num_images)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self.numbers = self._reader()
         if logs is not None:
             logs |= {
@@ -177,12 +178,12 @@ class LatentMonitor(keras.callbacks.Callback):
         self._told = message is not None
 
 
-def most_information(numbers):
+def most_information(numbers: Mapping[str, Any]) -> str:
     """What bounds the estimate of I(x; z), in words."""
     return f"{numbers['num_images']:,} images can show {np.log(numbers['num_images']):.2f} at most"
 
 
-def table(numbers):
+def table(numbers: Mapping[str, Any]) -> str:
     """The numbers of `LatentReader` as lines of text."""
     lines = [
         f"{numbers['active_units']:>9} of {numbers['latent_dim']} latent dimensions are active",
@@ -195,7 +196,6 @@ def table(numbers):
     ]
     if "kl_per_dim" in numbers:
         ordered = np.sort(numbers["kl_per_dim"])[::-1]
-        lines.append(
-            f"          KL by dimension, nats: {' '.join(f'{value:.2f}' for value in ordered)}"
-        )
+        nats = " ".join(f"{value:.2f}" for value in ordered)
+        lines.append(f"          KL by dimension, nats: {nats}")
     return "\n".join(lines)

@@ -3,6 +3,8 @@ needs to trust it."""
 
 import logging
 import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -35,16 +37,16 @@ BATCH_SIZE = 100
 
 
 def evaluate(
-    model,
-    examples,
+    model: Model,
+    examples: Any,
     *,
-    num_samples=5000,
-    seed=0,
-    split="test",
-    nll_name="nll",
-    metrics=(),
-    verbose=1,
-):
+    num_samples: int = 5000,
+    seed: int = 0,
+    split: str = "test",
+    nll_name: str = "nll",
+    metrics: str | Sequence[str] = (),
+    verbose: int = 1,
+) -> dict[str, dict[str, Any]]:
     """The numbers of a model on a data set; what it does not have, such as a score for an
     autoencoder, is left out.
 
@@ -77,11 +79,10 @@ def evaluate(
 
     Returns:
         Dict of numbers, each a dict with `value` and what it means: `unit`, `split`,
-            `num_examples`. Those in nats carry
-        `stderr_images`, the standard error of the mean over examples. `nll` carries besides
-        `num_samples`, `effective_sample_size` (median over examples) and `stderr_sampling`: what
-        new noise, of binarization and samples, does to the mean. It is estimated from four redraws
-        with 64 samples each, so it errs on the large side.
+        `num_examples`. Those in nats carry `stderr_images`, the standard error of the mean over
+        examples. `nll` carries besides `num_samples`, `effective_sample_size` (median over
+        examples) and `stderr_sampling`: what new noise, of binarization and samples, does to the
+        mean. It is estimated from four redraws with 64 samples each, so it errs on the large side.
 
     Raises:
         ValueError: If an argument is out of range or the examples do not fit the model.
@@ -98,13 +99,11 @@ def evaluate(
         examples.get(name) if isinstance(examples, dict) else None for name in ("label", "factors")
     )
     if metrics and (factors is None or not model.latents):
-        lacking = (
-            "the examples have no ground-truth factors"
-            if factors is None
-            else f"{type(model).__name__} has no posterior"
-        )
+        reason = f"{type(model).__name__} has no posterior"
+        if factors is None:
+            reason = "the examples have no ground-truth factors"
         raise ValueError(
-            f"Disentanglement cannot be scored: {lacking}. Received: metrics={shown(metrics)}."
+            f"Disentanglement cannot be scored: {reason}. Received: metrics={shown(metrics)}."
         )
     examples = model.standardize(examples)
     num_rows = len(next(iter(examples.values())))
@@ -121,9 +120,8 @@ def evaluate(
         noise = RowNoise(seed, EVALUATION_STEP, rows)
         batch = model.prepare(batch, noise)
         if not has_bound:
-            return {
-                "log_likelihood": model.loss_terms(batch, noise, training=False)["log_likelihood"]
-            }
+            terms = model.loss_terms(batch, noise, training=False)
+            return {"log_likelihood": terms["log_likelihood"]}
         sums, log_likelihood_sum = model.importance_sums(batch, noise, num_samples)
         measured = {
             "log_prob": sums.log_mean(num_samples),
@@ -150,11 +148,8 @@ def evaluate(
         measured.append({name: value.numpy() for name, value in measure(batch, rows).items()})
         steps = [EVALUATION_STEP - 1 - i for i in range(NUM_REDRAWS)]
         if has_bound:
-            redrawn.append(
-                np.stack(
-                    [redraw(batch, rows, tf.constant(step, tf.uint32)).numpy() for step in steps]
-                )
-            )
+            redraws = [redraw(batch, rows, tf.constant(step, tf.uint32)) for step in steps]
+            redrawn.append(np.stack([values.numpy() for values in redraws]))
         bar.update(min(first + batch_size, num_rows))
     values = {
         name: np.concatenate([m[name] for m in measured])[:num_rows].astype(np.float64)
@@ -183,12 +178,11 @@ def evaluate(
 
 
 def _bound_numbers(model, values, redrawn, num_samples):
+    error = float(np.sqrt(redrawn.var(axis=0, ddof=1).mean() / redrawn.shape[1]))
     numbers = {
         "nll": _mean(-values["log_prob"])
         | {
-            "stderr_sampling": float(
-                np.sqrt(redrawn.var(axis=0, ddof=1).mean() / redrawn.shape[1])
-            ),
+            "stderr_sampling": error,
             "num_samples": num_samples,
             "effective_sample_size": float(np.median(values["effective_sample_size"])),
         },
@@ -200,9 +194,8 @@ def _bound_numbers(model, values, redrawn, num_samples):
     effective = numbers["nll"]["effective_sample_size"]
     if effective < TRUSTED_SAMPLE_SIZE:
         logger.warning(
-            "-log p(x) is an upper bound here and no estimate: of %d samples of an image, "
-            "%.1f count (median; %d would be trusted). "
-            "More samples may lower it by nats.",
+            "-log p(x) is an upper bound here and no estimate: of %d samples of an image, %.1f "
+            "count (median; %d would be trusted). More samples may lower it by nats.",
             *(num_samples, effective, TRUSTED_SAMPLE_SIZE),
         )
     numbers |= _bits_per_dim(model, -values["log_prob"])
@@ -254,33 +247,30 @@ def _accuracy(probs, labels, classes_are_labels):
         of_label, of_class = optimize.linear_sum_assignment(-table)
         guesses = of_label[np.argsort(of_class)][guesses]
     accuracy = _mean((guesses == labels).astype(np.float64)) | {"unit": "share"}
-    return accuracy | (
-        {} if classes_are_labels else {"assignment": "best one-to-one of classes to labels"}
-    )
+    if not classes_are_labels:
+        accuracy["assignment"] = "best one-to-one of classes to labels"
+    return accuracy
 
 
 def _mean(values):
     """The mean over images; of a single one nobody knows the error."""
-    error = (
-        {"stderr_images": float(values.std(ddof=1) / math.sqrt(len(values)))}
-        if len(values) > 1
-        else {}
-    )
+    error = {}
+    if len(values) > 1:
+        error["stderr_images"] = float(values.std(ddof=1) / math.sqrt(len(values)))
     return {"value": float(values.mean()), **error, "unit": "nats"}
 
 
-def table(numbers):
+def table(numbers: Mapping[str, Mapping[str, Any]]) -> str:
     """The numbers of `evaluate` as lines of text."""
     lines, width = [], max(15, *map(len, numbers))
     for name, number in numbers.items():
-        value = (
-            f"{number['value']:9.3f}"
-            if isinstance(number["value"], float)
-            else f"{number['value']:5d} of {number['of']}"
-        )
-        errors = (
-            f" +- {number['stderr_images']:.3f} over images" if "stderr_images" in number else ""
-        )
+        if isinstance(number["value"], float):
+            value = f"{number['value']:9.3f}"
+        else:
+            value = f"{number['value']:5d} of {number['of']}"
+        errors = ""
+        if "stderr_images" in number:
+            errors = f" +- {number['stderr_images']:.3f} over images"
         if "stderr_sampling" in number:
             errors += f", +- {number['stderr_sampling']:.3f} over noise"
             errors += (

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 
-def importance_weighted_bound(log_weights):
+def importance_weighted_bound(log_weights: tf.Tensor) -> tf.Tensor:
     """Lower bound on log p(x) that tightens with more samples; with one it is the ELBO.
 
     Args:
@@ -29,21 +29,21 @@ class WeightSums(NamedTuple):
     log_sum_squares: tf.Tensor  # log sum_s w_s^2
 
     @classmethod
-    def empty(cls, num_rows):
+    def empty(cls, num_rows: int | tf.Tensor) -> "WeightSums":
         return cls(*[tf.fill([num_rows], -math.inf)] * 2)
 
-    def add(self, log_weights):
+    def add(self, log_weights: tf.Tensor) -> "WeightSums":
         """The sums with the samples `log_weights` [S, B] included."""
         return WeightSums(
             _logaddexp(self.log_sum, tf.reduce_logsumexp(log_weights, axis=0)),
             _logaddexp(self.log_sum_squares, tf.reduce_logsumexp(2.0 * log_weights, axis=0)),
         )
 
-    def log_mean(self, num_samples):
+    def log_mean(self, num_samples: int | tf.Tensor) -> tf.Tensor:
         """The importance-weighted bound of all samples, in nats."""
         return self.log_sum - tf.math.log(tf.cast(num_samples, tf.float32))
 
-    def effective_sample_size(self):
+    def effective_sample_size(self) -> tf.Tensor:
         """(sum w)^2 / sum w^2, between 1 and the number of samples. Kong, Liu & Wong, JASA 1994."""
         return tf.exp(2.0 * self.log_sum - self.log_sum_squares)
 

@@ -1,12 +1,15 @@
 """Total correlation by a discriminator that tells draws of q(z) from draws of prod_j q(z_j)."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
 from zoo import shards, validation
-from zoo.inference.regularizers import Regularizer
+from zoo.inference.regularizers import Context, Regularizer
+from zoo.inference.trace import Trace
 from zoo.networks import apply
-from zoo.random import Stream
+from zoo.random import RowNoise, Stream
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -30,12 +33,14 @@ class DensityRatio(Regularizer):
     batch_statistics = True
     reports = ("total_correlation", "discriminator_loss")
 
-    def __init__(self, discriminator, gamma=35.0, **kwargs):
+    def __init__(
+        self, discriminator: keras.layers.Layer, gamma: float = 35.0, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.discriminator = discriminator
         self.gamma = validation.non_negative("gamma", gamma)
 
-    def check(self, model):
+    def check(self, model: keras.Model) -> None:
         if len(model.latents) != 1 or not model.has_analytic_kl:
             raise ValueError(
                 "FactorVAE has one latent vector with an analytic KL. Received: "
@@ -46,11 +51,11 @@ class DensityRatio(Regularizer):
         )
         if received != (1, 2):
             raise ValueError(
-                "`discriminator` must give two logits for z, [B, 2]. Received: an output of "
-                f"shape {received}."
+                "`discriminator` must give two logits for z, [B, 2]. "
+                f"Received: an output of shape {received}."
             )
 
-    def nats(self, trace, context):
+    def nats(self, trace: Trace, context: Context) -> tf.Tensor:
         (site,) = trace.values()
         z = site.z[0]  # [b, D]
         drawn = apply(self.discriminator, z, training=trace.training)
@@ -66,21 +71,17 @@ class DensityRatio(Regularizer):
         context.terms["discriminator_loss"] = tf.reduce_mean(tf.reshape(errors, [2, -1]), axis=0)
         return context.kl(trace) + self.gamma * total_correlation
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         discriminator = keras.saving.serialize_keras_object(self.discriminator)
         return {**super().get_config(), "discriminator": discriminator, "gamma": self.gamma}
 
     @classmethod
-    def from_config(cls, config):
-        return cls(
-            **{
-                **config,
-                "discriminator": keras.saving.deserialize_keras_object(config["discriminator"]),
-            }
-        )
+    def from_config(cls, config: dict[str, Any]) -> "DensityRatio":
+        discriminator = keras.saving.deserialize_keras_object(config["discriminator"])
+        return cls(**{**config, "discriminator": discriminator})
 
 
-def permute_dimensions(z, noise):
+def permute_dimensions(z: tf.Tensor, noise: RowNoise) -> tf.Tensor:
     """Each dimension of z [b, D] in an order of its own over the rows of the whole batch, those
     that only fill a shape left out."""
     keys = shards.gathered(noise.uniform(Stream.PERMUTE, z.shape[1:]))  # [B, D]

@@ -2,8 +2,9 @@
 
 A model names each latent once, in the order of its program:
 
-    z = latent("z", prior=lambda: self.prior(condition), posterior=lambda: self.encode(x,
-        condition))
+    z = latent(
+        "z", prior=lambda: self.prior(condition), posterior=lambda: self.encode(x, condition)
+    )
 
 and never asks where `z` comes from. What `latent` is decides that, and builds no distribution that
 it does not need: inference calls both functions, generation the first alone. Each pass takes a new
@@ -78,15 +79,15 @@ class Handler:
         missing = [name for name in self.trace if name not in self._named_by_program]
         if missing:
             raise ValueError(
-                "The program must name each latent that the guide draws. Received: none for "
-                f"{missing[0]!r}."
+                "The program must name each latent that the guide draws. "
+                f"Received: none for {missing[0]!r}."
             )
 
     def _of_guide(self, name, prior):
         if name not in self.trace:
             raise ValueError(
-                "The guide must draw each latent that the program names. Received: none for "
-                f"{name!r}."
+                "The guide must draw each latent that the program names. "
+                f"Received: none for {name!r}."
             )
         if name in self._named_by_program:
             raise ValueError(
@@ -134,7 +135,7 @@ class FromPosterior(Handler):
         self.first_sample = first_sample
         self.leaf = leaf
 
-    def site(self, name, posterior, prior):
+    def site(self, name: str, posterior: Distribution | None, prior: Distribution | None) -> Site:
         noise = self.noise.of_latent(self.number)
         z = draw(posterior, noise, Stream.LATENT, self.num_samples, self.first_sample)
         return Site(z if self.leaf is None else self.leaf(z), posterior, prior, drawn=z)
@@ -162,7 +163,7 @@ class FromPrior(Handler):
         self.num_samples = num_samples
         self.first_sample = first_sample
 
-    def site(self, name, posterior, prior):
+    def site(self, name: str, posterior: Distribution | None, prior: Distribution | None) -> Site:
         noise = self.noise.of_latent(self.number)
         return Site(
             draw(prior, noise, Stream.LATENT, self.num_samples, self.first_sample), prior=prior
@@ -184,7 +185,7 @@ class EveryClass(Handler):
         self.noise = self.trace.noise = noise
         self.trace.enumerated = name
 
-    def site(self, name, posterior, prior):
+    def site(self, name: str, posterior: Distribution | None, prior: Distribution | None) -> Site:
         if name == self.trace.enumerated:
             return Site(every_class(posterior, tf.shape(self.noise.rows)[0]), posterior, prior)
         return Site(
@@ -192,7 +193,7 @@ class EveryClass(Handler):
         )
 
 
-def every_class(posterior: tfd.OneHotCategorical, num_rows: tf.Tensor) -> tf.Tensor:
+def every_class(posterior: Distribution, num_rows: int | tf.Tensor) -> tf.Tensor:
     """All outcomes of a class for each row, one-hot: [K, B, K]."""
     (num_classes,) = posterior.event_shape
     classes = tf.broadcast_to(tf.eye(num_classes)[:, None], [num_classes, num_rows, num_classes])
@@ -217,7 +218,7 @@ class Relaxed(Handler):
         self.name = name
         self.temperature = temperature
 
-    def site(self, name, posterior, prior):
+    def site(self, name: str, posterior: Distribution | None, prior: Distribution | None) -> Site:
         noise = self.noise.of_latent(self.number)
         if name != self.name:
             return Site(draw(posterior, noise, Stream.LATENT), posterior)
@@ -237,7 +238,7 @@ class Typical(Handler):
         super().__init__()
         self.infers, self.explains = infers, not infers
 
-    def site(self, name, posterior, prior):
+    def site(self, name: str, posterior: Distribution | None, prior: Distribution | None) -> Site:
         return Site(typical(posterior if self.infers else prior), posterior, prior)
 
 
@@ -264,7 +265,7 @@ class Given(Handler):
         self.values = values
         self.infers, self.explains = infers, explains
 
-    def site(self, name, posterior, prior):
+    def site(self, name: str, posterior: Distribution | None, prior: Distribution | None) -> Site:
         if name not in self.values:
             received = shown(list(self.values))
             raise ValueError(

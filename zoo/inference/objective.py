@@ -9,6 +9,7 @@ import tensorflow as tf
 from zoo import validation
 from zoo.inference.regularizers import KL, Regularizer
 from zoo.inference.trace import Trace
+from zoo.random import RowNoise
 from zoo.validation import shown
 
 
@@ -52,8 +53,7 @@ class Objective(keras.layers.Layer):
         if self.needs_plain_kl and not self.regularizer.is_kl:
             raise ValueError(
                 f"{type(self).__name__} bounds log p(x) by other means than a regularizer. "
-                "Use ELBO. "
-                f"Received: regularizer={type(regularizer).__name__}."
+                f"Use ELBO. Received: regularizer={type(regularizer).__name__}."
             )
 
     def check(self, model: keras.Model) -> None:
@@ -68,16 +68,15 @@ class Objective(keras.layers.Layer):
             )
         if self.needs_plain_kl and not model.regularizer.is_kl:
             raise ValueError(
-                f"{name} bounds log p(x), and {type(model).__name__} has a regularizer of its "
-                "own, which such a bound has no place for. "
-                f"Use ELBO. Received: objective={name}."
+                f"{name} bounds log p(x), and {type(model).__name__} has a regularizer of its own, "
+                f"which such a bound has no place for. Use ELBO. Received: objective={name}."
             )
 
     def loss(
         self,
         model: keras.Model,
         batch: Mapping[str, Any],
-        noise: Any,
+        noise: RowNoise,
         training: bool = False,
     ) -> tuple[tf.Tensor, Trace]:
         """The loss of a batch and the pass that it comes from.

@@ -81,7 +81,7 @@ class KL(Regularizer):
 
     is_kl = True
 
-    def nats(self, trace, context):
+    def nats(self, trace: Trace, context: Context) -> tf.Tensor:
         return context.kl(trace)
 
 
@@ -98,7 +98,7 @@ class WeightedKL(Regularizer):
         super().__init__(**kwargs)
         self.beta = as_schedule(beta, "beta")
 
-    def nats(self, trace, context):
+    def nats(self, trace: Trace, context: Context) -> tf.Tensor:
         return self.beta(context.step) * context.kl(trace)
 
     def get_config(self) -> dict[str, Any]:
@@ -139,7 +139,7 @@ class Capacity(Regularizer):
             name: as_schedule(capacity, f"capacity of {name}") for name, capacity in by_name.items()
         }
 
-    def check(self, model):
+    def check(self, model: keras.Model) -> None:
         unknown = [name for name in self.capacities if name not in (ALL, *model.latents)]
         if unknown:
             raise ValueError(
@@ -147,7 +147,7 @@ class Capacity(Regularizer):
                 f"{unknown[0]!r}."
             )
 
-    def nats(self, trace, context):
+    def nats(self, trace: Trace, context: Context) -> tf.Tensor:
         by_latent = context.kl_by_latent(trace)
         by_latent = {ALL: tf.add_n(list(by_latent.values())), **by_latent}
         step = context.step

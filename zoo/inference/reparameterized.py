@@ -4,13 +4,18 @@ with the score of q in the gradient     ELBO, FreeBits, ImportanceWeighted
 without it: through the draw alone      PathDerivative, DoublyReparameterized
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import keras
 import tensorflow as tf
 
 from zoo import validation
 from zoo.inference.bounds import importance_weighted_bound
-from zoo.inference.handlers import FromPosterior
+from zoo.inference.handlers import FromPosterior, Handler
 from zoo.inference.objective import Objective, with_gradient_of
+from zoo.inference.trace import Trace
+from zoo.random import RowNoise
 from zoo.shards import batch_mean
 
 
@@ -24,16 +29,18 @@ class ELBO(Objective):
 
     needs_plain_kl = False
 
-    def loss(self, model, batch, noise, training=False):
+    def loss(
+        self, model: keras.Model, batch: Mapping[str, Any], noise: RowNoise, training: bool = False
+    ) -> tuple[tf.Tensor, Trace]:
         trace = model.run(self.handler(model, noise), batch, training)
         distortion = -trace.expect(trace.log_likelihood)
         return distortion + self.regularization(model, trace), trace
 
-    def handler(self, model, noise):
+    def handler(self, model: keras.Model, noise: RowNoise) -> Handler:
         """Who draws the latents."""
         return FromPosterior(noise, self.num_samples)
 
-    def regularization(self, model, trace):
+    def regularization(self, model: keras.Model, trace: Trace) -> tf.Tensor:
         """What is added to -E_q[log p(x|z)]: nats [B], or a scalar where it is the batch's."""
         return model.regularization(trace)
 
@@ -54,11 +61,11 @@ class FreeBits(ELBO):
     needs_plain_kl = True
     batch_statistics = True
 
-    def __init__(self, nats=0.1, num_samples=1, **kwargs):
+    def __init__(self, nats: float = 0.1, num_samples: int = 1, **kwargs: Any) -> None:
         super().__init__(num_samples, **kwargs)
         self.nats = validation.non_negative("nats", nats)
 
-    def check(self, model):
+    def check(self, model: keras.Model) -> None:
         super().check(model)
         without = [
             f"{name}, {facts.family}"
@@ -72,13 +79,12 @@ class FreeBits(ELBO):
                 f"Received: another posterior or prior of {without[0]}."
             )
 
-    def regularization(self, model, trace):
-        kls = [
-            batch_mean(_over_samples(site.kl_per_dim())) for site in trace.values()
-        ]  # [D] of each latent
+    def regularization(self, model: keras.Model, trace: Trace) -> tf.Tensor:
+        # [D] of each latent.
+        kls = [batch_mean(_over_samples(site.kl_per_dim())) for site in trace.values()]
         return tf.add_n([tf.reduce_sum(tf.maximum(self.nats, kl)) for kl in kls])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "nats": self.nats}
 
 
@@ -89,7 +95,9 @@ class ImportanceWeighted(Objective):
     Burda, Grosse & Salakhutdinov, ICLR 2016, eq. 8. https://arxiv.org/abs/1509.00519
     """
 
-    def loss(self, model, batch, noise, training=False):
+    def loss(
+        self, model: keras.Model, batch: Mapping[str, Any], noise: RowNoise, training: bool = False
+    ) -> tuple[tf.Tensor, Trace]:
         trace = model.run(FromPosterior(noise, self.num_samples), batch, training)
         return -importance_weighted_bound(trace.log_weights), trace
 
@@ -102,16 +110,18 @@ class _ThroughTheDraw(Objective):
     d log p(x, z_s).
     """
 
-    def sample_weights(self, log_weights):
+    def sample_weights(self, log_weights: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Weight of each sample in the gradient of the generative program, and its factor for z
         besides: each [S, B]."""
         raise NotImplementedError
 
-    def bound(self, log_weights):
+    def bound(self, log_weights: tf.Tensor) -> tf.Tensor:
         """[S, B] -> [B], in nats."""
         raise NotImplementedError
 
-    def loss(self, model, batch, noise, training=False):
+    def loss(
+        self, model: keras.Model, batch: Mapping[str, Any], noise: RowNoise, training: bool = False
+    ) -> tuple[tf.Tensor, Trace]:
         tape = tf.GradientTape(persistent=True)
 
         def leaf(z):
@@ -156,11 +166,11 @@ class PathDerivative(_ThroughTheDraw):
     Roeder, Wu & Duvenaud, "Sticking the landing", NeurIPS 2017. https://arxiv.org/abs/1703.09194
     """
 
-    def sample_weights(self, log_weights):
+    def sample_weights(self, log_weights: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         ones = tf.ones_like(log_weights)
         return ones / self.num_samples, ones
 
-    def bound(self, log_weights):
+    def bound(self, log_weights: tf.Tensor) -> tf.Tensor:
         return tf.reduce_mean(log_weights, axis=0)
 
 
@@ -177,9 +187,9 @@ class DoublyReparameterized(_ThroughTheDraw):
     https://arxiv.org/abs/1810.04152
     """
 
-    def sample_weights(self, log_weights):
+    def sample_weights(self, log_weights: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         weights = tf.nn.softmax(log_weights, axis=0)
         return weights, weights
 
-    def bound(self, log_weights):
+    def bound(self, log_weights: tf.Tensor) -> tf.Tensor:
         return importance_weighted_bound(log_weights)

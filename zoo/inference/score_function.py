@@ -2,6 +2,8 @@
 reparameterized."""
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -9,7 +11,10 @@ import tensorflow as tf
 from zoo.inference.bounds import importance_weighted_bound
 from zoo.inference.handlers import FromPosterior
 from zoo.inference.objective import Objective, with_gradient_of
+from zoo.inference.regularizers import Regularizer
+from zoo.inference.trace import Trace
 from zoo.networks import apply
+from zoo.random import RowNoise
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -35,11 +40,18 @@ class ScoreFunction(Objective):
     needs_reparameterization = False
     needs_plain_kl = False
 
-    def __init__(self, num_samples=1, baseline=None, *, regularizer=None, **kwargs):
+    def __init__(
+        self,
+        num_samples: int = 1,
+        baseline: keras.layers.Layer | None = None,
+        *,
+        regularizer: Regularizer | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(num_samples, regularizer=regularizer, **kwargs)
         self.baseline = baseline
 
-    def check(self, model):
+    def check(self, model: keras.Model) -> None:
         super().check(model)
         if not model.regularizer.is_kl and not model.has_analytic_kl:
             families = ", ".join(facts.family for facts in model.latents.values())
@@ -48,11 +60,13 @@ class ScoreFunction(Objective):
             received = tuple(self.baseline(model.observation.blank()[model.key]).shape)
             if received != (1, 1):
                 raise ValueError(
-                    "`baseline` must give one number for an image, [B, 1]. Received: an output of "
-                    f"shape {received}."
+                    "`baseline` must give one number for an image, [B, 1]. "
+                    f"Received: an output of shape {received}."
                 )
 
-    def loss(self, model, batch, noise, training=False):
+    def loss(
+        self, model: keras.Model, batch: Mapping[str, Any], noise: RowNoise, training: bool = False
+    ) -> tuple[tf.Tensor, Trace]:
         x = batch[model.key]
         trace = model.run(
             FromPosterior(noise, self.num_samples, leaf=tf.stop_gradient), batch, training
@@ -63,19 +77,18 @@ class ScoreFunction(Objective):
             analytic = model.regularization(trace)  # [B]
         else:
             signal, analytic = signal + trace.log_p - tf.stop_gradient(log_q), 0.0
-        baseline = (
-            0.0 if self.baseline is None else apply(self.baseline, x, training=training)[:, 0]
-        )  # [B]
-        surrogate = (
-            tf.reduce_mean(signal + tf.stop_gradient(signal - baseline) * log_q, axis=0) - analytic
-        )
+        baseline = 0.0
+        if self.baseline is not None:
+            baseline = apply(self.baseline, x, training=training)[:, 0]  # [B]
+        scored = signal + tf.stop_gradient(signal - baseline) * log_q
+        surrogate = tf.reduce_mean(scored, axis=0) - analytic
         loss = -with_gradient_of(tf.reduce_mean(signal, axis=0) - analytic, surrogate)
         if self.baseline is not None:
             error = tf.reduce_mean((tf.stop_gradient(signal) - baseline) ** 2, axis=0)
             loss = with_gradient_of(loss, loss + error)
         return loss, trace
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "baseline": keras.saving.serialize_keras_object(self.baseline),
@@ -94,10 +107,12 @@ class VIMCO(Objective):
     needs_reparameterization = False
     least_samples = 2
 
-    def __init__(self, num_samples=2, **kwargs):
+    def __init__(self, num_samples: int = 2, **kwargs: Any) -> None:
         super().__init__(num_samples, **kwargs)
 
-    def loss(self, model, batch, noise, training=False):
+    def loss(
+        self, model: keras.Model, batch: Mapping[str, Any], noise: RowNoise, training: bool = False
+    ) -> tuple[tf.Tensor, Trace]:
         trace = model.run(
             FromPosterior(noise, self.num_samples, leaf=tf.stop_gradient), batch, training
         )
@@ -108,7 +123,7 @@ class VIMCO(Objective):
         surrogate = bound + tf.reduce_sum(tf.stop_gradient(signal) * log_q, axis=0)
         return -with_gradient_of(bound, surrogate), trace
 
-    def bound_without_each(self, log_weights):
+    def bound_without_each(self, log_weights: tf.Tensor) -> tf.Tensor:
         """[S, B]: the bound with sample s's weight replaced by the geometric mean of the
         others'."""
         num_samples = self.num_samples

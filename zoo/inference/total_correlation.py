@@ -7,13 +7,15 @@ On average over x,
 """
 
 import math
+from typing import Any
 
 import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
 from zoo import shards, validation
-from zoo.inference.regularizers import Regularizer
+from zoo.inference.regularizers import Context, Regularizer
+from zoo.inference.trace import Trace
 
 tfd = tfp.distributions
 
@@ -42,7 +44,14 @@ class TotalCorrelation(Regularizer):
     batch_statistics = True
     reports = ("mutual_information", "total_correlation", "dimension_kl")
 
-    def __init__(self, beta=6.0, alpha=1.0, gamma=1.0, num_examples=None, **kwargs):
+    def __init__(
+        self,
+        beta: float = 6.0,
+        alpha: float = 1.0,
+        gamma: float = 1.0,
+        num_examples: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.beta = validation.non_negative("beta", beta)
         self.alpha = validation.non_negative("alpha", alpha)
@@ -52,53 +61,41 @@ class TotalCorrelation(Regularizer):
         )
 
     @property
-    def needs_num_examples(self):
+    def needs_num_examples(self) -> bool:
         return self.num_examples is None
 
-    def check(self, model):
+    def check(self, model: keras.Model) -> None:
         if len(model.latents) != 1 or not model.has_kl_per_dim:
             raise ValueError(
-                "The total correlation is of one latent vector, with a diagonal normal for "
-                "posterior and prior. "
-                f"Received: {type(model).__name__} with "
+                "The total correlation is of one latent vector, with a diagonal normal "
+                f"for posterior and prior. Received: {type(model).__name__} with "
                 f"{', '.join(facts.family for facts in model.latents.values())}."
             )
 
-    def nats(self, trace, context):
+    def nats(self, trace: Trace, context: Context) -> tf.Tensor:
         (site,) = trace.values()
         z, q = site.z, site.posterior  # [S, b, D]
         weights = shards.gathered_weights(tf.shape(z)[1])
         others = tfd.Normal(shards.gathered(q.loc), shards.gathered(q.stddev()))
-        # log q(z_ij | x_k) of every dimension j, and -inf where x_k only fills the shape: [S, b, B,
-        # D]
+        # log q(z_ij | x_k) of every dimension j, and -inf where x_k only fills the shape:
+        # [S, b, B, D].
         log_q = others.log_prob(z[:, :, None]) + tf.math.log(weights)[:, None]
-        num_examples = (
-            context.num_examples if self.num_examples is None else float(self.num_examples)
-        )
+        num_examples = context.num_examples
+        if self.num_examples is not None:
+            num_examples = float(self.num_examples)
         log_of_all = tf.math.log(num_examples * tf.reduce_sum(weights))
-        log_q_z = (
-            tf.reduce_logsumexp(
-                tf.reduce_sum(tf.where(weights[:, None] > 0, log_q, -math.inf), axis=-1), axis=2
-            )
-            - log_of_all
-        )
-        log_q_each = tf.reduce_sum(
-            tf.reduce_logsumexp(log_q, axis=2) - log_of_all, axis=-1
-        )  # [S, b]
-        terms = dict(
-            zip(
-                self.reports,
-                (site.log_q - log_q_z, log_q_z - log_q_each, log_q_each - site.log_p),
-                strict=True,
-            )
-        )
-        for name, values in terms.items():
+        log_q_of_rows = tf.where(weights[:, None] > 0, log_q, -math.inf)
+        # [S, b] each.
+        log_q_z = tf.reduce_logsumexp(tf.reduce_sum(log_q_of_rows, axis=-1), axis=2) - log_of_all
+        log_q_each = tf.reduce_sum(tf.reduce_logsumexp(log_q, axis=2) - log_of_all, axis=-1)
+        terms = (site.log_q - log_q_z, log_q_z - log_q_each, log_q_each - site.log_p)
+        for name, values in zip(self.reports, terms, strict=True):
             context.terms[name] = trace.expect(values)
         information, total_correlation, of_dimensions = (
             context.terms[name] for name in self.reports
         )
         return self.alpha * information + self.beta * total_correlation + self.gamma * of_dimensions
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         arguments = ("beta", "alpha", "gamma", "num_examples")
         return {**super().get_config(), **{name: getattr(self, name) for name in arguments}}

@@ -202,11 +202,9 @@ class Trace(Mapping):
     def log_likelihood(self) -> tf.Tensor:
         """log p(x|z) of what was seen: nats [S, B]."""
         x, observed = self._observed
-        return (
-            self.likelihood.log_prob(x)
-            if observed is None
-            else self.likelihood.log_prob(x, observed=observed)
-        )
+        if observed is None:
+            return self.likelihood.log_prob(x)
+        return self.likelihood.log_prob(x, observed=observed)
 
     @property
     def log_joint(self) -> tf.Tensor:

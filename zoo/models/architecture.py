@@ -57,12 +57,8 @@ def read(path: Path) -> keras.Model:
     except Exception as error:  # whatever the constructors of a model's parts raise
         # Of a part that fails Keras tells in what it says of the whole, behind the whole's
         # configuration.
-        reason = " ".join(
-            str(error)
-            .rpartition("Exception encountered: ")[2]
-            .partition("Full object config:")[0]
-            .split()
-        )
+        reason = str(error).rpartition("Exception encountered: ")[2]
+        reason = " ".join(reason.partition("Full object config:")[0].split())
         raise ValueError(
             f"No Python model can be built from {str(path)!r} ({type(error).__name__}: {reason})"
         ) from None

@@ -161,9 +161,8 @@ class Model(CompiledModel, metaclass=BuiltAfterConstruction):
         noun = self.observation.noun
         if isinstance(stream.element_spec, tuple):
             raise ValueError(
-                "A generative model has no targets. Received: a stream of tuples. "
-                f"Map it to {noun}s or to a dict: `.map(lambda {noun}, label: {{'{self.key}': "
-                f"{noun}}})`."
+                "A generative model has no targets. Received: a stream of tuples. Map it to "
+                f"{noun}s or to a dict: `.map(lambda {noun}, label: {{'{self.key}': {noun}}})`."
             )
         if stream.cardinality() == 0:
             raise ValueError(f"There are no {noun}s. Received: an empty tf.data.Dataset.")
@@ -243,9 +242,9 @@ class Model(CompiledModel, metaclass=BuiltAfterConstruction):
     def from_config(cls, config: dict[str, Any]) -> "Model":
         # Configurations of before told of every model its condition and its pixels.
         known = (*_arguments(cls), "pixels", "name", "dtype")
-        old = {"condition_shape"} - set(known) | (
-            {"pixels"} if "observation" not in known else set()
-        )
+        old = {"condition_shape"} - set(known)
+        if "observation" not in known:
+            old.add("pixels")
         return cls(**{name: _of_plain(value) for name, value in config.items() if name not in old})
 
     def get_build_config(self) -> None:
@@ -253,8 +252,8 @@ class Model(CompiledModel, metaclass=BuiltAfterConstruction):
 
     def export(self, filepath: Any, *arguments: Any, **more: Any) -> None:
         raise ValueError(
-            "What Keras's `export` writes has no row-keyed draws: use `zoo.export(model, "
-            f"{str(filepath)!r})`."
+            "What Keras's `export` writes has no row-keyed draws: "
+            f"use `zoo.export(model, {str(filepath)!r})`."
         )
 
 
@@ -309,8 +308,8 @@ def observation_of(
             return own
         if not isinstance(own, Image):
             raise ValueError(
-                f"`pixels` is for images. Received: pixels={shown(pixels)}, and a likelihood over "
-                f"{own.noun}s."
+                "`pixels` is for images. "
+                f"Received: pixels={shown(pixels)}, and a likelihood over {own.noun}s."
             )
         return Image(likelihood.event_shape, pixels)
     if pixels is not None:
@@ -346,8 +345,7 @@ def assert_posterior(posterior: Any) -> None:
     if not (callable(posterior) and hasattr(posterior, "event_shape")):
         raise ValueError(
             "`posterior` must be a layer over latent vectors, such as "
-            "`zoo.layers.DiagonalNormal(8)`. "
-            f"Received: posterior={shown(posterior)}."
+            f"`zoo.layers.DiagonalNormal(8)`. Received: posterior={shown(posterior)}."
         )
 
 
@@ -360,8 +358,7 @@ def assert_likelihood(likelihood: Any) -> None:
     ):
         raise ValueError(
             "`likelihood` must be a layer over images, such as "
-            "`zoo.layers.Bernoulli(image_shape)`. "
-            f"Received: likelihood={shown(likelihood)}."
+            f"`zoo.layers.Bernoulli(image_shape)`. Received: likelihood={shown(likelihood)}."
         )
 
 

@@ -1,7 +1,7 @@
 """beta-TCVAE: of the KL, the total correlation alone is weighed.
 
-    E_q[log p(x|z)] - alpha I(x; z) - beta KL(q(z) || prod_j q(z_j)) - gamma sum_j KL(q(z_j) ||
-    p(z_j))
+    E_q[log p(x|z)] - alpha I(x; z) - beta KL(q(z) || prod_j q(z_j))
+                    - gamma sum_j KL(q(z_j) || p(z_j))
 
 Chen, Li, Grosse & Duvenaud, "Isolating sources of disentanglement in variational autoencoders",
 NeurIPS 2018.

@@ -29,8 +29,8 @@ class BetaVAE(VAE):
 
     Args:
         encoder, decoder, posterior, likelihood, prior: As in `zoo.VAE`.
-        beta: Non-negative number, or schedule of the training step (`zoo.schedules.Linear(0, 1,
-            num_steps)` is a warm-up).
+        beta: Non-negative number, or schedule of the training step
+            (`zoo.schedules.Linear(0, 1, num_steps)` is a warm-up).
         others: As in `zoo.VAE`. Objectives that bound log p(x) by other means are refused.
 
     Raises:

@@ -60,6 +60,8 @@ class ClassStyleVAE(LatentVariableModel):
         ValueError: If a part does not fit its neighbour, or an argument is out of range.
     """
 
+    num_classes: int
+
     def __init__(
         self,
         classifier: keras.layers.Layer,
@@ -132,9 +134,8 @@ class ClassStyleVAE(LatentVariableModel):
 
     def _class_and_style(self, z):
         y, style = named_latents(z, ("y", "z"))
-        return as_vectors("y", y, self.num_classes), as_vectors(
-            "z", style, self.posterior_layer.latent_dim
-        )
+        y = as_vectors("y", y, self.num_classes)
+        return y, as_vectors("z", style, self.posterior_layer.latent_dim)
 
     # -- The bound
 

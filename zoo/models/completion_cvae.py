@@ -78,8 +78,8 @@ class CompletionCVAE(VAE):
         posterior: Layer from parameters to q.
         likelihood: `zoo.layers.Bernoulli`.
         prior: `zoo.layers.Conditional`: the learned p(z | visible).
-        visible: Mask [H, W] of the pixels that are seen, such as `zoo.images.quadrants((28, 28),
-            1)`.
+        visible: Mask [H, W] of the pixels that are seen, such as
+            `zoo.images.quadrants((28, 28), 1)`.
         objective, observation, pixels, seed: As in `zoo.VAE`.
 
     Raises:
@@ -213,8 +213,8 @@ class CompletionNetwork(Model):
         return self(data).log_prob(data[self.key])
 
     def reconstruct(self, x: Any, condition: Any = None) -> tf.Tensor:
-        """The images completed: visible pixels, and the mean of the hidden ones, [B,
-        *image_shape]."""
+        """The images completed: visible pixels, and the mean of the hidden ones,
+        [B, *image_shape]."""
         return self(self.as_data(x, condition)).mean()
 
 

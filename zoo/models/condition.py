@@ -39,8 +39,8 @@ class NoCondition:
         """
         if condition is not None:
             raise ValueError(
-                f"{self.owner} takes no condition here. Received: a condition of shape "
-                f"{np.shape(condition)}."
+                f"{self.owner} takes no condition here. "
+                f"Received: a condition of shape {np.shape(condition)}."
             )
         return None
 
@@ -70,11 +70,13 @@ class Numbers(NoCondition):
         shape: Shape of one condition.
     """
 
+    shape: tuple[int, ...]
+
     def __init__(self, shape: tuple[int, ...]) -> None:
         super().__init__()
         self.shape = shape
 
-    def check(self, condition, num_rows=None):
+    def check(self, condition: Any, num_rows: int | None = None) -> tf.Tensor:
         if condition is None:
             raise ValueError(
                 f"This model needs a condition of shape {self.shape} for each image. "
@@ -93,16 +95,16 @@ class Numbers(NoCondition):
             raise ValueError("`condition` must hold finite numbers. Received: NaN or infinity.")
         return condition
 
-    def check_data(self, data, num_rows=None):
+    def check_data(self, data: Mapping[str, Any], num_rows: int | None = None) -> dict[str, Any]:
         return {"condition": self.check(self.of(data), num_rows)}
 
-    def of(self, data):
+    def of(self, data: Mapping[str, Any]) -> Any:
         return data.get("condition")
 
-    def spec(self):
+    def spec(self) -> dict[str, tf.TensorSpec]:
         return {"condition": tf.TensorSpec([None, *self.shape], tf.float32, name="condition")}
 
-    def blank(self):
+    def blank(self) -> dict[str, tf.Tensor]:
         return {"condition": tf.zeros([1, *self.shape])}
 
 
@@ -114,11 +116,13 @@ class Label(Numbers):
         num_classes: K.
     """
 
+    num_classes: int
+
     def __init__(self, num_classes: int) -> None:
         super().__init__((num_classes,))
         self.num_classes = num_classes
 
-    def check(self, condition, num_rows=None):
+    def check(self, condition: Any, num_rows: int | None = None) -> tf.Tensor:
         if condition is None:
             raise ValueError(
                 "This model needs a label for each image, under 'condition' or 'label'. "
@@ -129,20 +133,20 @@ class Label(Numbers):
             _assert_shares(condition.numpy())
         return condition
 
-    def check_data(self, data, num_rows=None):
+    def check_data(self, data: Mapping[str, Any], num_rows: int | None = None) -> dict[str, Any]:
         condition = self.of(data)
         if num_rows is None and condition is not None:  # a stream
             condition = assert_labels(condition, 0, self.num_classes)
         return {"condition": self.check(condition, num_rows)}
 
-    def of(self, data):
+    def of(self, data: Mapping[str, Any]) -> Any:
         return data.get("condition", data.get("label"))
 
-    def blank(self):
+    def blank(self) -> dict[str, tf.Tensor]:
         return {"condition": tf.one_hot([0], self.num_classes)}
 
 
-def one_hot_labels(labels, num_classes):
+def one_hot_labels(labels: Any, num_classes: int) -> tf.Tensor:
     """Integer labels [B] as one-hot float vectors [B, K]; vectors are left as they are.
 
     Raises:
@@ -160,7 +164,7 @@ def one_hot_labels(labels, num_classes):
     return labels
 
 
-def check_labels(labels, least, num_classes) -> None:
+def check_labels(labels: np.ndarray, least: int, num_classes: int) -> None:
     """Raises ValueError unless an array of labels holds integers in `least` ... K - 1."""
     if labels.dtype.kind not in "iu":
         hint = "`numpy.unique(labels, return_inverse=True)[1]` numbers classes by name."
@@ -173,7 +177,7 @@ def check_labels(labels, least, num_classes) -> None:
         )
 
 
-def assert_labels(labels, least, num_classes):
+def assert_labels(labels: Any, least: int, num_classes: int) -> tf.Tensor:
     """The labels of a stream, [B] or one-hot, which are checked as each batch comes by.
 
     Raises:
@@ -196,8 +200,8 @@ def assert_labels(labels, least, num_classes):
         is_good = tf.reduce_all((labels >= least) & (labels < num_classes))
         unknown = ", or be -1 where unknown" if least < 0 else ""
         message = (
-            f"Labels must lie in 0 ... {num_classes - 1}{unknown}. Received: a batch with "
-            "others, labels"
+            f"Labels must lie in 0 ... {num_classes - 1}{unknown}. "
+            "Received: a batch with others, labels"
         )
     else:
         return labels

@@ -56,6 +56,8 @@ class FactorVAE(VAE):
     def updates(self) -> tuple[Update, ...]:
         adversary = {id(weight) for weight in self.discriminator.weights}
         own = [weight for weight in self.trainable_weights if id(weight) not in adversary]
-        return Update("model", "loss", own), Update(
-            "discriminator", "discriminator_loss", self.discriminator.trainable_weights
+        others = self.discriminator.trainable_weights
+        return (
+            Update("model", "loss", own),
+            Update("discriminator", "discriminator_loss", others),
         )

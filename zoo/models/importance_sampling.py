@@ -71,9 +71,8 @@ class ImportanceSampling(Model):
         return self._log_prob_of_mode[1](*arguments)
 
     def _log_prob(self, data, seed, rows, num_samples, chunk):
-        return self.importance_sums(data, RowNoise(seed, 0, rows), num_samples, chunk)[0].log_mean(
-            num_samples
-        )
+        sums, _ = self.importance_sums(data, RowNoise(seed, 0, rows), num_samples, chunk)
+        return sums.log_mean(num_samples)
 
     def importance_weighted_log_prob(
         self, x: Any, noise: RowNoise, num_samples: int, condition: Any = None
@@ -108,11 +107,11 @@ class ImportanceSampling(Model):
         def body(first, log_sum, log_sum_squares, log_likelihood_sum):
             trace = self.run(FromPosterior(noise, chunk, first), batch)
             # The last chunk may reach past S.
-            wanted = (first + tf.range(chunk) < num_samples)[:, None]
+            mask = (first + tf.range(chunk) < num_samples)[:, None]
             sums = WeightSums(log_sum, log_sum_squares).add(
-                tf.where(wanted, trace.log_weights, -float("inf"))
+                tf.where(mask, trace.log_weights, -float("inf"))
             )
-            log_likelihood_sum += tf.reduce_sum(tf.where(wanted, trace.log_likelihood, 0.0), axis=0)
+            log_likelihood_sum += tf.reduce_sum(tf.where(mask, trace.log_likelihood, 0.0), axis=0)
             return (first + chunk, *sums, log_likelihood_sum)
 
         num_rows = tf.shape(batch[self.key])[0]

@@ -118,12 +118,9 @@ class LadderVAE(LatentVariableModel):
     def _distribution(group, params):
         """Parameters as a network gives them, [..., P] or maps [..., H, W, P'], as a
         distribution."""
-        batch = (
-            len(params.shape) - 1 if params.shape[-1] == group.num_params else len(params.shape) - 3
-        )
-        return group(
-            tf.reshape(params, tf.concat([tf.shape(params)[:batch], [group.num_params]], axis=0))
-        )
+        event = 1 if params.shape[-1] == group.num_params else 3
+        batch = tf.shape(params)[: len(params.shape) - event]
+        return group(tf.reshape(params, tf.concat([batch, [group.num_params]], axis=0)))
 
     def latent_parameters(self, x: Any, condition: Any = None) -> dict[str, tf.Tensor]:
         """Parameters of each group, where those above it are at their means: z1_loc, z1_scale,

@@ -32,8 +32,9 @@ class LatentVariableModel(ImportanceSampling):
 
     A subclass defines
 
-    - `program(latent, data, training)`: names every latent once, `latent(name, prior=...,
-      posterior=...)`, in the order of p, and returns p(x|z): its first axes are those of the draws;
+    - `program(latent, data, training)`: names every latent once,
+      `latent(name, prior=..., posterior=...)`, in the order of p, and returns p(x|z): its first
+      axes are those of the draws;
     - `guide(latent, data, training)`, where q factorizes in another order than p: names every
       latent with its posterior. The program then names them with their priors;
     - `decode(z)`: p(x|z) of latents that a user hands in; `latent_shapes` and `latent_parameters`
@@ -124,9 +125,8 @@ class LatentVariableModel(ImportanceSampling):
         """
         if latent is None:
             data = self.as_data(data)
-            latent = FromPosterior(
-                noise or RowNoise(self.seed, 0, tf.range(tf.shape(data[self.key])[0])), num_samples
-            )
+            noise = noise or RowNoise(self.seed, 0, tf.range(tf.shape(data[self.key])[0]))
+            latent = FromPosterior(noise, num_samples)
         data = Data(data)
         trace = latent.trace
         trace.data, trace.training = data, training
@@ -258,8 +258,8 @@ class LatentVariableModel(ImportanceSampling):
     # -- What users ask of a trained model
 
     def reconstruct(self, x: Any, condition: Any = None) -> tf.Tensor:
-        """Mean of p(x|z) at the posterior's mean, a class at its most probable value: [B, *shape of
-        x]."""
+        """Mean of p(x|z) at the posterior's mean, a class at its most probable value:
+        [B, *shape of x]."""
         return self.run(Typical(), self.as_data(x, condition)).likelihood.mean()
 
     def sample(self, num_rows: int, seed: int = 0, condition: Any = None) -> tf.Tensor:
@@ -275,8 +275,8 @@ class LatentVariableModel(ImportanceSampling):
             condition: [B, ...], of a conditional model.
 
         Returns:
-            Dict of the latents by name, [B, ...] each, `reconstruction` (mean of p(x|z), [B, *shape
-            of x]) and `sample` (a draw of it).
+            Dict of the latents by name, [B, ...] each, `reconstruction` (mean of p(x|z),
+            [B, *shape of x]) and `sample` (a draw of it).
         """
         trace = self.run(FromPrior(noise), self._condition(condition))
         draws = {name: site.z for name, site in trace.items()}
@@ -319,11 +319,8 @@ class LatentVariableModel(ImportanceSampling):
 
         def decode(condition=None, **latents):
             z = latents["z"] if set(latents) == {"z"} else latents
-            return {
-                "reconstruction": (
-                    self.decode(z) if condition is None else self.decode(z, condition)
-                ).mean()
-            }
+            likelihood = self.decode(z) if condition is None else self.decode(z, condition)
+            return {"reconstruction": likelihood.mean()}
 
         def sample(seed, condition=None):
             return self.generate(row_noise(seed), condition)
@@ -332,11 +329,10 @@ class LatentVariableModel(ImportanceSampling):
             return self.score(x[self.key], row_noise(seed), condition)
 
         def score_k64(seed, condition=None, **x):
-            return {
-                "log_prob": self.importance_weighted_log_prob(
-                    x[self.key], row_noise(seed), SCORE_SAMPLES, condition
-                )
-            }
+            log_prob = self.importance_weighted_log_prob(
+                x[self.key], row_noise(seed), SCORE_SAMPLES, condition
+            )
+            return {"log_prob": log_prob}
 
         return {
             **super().answers(),

@@ -100,15 +100,15 @@ class SemiSupervisedVAE(ClassStyleVAE):
             label = np.asarray(label)
             if label.shape != (num_rows,):
                 raise ValueError(
-                    f"`label` must be int [{num_rows}]. Received: {label.dtype} of shape "
-                    f"{label.shape}."
+                    f"`label` must be int [{num_rows}]. "
+                    f"Received: {label.dtype} of shape {label.shape}."
                 )
             check_labels(label, -1, self.num_classes)
             return {"label": label.astype(np.int32)}
         label = assert_labels(label, -1, self.num_classes)
         if label.shape.rank != 1 or not label.dtype.is_integer:
             raise ValueError(
-                f"`label` must be int [B]. Received: {label.dtype.name} of shape "
-                f"{tuple(label.shape)}."
+                "`label` must be int [B]. "
+                f"Received: {label.dtype.name} of shape {tuple(label.shape)}."
             )
         return {"label": tf.cast(label, tf.int32)}

@@ -7,8 +7,8 @@ M1 is a VAE of its own, trained on images alone: q(h|x) and p(x|h). M2 is a clas
 explain h, a vector, in place of the image: summing over classes then costs little. Together they
 bound log p(x):
 
-    log p(x|h) - log q(h|x) + (sum_y q(y|h) (log p(h|y, z) + log p(y) - KL(q(z|h, y) || p(z))) +
-    H(q(y|h)))
+    log p(x|h) - log q(h|x)
+        + (sum_y q(y|h) (log p(h|y, z) + log p(y) - KL(q(z|h, y) || p(z))) + H(q(y|h)))
 
 Kingma, Rezende, Mohamed & Welling, "Semi-supervised learning with deep generative models", NIPS
 2014, section 3.1.
@@ -149,11 +149,10 @@ class StackedVAE(SemiSupervisedVAE):
     ) -> Distribution:
         """p(x|h), where `z` is a dict that holds h; or y and z, whose most typical h it then is."""
         self.condition.check(condition)
-        h = (
-            z["h"]
-            if isinstance(z, Mapping) and "h" in z
-            else self.features(*self._class_and_style(z), training).mean()
-        )
+        if isinstance(z, Mapping) and "h" in z:
+            h = z["h"]
+        else:
+            h = self.features(*self._class_and_style(z), training).mean()
         return self.base.decode(h, training=False, **companions)
 
     # -- The bound

@@ -120,8 +120,8 @@ class HierarchicalVampVAE(StochasticLayersVAE):
     ) -> None:
         if len(encoders) != 2:
             raise ValueError(
-                f"HierarchicalVampVAE has two stochastic layers. Received: {len(encoders)} "
-                "encoders."
+                "HierarchicalVampVAE has two stochastic layers. "
+                f"Received: {len(encoders)} encoders."
             )
         prior = prior or VampPrior(500, likelihood.event_shape)
         super().__init__(encoders, decoders, posteriors, likelihood, priors, prior, **others)

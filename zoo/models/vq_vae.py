@@ -31,8 +31,8 @@ class VQVAE(Model):
 
     Args:
         encoder: Network x [B, ...] -> [B, positions * code_dim].
-        decoder: Network of the codes' vectors [B, positions * code_dim] -> [B,
-            likelihood.num_params].
+        decoder: Network of the codes' vectors [B, positions * code_dim]
+            -> [B, likelihood.num_params].
         quantizer: `zoo.layers.VectorQuantizer`.
         likelihood: Layer from parameters to p(x|codes).
         commitment_cost: beta, what it costs a vector to be away from its code.
@@ -81,8 +81,7 @@ class VQVAE(Model):
         if params.shape[-1] % self.quantizer.code_dim:
             raise ValueError(
                 f"`encoder` must give a multiple of {self.quantizer.code_dim} numbers, the "
-                "quantizer's `code_dim`. "
-                f"Received: {params.shape[-1]}."
+                f"quantizer's `code_dim`. Received: {params.shape[-1]}."
             )
         vectors = tf.reshape(
             params, [-1, params.shape[-1] // self.quantizer.code_dim, self.quantizer.code_dim]

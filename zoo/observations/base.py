@@ -53,8 +53,8 @@ class Observation:
         raise NotImplementedError
 
     def as_tensors(self, x: Any) -> dict[str, tf.Tensor]:
-        """x as a user hands it to a method, as the likelihood takes it: `key` -> float32 [B,
-        *shape], and its companions.
+        """x as a user hands it to a method, as the likelihood takes it: `key` -> float32
+        [B, *shape], and its companions.
 
         Within a graph values are not looked at; a gradient passes.
 

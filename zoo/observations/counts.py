@@ -54,9 +54,8 @@ class Counts(Observation):
         x = as_batch(x, self.noun, self.shape)
         values = tf.cast(x, tf.float64)
         good = tf.reduce_all((values >= 0) & (values <= GREATEST) & (values == tf.round(values)))
-        with tf.control_dependencies(
-            [tf.debugging.Assert(good, [f"{EXPECTED}. Received: a batch with others."])]
-        ):
+        message = f"{EXPECTED}. Received: a batch with others."
+        with tf.control_dependencies([tf.debugging.Assert(good, [message])]):
             return {self.key: tf.cast(x, tf.int32)}
 
     def prepare(self, stored: Mapping[str, Any], noise: RowNoise) -> dict[str, tf.Tensor]:

@@ -1,7 +1,7 @@
 """Images: what counts as one, at the edge where users hand them in, and what a step makes of their
 pixels."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -13,8 +13,6 @@ from zoo.random import RowNoise, Stream
 from zoo.validation import shown
 
 EXPECTED = "integers in 0 ... 255 or floats in [0, 1]"
-
-
 PIXELS = ("binarize", "dequantize", "as_given")
 
 
@@ -87,10 +85,9 @@ class Image(Observation):
             and not np.isin(x.numpy(), (0.0, 1.0)).all()
         ):
             raise ValueError(
-                "Under Bernoulli only black and white images have a log-probability. Received: "
-                "grey levels. "
-                "Pass `images > 127` (of uint8) or `images > 0.5` (of floats); `zoo.evaluate` "
-                "draws each pixel by its grey level."
+                "Under Bernoulli only black and white images have a log-probability. "
+                "Received: grey levels. Pass `images > 127` (of uint8) or `images > 0.5` (of "
+                "floats); `zoo.evaluate` draws each pixel by its grey level."
             )
 
     @staticmethod
@@ -136,7 +133,7 @@ class Rendered:
         raise NotImplementedError
 
 
-def check_images(images, image_shape) -> np.ndarray:
+def check_images(images: Any, image_shape: Sequence[int]) -> np.ndarray:
     """Images as an array [N, *image_shape], uint8 or float32; nothing is scaled.
 
     An image is integers of any type in 0 ... 255, bools, or floats in [0, 1]. Integers that are 0
@@ -168,23 +165,21 @@ def check_images(images, image_shape) -> np.ndarray:
     images = images.reshape([len(images), *_fitting_shape(images.shape[1:], image_shape)])
     low, high = images.min(), images.max()
     if np.isnan(low):
-        raise ValueError(
-            f"Images must be {EXPECTED}. Received: "
-            f"{int(np.isnan(images).any(axis=tuple(range(1, images.ndim))).sum())} images with NaN."
-        )
+        count = int(np.isnan(images).any(axis=tuple(range(1, images.ndim))).sum())
+        raise ValueError(f"Images must be {EXPECTED}. Received: {count} images with NaN.")
     is_float = images.dtype.kind == "f"
     if low < 0 or high > (1.0 if is_float else 255):
         hint = " Divide by 255, or pass uint8." if is_float and 1 < high <= 255 and low >= 0 else ""
         raise ValueError(
-            f"Images must be {EXPECTED}. Received: {images.dtype} pixels in [{low:g}, "
-            f"{high:g}].{hint}"
+            f"Images must be {EXPECTED}. "
+            f"Received: {images.dtype} pixels in [{low:g}, {high:g}].{hint}"
         )
     if not is_float:
         check_levels(images)
     return images.astype(np.float32 if is_float else np.uint8, copy=False)
 
 
-def check_levels(images) -> None:
+def check_levels(images: np.ndarray | tf.Tensor) -> None:
     """Refuses integers that are 0 and 1 alone.
 
     Args:
@@ -202,9 +197,9 @@ def check_levels(images) -> None:
         )
 
 
-def check_image_stream(element, image_shape):
-    """The same checks inside a `tf.data` map, but for `check_levels`: a batch [B, ...] -> [B,
-    *image_shape], uint8 or float32.
+def check_image_stream(element: Any, image_shape: Sequence[int]) -> tf.Tensor:
+    """The same checks inside a `tf.data` map, but for `check_levels`: a batch [B, ...]
+    -> [B, *image_shape], uint8 or float32.
 
     Raises:
         ValueError: If the static shape or dtype does not fit.
@@ -234,17 +229,12 @@ def check_image_stream(element, image_shape):
         if images.dtype.is_floating
         else "is outside 0 ... 255."
     )
-    with tf.control_dependencies(
-        [
-            tf.debugging.Assert(
-                in_range, [f"Images must be {EXPECTED}. Received: a batch with a pixel that {hint}"]
-            )
-        ]
-    ):
+    message = f"Images must be {EXPECTED}. Received: a batch with a pixel that {hint}"
+    with tf.control_dependencies([tf.debugging.Assert(in_range, [message])]):
         return tf.cast(images, tf.float32 if images.dtype.is_floating else tf.uint8)
 
 
-def as_unit_interval(images, image_shape):
+def as_unit_interval(images: Any, image_shape: Sequence[int]) -> tf.Tensor:
     """Images as a user hands them in -> float32 tensor [B, *image_shape] in [0, 1]. Within a graph
     their values are not looked at.
 
@@ -262,14 +252,11 @@ def as_unit_interval(images, image_shape):
     )
 
 
-def to_unit_interval(images):
+def to_unit_interval(images: np.ndarray | tf.Tensor) -> tf.Tensor:
     """Integers -> float32 / 255; floats and bools as float32."""
     # A division: 255 times the rounded reciprocal is not 1.
-    return (
-        tf.cast(images, tf.float32) / 255.0
-        if tf.as_dtype(images.dtype).is_integer
-        else tf.cast(images, tf.float32)
-    )
+    values = tf.cast(images, tf.float32)
+    return values / 255.0 if tf.as_dtype(images.dtype).is_integer else values
 
 
 def _fitting_shape(shape, image_shape):
@@ -280,6 +267,6 @@ def _fitting_shape(shape, image_shape):
     ):
         return tuple(image_shape)
     raise ValueError(
-        f"Images must have the shape {tuple(image_shape)}. Received: images of shape "
-        f"{tuple(shape)}."
+        f"Images must have the shape {tuple(image_shape)}. "
+        f"Received: images of shape {tuple(shape)}."
     )

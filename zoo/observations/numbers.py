@@ -20,10 +20,8 @@ def as_rows(x: Any, noun: str, shape: tuple[int, ...]) -> np.ndarray:
         )
     try:
         rows = np.asarray(x)
-    except (
-        ValueError,
-        TypeError,
-    ) as error:  # ragged lists, and whatever an object of the user's raises
+    # Of ragged lists, and whatever an object of the user's raises.
+    except (ValueError, TypeError) as error:
         raise ValueError(
             f"{noun.capitalize()}s must be an array of numbers. Received: {shown(x)}."
         ) from error
@@ -35,8 +33,8 @@ def as_rows(x: Any, noun: str, shape: tuple[int, ...]) -> np.ndarray:
         raise ValueError(f"There are no {noun}s. Received: an array of shape {rows.shape}.")
     if rows.shape[1:] != shape:
         raise ValueError(
-            f"{noun.capitalize()}s must have the shape {shape}. Received: {noun}s of shape "
-            f"{rows.shape[1:]}."
+            f"{noun.capitalize()}s must have the shape {shape}. "
+            f"Received: {noun}s of shape {rows.shape[1:]}."
         )
     return rows
 
@@ -52,12 +50,12 @@ def as_batch(x: Any, noun: str, shape: tuple[int, ...]) -> tf.Tensor:
         raise ValueError(f"{noun.capitalize()}s must be numbers. Received: dtype {x.dtype.name}.")
     if x.shape == shape:
         raise ValueError(
-            f"A stream brings batches [B, ...]: add `.batch(32)`. Received: single {noun}s of "
-            f"shape {tuple(x.shape)}."
+            "A stream brings batches [B, ...]: add `.batch(32)`. "
+            f"Received: single {noun}s of shape {tuple(x.shape)}."
         )
     if not x.shape[1:].is_compatible_with(shape):
         raise ValueError(
-            f"{noun.capitalize()}s must have the shape {shape}. Received: {noun}s of shape "
-            f"{tuple(x.shape[1:])}."
+            f"{noun.capitalize()}s must have the shape {shape}. "
+            f"Received: {noun}s of shape {tuple(x.shape[1:])}."
         )
     return tf.ensure_shape(x, [None, *shape])

@@ -35,10 +35,10 @@ class Vector(Observation):
         if np.isinf(vectors).any():
             raise ValueError("Vectors must hold finite numbers. Received: infinity.")
         if not self.missing and np.isnan(vectors).any():
+            count = int(np.isnan(vectors).any(axis=-1).sum())
             raise ValueError(
-                "Vectors must hold finite numbers. Received: "
-                f"{int(np.isnan(vectors).any(axis=-1).sum())} vectors with NaN. Where NaN "
-                "means that a number is missing, pass "
+                f"Vectors must hold finite numbers. Received: {count} vectors with NaN. "
+                "Where NaN means that a number is missing, pass "
                 f"`observation=zoo.observations.Vector({self.shape[0]}, missing=True)`."
             )
         return {self.key: vectors}
@@ -46,10 +46,9 @@ class Vector(Observation):
     def check_stream(self, x: Any) -> dict[str, tf.Tensor]:
         x = tf.cast(as_batch(x, self.noun, self.shape), tf.float32)
         good = tf.reduce_all(~tf.math.is_inf(x) if self.missing else tf.math.is_finite(x))
-        expected = "Vectors must hold finite numbers. Received: a batch with " + (
-            "infinity." if self.missing else "NaN or infinity."
-        )
-        with tf.control_dependencies([tf.debugging.Assert(good, [expected])]):
+        what = "infinity" if self.missing else "NaN or infinity"
+        message = f"Vectors must hold finite numbers. Received: a batch with {what}."
+        with tf.control_dependencies([tf.debugging.Assert(good, [message])]):
             return {self.key: tf.identity(x)}
 
     def prepare(self, stored: Mapping[str, Any], noise: RowNoise) -> dict[str, tf.Tensor]:
