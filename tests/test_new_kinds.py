@@ -126,6 +126,9 @@ def test_every_kind_goes_the_way_of_the_vae(kind, tmp_path):
     for each in (model, loaded):
         each.fit(data, batch_size=8, epochs=1, verbose=0)
     assert_same(model, loaded, rtol=0, atol=0)
+    np.testing.assert_allclose(
+        model.predict(data, batch_size=7, verbose=0), model.reconstruct(data), rtol=1e-5, atol=1e-5
+    )
     numbers = evaluate(model, data, num_samples=8, verbose=0)
     assert np.isfinite([number["value"] for number in numbers.values()]).all()
     assert [

@@ -248,7 +248,7 @@ def compare(
 
     Returns:
         Dict of numbers: `sliced_wasserstein` and what it is between two samples of the prior
-        (`of_prior`), `continuity`, `precision` of decoded prior draws and
+        (`sliced_wasserstein_of_prior`), `continuity`, `precision` of decoded prior draws and
         `precision_of_reconstructions`, `recall` (the share of the images inside the manifold of
         decoded prior draws: the same paper's measure of what a model leaves out), and the rms
         `reconstruction_error` a pixel.

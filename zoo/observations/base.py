@@ -63,6 +63,10 @@ class Observation:
         """
         raise NotImplementedError
 
+    def as_stored(self, stored: Mapping[str, Any]) -> tf.Tensor:
+        """Stored rows as a user would hand them to a method, with nothing drawn: [B, *shape]."""
+        return stored[self.key]
+
     def assert_outcomes(self, data: Mapping[str, tf.Tensor]) -> None:
         """Raises ValueError where x has no log-probability under a likelihood that is over this
         observation."""
