@@ -4,6 +4,7 @@ Nothing heavy is imported until it is used: `zoo list` and recipe files cost no 
 """
 
 import importlib
+from typing import Any
 
 from zoo import saved_classes
 
@@ -38,20 +39,19 @@ _NAMES = {
     "export": "zoo.serving.saved_model",
 }
 _MODULES = {
-    **{
-        name: f"zoo.{name}"
-        for name in (
-            "data",
-            "evaluation",
-            "images",
-            "layers",
-            "losses",
-            "models",
-            "networks",
-            "objectives",
-        )
-    },
-    **{name: f"zoo.{name}" for name in ("observations", "plots", "random", "schedules", "serving")},
+    "data": "zoo.data",
+    "evaluation": "zoo.evaluation",
+    "images": "zoo.images",
+    "layers": "zoo.layers",
+    "losses": "zoo.losses",
+    "models": "zoo.models",
+    "networks": "zoo.networks",
+    "objectives": "zoo.objectives",
+    "observations": "zoo.observations",
+    "plots": "zoo.plots",
+    "random": "zoo.random",
+    "schedules": "zoo.schedules",
+    "serving": "zoo.serving",
     "pretrained": "zoo.store.pretrained",
     "sprites": "zoo.data.sprites",
     "sweep": "zoo.runs.sweep",
@@ -62,7 +62,7 @@ __all__ = ["__version__", *_NAMES, *_MODULES]
 saved_classes.make_known()  # `keras.models.load_model` then needs `import zoo` alone
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name in _NAMES:
         value = getattr(importlib.import_module(_NAMES[name]), name)
     elif name in _MODULES:
@@ -73,5 +73,5 @@ def __getattr__(name):
     return value
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return __all__
