@@ -1,6 +1,7 @@
 """SavedModels that TF Serving takes: written, checked, served, asked."""
 
 import importlib
+from typing import Any
 
 # Where each public name is defined. Loaded on first use: asking a server needs no TensorFlow.
 _NAMES = {
@@ -17,11 +18,11 @@ _NAMES = {
 __all__ = list(_NAMES)
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name not in _NAMES:
         raise AttributeError(f"module 'zoo.serving' has no attribute {name!r}")
     return getattr(importlib.import_module(_NAMES[name]), name)
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return __all__
