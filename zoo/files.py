@@ -220,8 +220,8 @@ def check_file_target(name: str, path: str | Path, makes_parent: bool = False) -
         )
     if not makes_parent and not path.parent.is_dir():
         raise ValueError(
-            f"There is no directory for {name} {str(path)!r}. Make {str(path.parent)!r}, or "
-            "name another file."
+            f"There is no directory for {name} {str(path)!r}. "
+            f"Make {str(path.parent)!r}, or name another file."
         )
     check_directory_target(name, path.parent)
 

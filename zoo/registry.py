@@ -72,9 +72,8 @@ class RecipeFile:
         except ModuleNotFoundError as error:
             raise ValueError(
                 f"{self.path} imports a module that Python does not find. Received: "
-                f"{error.name!r}. Install it; where it is a file of your own, name it: "
-                f"`--import {error.name}.py`, in Python "
-                f"`zoo.serving.import_layers('{error.name}.py')`."
+                f"{error.name!r}. Install it; where it is a file of your own, name it: `--import "
+                f"{error.name}.py`, in Python `zoo.serving.import_layers('{error.name}.py')`."
             ) from None
         return module
 

@@ -57,11 +57,9 @@ def assert_files(version_directory: Path, card: dict[str, Any]) -> None:
             )
     for name, digest in card["files"].items():
         if received.get(_within(name)) != digest:
-            state = (
-                "is missing"
-                if _within(name) not in received
-                else "is not the file that the card describes (its sha256 differs)"
-            )
+            state = "is not the file that the card describes (its sha256 differs)"
+            if _within(name) not in received:
+                state = "is missing"
             raise ValueError(
                 f"{str(version_directory / _within(name))!r} {state}. Restore it, or push the "
                 "run again."

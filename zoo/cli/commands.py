@@ -137,11 +137,9 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     from zoo.store import pretrained
 
     model, name, recipe = pretrained.open_model(arguments.target)
-    split = {
-        "train": recipe.dataset.train,
-        "validation": recipe.dataset.validation,
-        "test": recipe.dataset.test,
-    }.get(arguments.split, arguments.split)
+    split = arguments.split
+    if split in ("train", "validation", "test"):
+        split = getattr(recipe.dataset, split)
     examples = data.load(
         recipe.dataset.name,
         split,

@@ -74,10 +74,8 @@ def factor_maps(
             f"A map of factors needs 'factors' beside the images. Received: {sorted(examples)}."
         )
     factors = np.asarray(examples["factors"][:num_images])
-    if not names:
-        columns = [f"factor {i + 1}" for i in range(factors.shape[1])]
-        names = getattr(examples[model.key], "factor_names", columns)
-    names = list(names)
+    columns = [f"factor {i + 1}" for i in range(factors.shape[1])]
+    names = list(names or getattr(examples[model.key], "factor_names", columns))
     if len(names) != factors.shape[1]:
         raise ValueError(f"There are {factors.shape[1]} factors. Received: names={names}.")
     codes = means(model, {name: array[:num_images] for name, array in examples.items()})

@@ -36,8 +36,8 @@ def samples(
         )
     if "sample" not in model.answers():
         raise ValueError(
-            f"{type(model).__name__} draws no images by itself: it has no distribution of "
-            "its codes."
+            f"{type(model).__name__} draws no images by itself: "
+            "it has no distribution of its codes."
         )
     title = "Samples: mean of p(x|z), z ~ p(z)"
     num_classes = model.num_classes

@@ -74,8 +74,8 @@ def read_record(path: Path) -> dict[str, Any]:
     except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
         reason = f"it has no {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
         raise ValueError(
-            f"The record {str(path / RECORD)!r} is damaged: {reason}. Train again into "
-            "another directory."
+            f"The record {str(path / RECORD)!r} is damaged: {reason}. "
+            "Train again into another directory."
         ) from None
     return record
 

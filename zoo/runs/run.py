@@ -147,8 +147,8 @@ class Run:
         file = registry.find(recipe)
         if writes and not resume and path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise ValueError(
-                f"{str(path)!r} exists and is not empty. Pass --resume to go on with it, or "
-                "another --out."
+                f"{str(path)!r} exists and is not empty. "
+                "Pass --resume to go on with it, or another --out."
             )
         bound = file.bind(arguments)
         plain(bound, file.name)  # what no record can hold is told now

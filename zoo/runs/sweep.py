@@ -125,12 +125,10 @@ def describe(
     ]
     rows = []
     for label, run in plan.runs.items():
-        begun = "goes on" if _has_begun(run.path) else "begins"
-        state = (
-            "is finished"
-            if label not in plan.unfinished
-            else f"{begun}: {run.spec.epochs:,} epochs of {run.spec.batch_size} images a step"
-        )
+        state = "is finished"
+        if label in plan.unfinished:
+            state = "goes on" if _has_begun(run.path) else "begins"
+            state += f": {run.spec.epochs:,} epochs of {run.spec.batch_size} images a step"
         rows.append((label, state))
     width = max(9, *(len(label) for label, _ in rows))
     return [
@@ -150,8 +148,8 @@ def _plan(recipe, arguments, out, resume, jobs):
     path = Path(out or Path("runs") / f"{file.name}_sweep")
     if not resume and path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise ValueError(
-            f"{str(path)!r} exists and is not empty. Pass --resume to go on with it, or "
-            "another --out."
+            f"{str(path)!r} exists and is not empty. "
+            "Pass --resume to go on with it, or another --out."
         )
     check_directory_target("`out`", path)
     points = expand(file, arguments)

@@ -106,8 +106,8 @@ def _read(path, form):
             raise ValueError("`files` names none, so that nothing can be checked")
     except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(
-            f"The card {str(path)!r} is damaged ({type(error).__name__}: {error}). Restore "
-            "it, or push the run again."
+            f"The card {str(path)!r} is damaged ({type(error).__name__}: {error}). "
+            "Restore it, or push the run again."
         ) from None
     return card
 

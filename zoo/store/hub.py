@@ -259,8 +259,8 @@ def _receive(url, path, have, size):
         if isinstance(error, requests.HTTPError) and error.response.status_code == 416:
             return False  # it ends before what is asked for
         raise OSError(
-            f"{url} cannot be fetched: {error}. What came is kept; the next attempt goes on "
-            "from there."
+            f"{url} cannot be fetched: {error}. "
+            "What came is kept; the next attempt goes on from there."
         ) from None
     return True
 

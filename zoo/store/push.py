@@ -109,11 +109,10 @@ def push(
             )
         )
     directory = Path(root or cards.roots()[0]) / origin["recipe"]
-    over_runs = (
-        _over_runs(numbers, [run.record for run in runs])
-        if is_run(target)
-        else _measured_again(card["numbers"], numbers[0])
-    )
+    if is_run(target):
+        over_runs = _over_runs(numbers, [run.record for run in runs])
+    else:
+        over_runs = _measured_again(card["numbers"], numbers[0])
     card = {
         **origin,
         "numbers": _numbers_of_other_arguments(directory, origin["arguments"]) | over_runs,
