@@ -57,9 +57,8 @@ class Port(NamedTuple):
 
     tensor: str  # its name in the graph
     dtype: str
-    shape: (
-        tuple[int | None, ...] | None
-    )  # None for a dimension of any size; None instead of a tuple for any rank
+    # None for a dimension of any size; None instead of a tuple for any rank.
+    shape: tuple[int | None, ...] | None
 
 
 class Signature(NamedTuple):
