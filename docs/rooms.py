@@ -33,9 +33,9 @@ COLUMNS = 4.2  # inches of the boxes
 STEP = 0.62  # inches from room to room
 
 
-def arrows() -> Counter:
+def arrows() -> Counter[tuple[str, str]]:
     """(room, room that it imports) -> number of imports."""
-    found: Counter = Counter()
+    counts: Counter[tuple[str, str]] = Counter()
     for path in sorted(PACKAGE.rglob("*.py")):
         room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -47,8 +47,8 @@ def arrows() -> Counter:
                 for alias in node.names:
                     other = f"{node.module}.{alias.name}".split(".")[1]
                     if room in ROOMS and other in ROOMS and other != room:
-                        found[room, other] += 1
-    return found
+                        counts[room, other] += 1
+    return counts
 
 
 def draw(path: Path) -> None:

@@ -191,9 +191,8 @@ def _as_literal(value, choices):
     for choice in choices:
         if isinstance(value, str) and str(choice) == value:
             return choice
-    for (
-        choice
-    ) in choices:  # a number or a bool that is written in another way: NumPy's, "0.50", "true"
+    # A number or a bool that is written in another way: NumPy's, "0.50", "true".
+    for choice in choices:
         if isinstance(choice, (bool, int, float)) and _is_written(value, choice):
             return choice
     raise ValueError(value)

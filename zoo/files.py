@@ -34,9 +34,8 @@ def write_atomically(path: Path, content: bytes) -> None:
         with contextlib.suppress(OSError):
             beside.unlink()
         if isinstance(error, OSError) and error.errno is not None:
-            raise OSError(
-                error.errno, error.strerror, str(path)
-            ) from None  # a failed write names no file, other errors the hidden one
+            # A failed write names no file, other errors the hidden one.
+            raise OSError(error.errno, error.strerror, str(path)) from None
         raise
 
 
@@ -63,7 +62,7 @@ def _has_ended(process: int) -> bool:
 
 
 @contextlib.contextmanager
-def locked(directory: Path, wait: bool = True) -> Iterator[None]:
+def locked(directory: str | Path, wait: bool = True) -> Iterator[None]:
     """One `with` of a directory at a time, in all processes and threads of this machine. A lock
     ends with its process, however that ends.
 
@@ -221,8 +220,8 @@ def check_file_target(name: str, path: str | Path, makes_parent: bool = False) -
         )
     if not makes_parent and not path.parent.is_dir():
         raise ValueError(
-            f"There is no directory for {name} {str(path)!r}. Make {str(path.parent)!r}, or "
-            "name another file."
+            f"There is no directory for {name} {str(path)!r}. "
+            f"Make {str(path.parent)!r}, or name another file."
         )
     check_directory_target(name, path.parent)
 

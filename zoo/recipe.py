@@ -30,7 +30,7 @@ class Dataset:
     test: str = "test"
     binarization: str = "dynamic"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.binarization not in BINARIZATIONS:
             raise ValueError(
                 f"`binarization` must be one of {', '.join(BINARIZATIONS)}. Received: "
@@ -110,7 +110,7 @@ class Recipe:
             evaluation_samples=self.evaluation_samples,
         )
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "evaluation_samples"):
             # The way into a frozen dataclass.
             object.__setattr__(self, name, validation.integer(name, getattr(self, name)))

@@ -74,9 +74,8 @@ class RecipeFile:
         except ModuleNotFoundError as error:
             raise ValueError(
                 f"{self.path} imports a module that Python does not find. Received: "
-                f"{error.name!r}. Install it; where it is a file of your "
-                f"own, name it: `--import {error.name}.py`, in Python "
-                f"`zoo.serving.import_layers('{error.name}.py')`."
+                f"{error.name!r}. Install it; where it is a file of your own, name it: `--import "
+                f"{error.name}.py`, in Python `zoo.serving.import_layers('{error.name}.py')`."
             ) from None
         return module
 
@@ -140,11 +139,10 @@ class RecipeFile:
         bound = {name: parameter.default for name, parameter in parameters.items()}
         for name, value in arguments.items():
             if name not in parameters:
-                known = ", ".join(f"{n}={p.default!r}" for n, p in parameters.items())
+                defaults = ", ".join(f"{n}={p.default!r}" for n, p in parameters.items())
                 raise ValueError(
-                    f"Recipe {self.name!r} has no argument "
-                    f"{name!r}.{_did_you_mean(name, parameters)} "
-                    f"It takes: {known}."
+                    f"Recipe {self.name!r} has no argument {name!r}."
+                    f"{_did_you_mean(name, parameters)} It takes: {defaults}."
                 )
             if value is not parameters[name].default:  # which may be what nobody can type
                 bound[name] = self._convert(name, value, hints[name])
@@ -157,8 +155,8 @@ class RecipeFile:
         except TypeError as error:
             raise ValueError(
                 f"Argument {name!r} of recipe {self.name!r} takes no value: {error}. Received: "
-                f"{name}={value!r}. Annotate it as bool, int, "
-                "float, str, Path, Literal, or as a tuple, list, dict or union of these."
+                f"{name}={value!r}. Annotate it as bool, int, float, str, Path, Literal, or as a "
+                "tuple, list, dict or union of these."
             ) from None
         except ValueError:
             raise ValueError(
@@ -235,8 +233,8 @@ def _ours():
     return sys.modules[OURS]
 
 
-def _did_you_mean(name, known):
-    close = difflib.get_close_matches(name, known, n=1)
+def _did_you_mean(name, names):
+    close = difflib.get_close_matches(name, names, n=1)
     return f" Did you mean {close[0]!r}?" if close else ""
 
 

@@ -3,20 +3,16 @@ Standard library alone."""
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 
 def versions(directory: str | Path) -> list[int]:
     """The versions in a model's directory, ascending."""
     directory = Path(directory)
-    return (
-        sorted(
-            int(child.name)
-            for child in directory.iterdir()
-            if child.name.isascii() and child.name.isdigit()
-        )
-        if directory.is_dir()
-        else []
-    )
+    if not directory.is_dir():
+        return []
+    names = (child.name for child in directory.iterdir())
+    return sorted(int(name) for name in names if name.isascii() and name.isdigit())
 
 
 def file_hashes(version_directory: str | Path) -> dict[str, str]:
@@ -25,15 +21,14 @@ def file_hashes(version_directory: str | Path) -> dict[str, str]:
     files = sorted(
         path for path in directory.rglob("*") if path.is_file() and path.name != "card.json"
     )
-    return {
-        f"{directory.name}/{path.relative_to(directory).as_posix()}": hashlib.sha256(
-            path.read_bytes()
-        ).hexdigest()
-        for path in files
-    }
+    hashes = {}
+    for path in files:
+        name = f"{directory.name}/{path.relative_to(directory).as_posix()}"
+        hashes[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return hashes
 
 
-def check_files(directory: str | Path, card: dict) -> None:
+def check_files(directory: str | Path, card: dict[str, Any]) -> None:
     """Raises ValueError unless the files of the card's version, which lies in a model's directory,
     are those that it was written for."""
     directory = Path(directory)
@@ -45,7 +40,7 @@ def check_files(directory: str | Path, card: dict) -> None:
     assert_files(version_directory, card)
 
 
-def assert_files(version_directory: Path, card: dict) -> None:
+def assert_files(version_directory: Path, card: dict[str, Any]) -> None:
     """Raises ValueError unless a version's directory, wherever it lies, holds the files of its
     card."""
     if not card["files"]:
@@ -62,11 +57,9 @@ def assert_files(version_directory: Path, card: dict) -> None:
             )
     for name, digest in card["files"].items():
         if received.get(_within(name)) != digest:
-            state = (
-                "is missing"
-                if _within(name) not in received
-                else "is not the file that the card describes (its sha256 differs)"
-            )
+            state = "is not the file that the card describes (its sha256 differs)"
+            if _within(name) not in received:
+                state = "is missing"
             raise ValueError(
                 f"{str(version_directory / _within(name))!r} {state}. Restore it, or push the "
                 "run again."

@@ -15,8 +15,8 @@ def main(argv: list[str] | None = None) -> int:
 
     Returns:
         The exit status: 0; 1 for checks that failed, or when nobody reads on (`zoo show X | head`);
-            2 for a mistake in what was asked
-        or a fault on the way, told in one line; 130 when it was interrupted.
+        2 for a mistake in what was asked or a fault on the way, told in one line; 130 when it was
+        interrupted.
     """
     arguments = parse(argv, COMMANDS)
     logging.basicConfig(format="%(message)s")

@@ -2,9 +2,12 @@
 alone."""
 
 import argparse
+from collections.abc import Callable, Mapping, Sequence
 
 
-def parse(argv, functions):
+def parse(
+    argv: Sequence[str] | None, functions: Mapping[str, Callable[[argparse.Namespace], int | None]]
+) -> argparse.Namespace:
     """The arguments of one command.
 
     Args:
@@ -23,11 +26,9 @@ def parse(argv, functions):
         not hasattr(arguments, "arguments")
         or any(other.startswith("-") or "=" not in other for other in others)
     ):
-        hint = (
-            ". Arguments of a recipe are written name=value, such as epochs=3"
-            if hasattr(arguments, "arguments")
-            else ""
-        )
+        hint = ""
+        if hasattr(arguments, "arguments"):
+            hint = ". Arguments of a recipe are written name=value, such as epochs=3"
         parser.error(f"unrecognized arguments: {' '.join(others)}{hint}")
     if others:
         arguments.arguments += others

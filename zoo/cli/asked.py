@@ -1,14 +1,20 @@
 """What commands do with what was typed before they begin."""
 
+import argparse
 import contextlib
 import logging
 import os
 import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from zoo.files import check_directory_target, check_file_target
 
+if TYPE_CHECKING:
+    import tensorflow as tf
 
-def start_tensorflow(arguments):
+
+def start_tensorflow(arguments: argparse.Namespace) -> "tf.distribute.Strategy | None":
     """What commands with TensorFlow begin with: it is imported, and layers of one's own; returns
     the strategy that is asked for."""
     strategy = _import_tensorflow(getattr(arguments, "strategy", None))
@@ -47,17 +53,17 @@ def _import_tensorflow(strategy):
         os.close(kept)
 
 
-def check_file(option, path):
+def check_file(option: str, path: str | None) -> None:
     if path:
         check_file_target(option, path)
 
 
-def check_directory(option, path):
+def check_directory(option: str, path: str | None) -> None:
     if path:
         check_directory_target(option, path)
 
 
-def assignments(words):
+def assignments(words: Sequence[str]) -> dict[str, str]:
     """["beta=8"] -> {"beta": "8"}."""
     pairs = [word.partition("=") for word in words]
     for word, (name, equals, _) in zip(words, pairs, strict=True):

@@ -1,5 +1,6 @@
 """What each command calls, and what it prints."""
 
+import argparse
 import inspect
 import json
 import shutil
@@ -13,7 +14,7 @@ from zoo.files import check_file_target, write_atomically
 # -- Without TensorFlow
 
 
-def _list(arguments):
+def _list(arguments: argparse.Namespace) -> None:
     from zoo import registry
     from zoo.store import cards
 
@@ -38,7 +39,7 @@ def _list(arguments):
         )
 
 
-def _show(arguments):
+def _show(arguments: argparse.Namespace) -> None:
     from zoo import registry
     from zoo.store import cards
 
@@ -46,17 +47,15 @@ def _show(arguments):
     print(recipe.docstring(), end="\n\n")
     print("Arguments (zoo train RECIPE name=value ...):")
     for parameter in recipe.parameters().values():
-        annotation = (
-            ""
-            if parameter.annotation is inspect.Parameter.empty
-            else f": {inspect.formatannotation(parameter.annotation)}"
-        )
+        annotation = ""
+        if parameter.annotation is not inspect.Parameter.empty:
+            annotation = f": {inspect.formatannotation(parameter.annotation)}"
         print(f"    {parameter.name}{annotation} = {parameter.default!r}")
     card = cards.find_card(recipe.name) if recipe.module else None
     print("\nCard:", json.dumps(card, indent=2) if card else "nothing is stored yet")
 
 
-def _copy(arguments):
+def _copy(arguments: argparse.Namespace) -> None:
     from zoo import registry
 
     recipe, file = registry.find(arguments.recipe), Path(arguments.file)
@@ -75,20 +74,17 @@ def _copy(arguments):
 # -- With TensorFlow
 
 
-def _train(arguments):
+def _train(arguments: argparse.Namespace) -> None:
     check_directory("--out", arguments.out)
     strategy = start_tensorflow(arguments)
     from zoo.runs import training
 
     assigned = assignments(arguments.arguments)
     if arguments.dry_run:
-        print(
-            "\n".join(
-                training.describe(
-                    arguments.recipe, assigned, out=arguments.out, data_dir=arguments.data_dir
-                )
-            )
+        lines = training.describe(
+            arguments.recipe, assigned, out=arguments.out, data_dir=arguments.data_dir
         )
+        print("\n".join(lines))
         return
     path = training.train(
         arguments.recipe,
@@ -105,7 +101,7 @@ def _train(arguments):
     print(f"Trained: {path} (weights, history.csv, {pictures})")
 
 
-def _sweep(arguments):
+def _sweep(arguments: argparse.Namespace) -> None:
     check_directory("--out", arguments.out)
     assigned = assignments(arguments.arguments)
     start_tensorflow(arguments)
@@ -133,7 +129,7 @@ def _sweep(arguments):
     print(f"Swept: {path} (sweep.json, rate_distortion.png, a run directory for each point)")
 
 
-def _evaluate(arguments):
+def _evaluate(arguments: argparse.Namespace) -> None:
     check_file("--json", arguments.json)
     start_tensorflow(arguments)
     from zoo import data
@@ -141,29 +137,24 @@ def _evaluate(arguments):
     from zoo.store import pretrained
 
     model, name, recipe = pretrained.open_model(arguments.target)
-    split = {
-        "train": recipe.dataset.train,
-        "validation": recipe.dataset.validation,
-        "test": recipe.dataset.test,
-    }.get(arguments.split, arguments.split)
+    split = arguments.split
+    if split in ("train", "validation", "test"):
+        split = getattr(recipe.dataset, split)
     examples = data.load(
         recipe.dataset.name,
         split,
         data_dir=arguments.data_dir,
         binarization=recipe.dataset.binarization,
     )
+    num_samples, metrics = arguments.num_samples, arguments.metrics
     numbers = evaluate(
         model,
         examples,
-        num_samples=recipe.evaluation_samples
-        if arguments.num_samples is None
-        else arguments.num_samples,
+        num_samples=recipe.evaluation_samples if num_samples is None else num_samples,
         seed=arguments.seed,
         split=split,
         nll_name=recipe.nll_name,
-        metrics="all"
-        if arguments.metrics == "all"
-        else [word for word in arguments.metrics.split(",") if word],
+        metrics="all" if metrics == "all" else [word for word in metrics.split(",") if word],
         verbose=int(sys.stdout.isatty()),
     )
     if arguments.quality:
@@ -176,13 +167,11 @@ def _evaluate(arguments):
     print(f"{name} on {len(examples['image']):,} images, {recipe.dataset.name} {split}:")
     print(table(numbers))
     if arguments.json:
-        write_atomically(
-            Path(arguments.json),
-            (json.dumps({"recipe": name, "numbers": numbers}, indent=2) + "\n").encode(),
-        )
+        content = json.dumps({"recipe": name, "numbers": numbers}, indent=2) + "\n"
+        write_atomically(Path(arguments.json), content.encode())
 
 
-def _sample(arguments):
+def _sample(arguments: argparse.Namespace) -> None:
     check_file("--out", arguments.out)
     start_tensorflow(arguments)
     from zoo import plots
@@ -195,7 +184,7 @@ def _sample(arguments):
     print(f"Samples: {path}")
 
 
-def _reconstruct(arguments):
+def _reconstruct(arguments: argparse.Namespace) -> None:
     check_file("--out", arguments.out)
     start_tensorflow(arguments)
     from zoo import data, plots
@@ -210,7 +199,7 @@ def _reconstruct(arguments):
     print(f"Reconstructions: {path}")
 
 
-def _report(arguments):
+def _report(arguments: argparse.Namespace) -> None:
     out = arguments.out or "report.html"
     check_file_target("--out", out, makes_parent=True)
     start_tensorflow(arguments)
@@ -219,7 +208,7 @@ def _report(arguments):
     print(f"Report: {report(*arguments.targets, path=out, data_dir=arguments.data_dir)}")
 
 
-def _export(arguments):
+def _export(arguments: argparse.Namespace) -> None:
     if bool(arguments.target) == arguments.all:
         raise ValueError(
             "Name a run or a recipe, or pass --all for every recipe with stored weights."
@@ -243,18 +232,16 @@ def _export(arguments):
     print(f"Serve it: zoo serve {arguments.out}")
 
 
-def _check(arguments):
+def _check(arguments: argparse.Namespace) -> int:
     start_tensorflow(arguments)
     from zoo import serving
 
     passed = failed = 0
     for where, check, problem in serving.check(arguments.directory):
-        print(
-            f"ok    {where}  {check}"
-            if problem is None
-            else f"FAIL  {where}  {check}: {' '.join(problem.split())}",
-            flush=True,
-        )
+        if problem is None:
+            print(f"ok    {where}  {check}", flush=True)
+        else:
+            print(f"FAIL  {where}  {check}: {' '.join(problem.split())}", flush=True)
         passed, failed = passed + (problem is None), failed + (problem is not None)
     print(
         f"{failed} of {passed + failed} checks failed."
@@ -264,7 +251,7 @@ def _check(arguments):
     return 1 if failed else 0
 
 
-def _serve(arguments):
+def _serve(arguments: argparse.Namespace) -> None:
     start_tensorflow(arguments)
     from zoo.serving import server
 
@@ -285,7 +272,7 @@ def _serve(arguments):
     )
 
 
-def _verify(arguments):
+def _verify(arguments: argparse.Namespace) -> int:
     if bool(arguments.names) == arguments.all:
         raise ValueError("Name recipes with stored weights, or pass --all.")
     start_tensorflow(arguments)
@@ -309,7 +296,7 @@ def _verify(arguments):
     return 1 if failed else 0
 
 
-def _push(arguments):
+def _push(arguments: argparse.Namespace) -> None:
     check_directory("--root", arguments.root)
     start_tensorflow(arguments)
     from zoo.evaluation.likelihood import table

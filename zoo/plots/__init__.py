@@ -4,6 +4,12 @@ Figures are made without `pyplot`: they need no display, leave the user's backen
 gone when nobody holds them.
 """
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+
 from zoo.plots.codes import aggregate_posterior as aggregate_posterior
 from zoo.plots.codes import factor_maps as factor_maps
 from zoo.plots.codes import has_code_of_normals as has_code_of_normals
@@ -22,7 +28,7 @@ from zoo.plots.sheets import samples as samples
 from zoo.plots.sheets import transfers as transfers
 
 
-def pictures(model, examples, directory):
+def pictures(model: keras.Model, examples: Mapping[str, Any], directory: Path) -> None:
     """Writes the pictures that suit a model into a directory.
 
     Args:
@@ -39,13 +45,10 @@ def pictures(model, examples, directory):
             samples(model, path=directory / "samples.png")
     if "transfer" in answers:
         transfers(model, examples, path=directory / "transfers.png")
-    if list(model.latent_shapes.values()) == [(2,)] and "label" in examples:
+    shapes = dict(model.latent_shapes)
+    if list(shapes.values()) == [(2,)] and "label" in examples:
         latent_maps({"": model}, examples, path=directory / "latent_map.png")
-    if (
-        "factors" in examples
-        and set(model.latent_shapes) == {"z"}
-        and model.latent_shapes["z"] != (1,)
-    ):
+    if "factors" in examples and set(shapes) == {"z"} and shapes["z"] != (1,):
         factor_maps(model, examples, path=directory / "factor_maps.png")
     if has_code_of_normals(model) and model.visible is None:
         traversals(model, examples, path=directory / "traversals.png")

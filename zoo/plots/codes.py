@@ -1,7 +1,13 @@
 """Where the codes of images lie in the latent space."""
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
 import numpy as np
 import tensorflow as tf
+from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from scipy import stats
 
@@ -13,7 +19,12 @@ from zoo.random import RowNoise
 ACTIVE_VARIANCE = 0.01
 
 
-def latent_maps(models, examples, num_images=5000, path=None):
+def latent_maps(
+    models: Mapping[str, keras.Model],
+    examples: Mapping[str, Any],
+    num_images: int = 5000,
+    path: str | Path | None = None,
+) -> Figure:
     """Two-dimensional codes (posterior means) of images, coloured by label, one panel a model on
     axes of its own.
 
@@ -36,7 +47,13 @@ def latent_maps(models, examples, num_images=5000, path=None):
     return finished(figure, path)
 
 
-def factor_maps(model, examples, names=None, num_images=5000, path=None):
+def factor_maps(
+    model: keras.Model,
+    examples: Mapping[str, Any],
+    names: Sequence[str] | None = None,
+    num_images: int = 5000,
+    path: str | Path | None = None,
+) -> Figure:
     """Codes (posterior means) of images coloured by the ground-truth factors, a panel each, on the
     two dimensions that tell most of it.
 
@@ -57,14 +74,8 @@ def factor_maps(model, examples, names=None, num_images=5000, path=None):
             f"A map of factors needs 'factors' beside the images. Received: {sorted(examples)}."
         )
     factors = np.asarray(examples["factors"][:num_images])
-    names = list(
-        names
-        or getattr(
-            examples[model.key],
-            "factor_names",
-            [f"factor {i + 1}" for i in range(factors.shape[1])],
-        )
-    )
+    columns = [f"factor {i + 1}" for i in range(factors.shape[1])]
+    names = list(names or getattr(examples[model.key], "factor_names", columns))
     if len(names) != factors.shape[1]:
         raise ValueError(f"There are {factors.shape[1]} factors. Received: names={names}.")
     codes = means(model, {name: array[:num_images] for name, array in examples.items()})
@@ -72,14 +83,18 @@ def factor_maps(model, examples, names=None, num_images=5000, path=None):
         raise ValueError("A map needs a latent of two dimensions or more. Received: one.")
     figure, axes = subplots(1, len(names), figsize=(3.1 * len(names), 2.9), squeeze=False)
     for axis, name, values in zip(axes[0], names, factors.T, strict=True):
-        told = _variance_explained(codes, values)
-        dims = np.argsort(told)[::-1][:2]
+        shares = _variance_explained(codes, values)
+        dims = np.argsort(shares)[::-1][:2]
         points = axis.scatter(*codes[:, dims].T, c=values, cmap="viridis", s=2, linewidths=0)
         bar = figure.colorbar(points, ax=axis, shrink=0.8)
         bar.set_label("number of the value", fontsize=7)
         bar.ax.tick_params(labelsize=7)
-        axis.set_xlabel(f"$z_{{{dims[0] + 1}}}$: {100 * told[dims[0]]:.0f} % explained", fontsize=8)
-        axis.set_ylabel(f"$z_{{{dims[1] + 1}}}$: {100 * told[dims[1]]:.0f} % explained", fontsize=8)
+        axis.set_xlabel(
+            f"$z_{{{dims[0] + 1}}}$: {100 * shares[dims[0]]:.0f} % explained", fontsize=8
+        )
+        axis.set_ylabel(
+            f"$z_{{{dims[1] + 1}}}$: {100 * shares[dims[1]]:.0f} % explained", fontsize=8
+        )
         axis.set_title(name, fontsize=9)
         axis.tick_params(labelsize=7)
     figure.suptitle(
@@ -94,16 +109,22 @@ def _variance_explained(codes, values):
     that is not active."""
     variance = codes.var(axis=0)
     _, groups, counts = np.unique(values, return_inverse=True, return_counts=True)
-    group_means = np.stack(
-        [np.bincount(groups, weights=code) / counts for code in codes.T], axis=1
-    )  # [values, D]
+    # [values, D]
+    group_means = np.stack([np.bincount(groups, weights=code) / counts for code in codes.T], axis=1)
     between = np.average((group_means - codes.mean(axis=0)) ** 2, axis=0, weights=counts)
     return np.divide(
         between, variance, out=np.zeros_like(between), where=variance > ACTIVE_VARIANCE
     )
 
 
-def aggregate_posterior(model, examples, num_images=1000, num_dims=8, seed=0, path=None):
+def aggregate_posterior(
+    model: keras.Model,
+    examples: Mapping[str, Any],
+    num_images: int = 1000,
+    num_dims: int = 8,
+    seed: int = 0,
+    path: str | Path | None = None,
+) -> Figure:
     """Draws of q(z|x) over many images beside the prior's density, for the most active dimensions.
 
     Args:
@@ -130,7 +151,9 @@ def aggregate_posterior(model, examples, num_images=1000, num_dims=8, seed=0, pa
     return finished(figure, path)
 
 
-def drawn(model, examples, num_images=300, seed=0):
+def drawn(
+    model: keras.Model, examples: Mapping[str, Any], num_images: int = 300, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
     """Draws of q(z|x) [N, D] of the first images, as training sees them, and the KL of every
     dimension [D]."""
     if not has_code_of_normals(model):
@@ -147,12 +170,12 @@ def drawn(model, examples, num_images=300, seed=0):
     return trace.z[0].numpy(), np.mean(trace["z"].kl_per_dim(), axis=0)
 
 
-def has_code_of_normals(model):
+def has_code_of_normals(model: keras.Model) -> bool:
     """Whether there is one latent vector, with a diagonal normal for posterior and prior."""
     return list(model.latents) == ["z"] and model.has_kl_per_dim
 
 
-def means(model, examples):
+def means(model: keras.Model, examples: Mapping[str, Any]) -> np.ndarray:
     """Posterior means of images as they are given: [N, D]."""
     x = np.asarray(examples[model.key])
     if not model.latents:  # an autoencoder's codes

@@ -1,11 +1,16 @@
 """Numbers over epochs, samples and weights of the KL."""
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
 import numpy as np
+from matplotlib.figure import Figure
 
 from zoo.plots.figures import finished, subplots
 
 
-def curves(history, path=None):
+def curves(history: Sequence[Mapping[str, float]], path: str | Path | None = None) -> Figure:
     """Bound, rate, distortion and accuracy by epoch, whichever the model has.
 
     Args:
@@ -25,12 +30,8 @@ def curves(history, path=None):
     for axis, (name, (title, sign)) in zip(axes, panels.items(), strict=True):
         for prefix, label in (("", "training"), ("val_", "validation")):
             if prefix + name in history[0]:
-                axis.plot(
-                    epochs,
-                    [sign * row[prefix + name] for row in history],
-                    label=label,
-                    linewidth=1.2,
-                )
+                values = [sign * row[prefix + name] for row in history]
+                axis.plot(epochs, values, label=label, linewidth=1.2)
         axis.set_title(title, fontsize=9)
         axis.set_xlabel("epoch", fontsize=8)
         axis.set_ylabel("share of images" if name == "accuracy" else "nats per image", fontsize=8)
@@ -42,7 +43,7 @@ def curves(history, path=None):
     return finished(figure, path)
 
 
-def rate_distortion(points, path=None):
+def rate_distortion(points: Sequence[Mapping[str, Any]], path: str | Path | None = None) -> Figure:
     """Rate against distortion with lines of equal ELBO, and active units beside it.
 
     Alemi et al., "Fixing a broken ELBO", ICML 2018. https://arxiv.org/abs/1711.00464
@@ -54,9 +55,8 @@ def rate_distortion(points, path=None):
     labels = [point["label"] for point in points]
     active, of = ([point[name] for point in points] for name in ("active_units", "latent_dim"))
     figure, (plane, bars) = subplots(1, 2, figsize=(9.5, 4), width_ratios=(3, 2))
-    _draw_plane(
-        plane, np.array([(-point["log_likelihood"], point["kl"]) for point in points]), labels
-    )
+    positions = np.array([(-point["log_likelihood"], point["kl"]) for point in points])
+    _draw_plane(plane, positions, labels)
     plane.set_title("validation images, with lines of equal ELBO", fontsize=9)
     plane.set_xlabel("distortion: -log p(x|z), nats per image", fontsize=8)
     plane.set_ylabel("rate: KL(q || p), nats per image", fontsize=8)
@@ -75,7 +75,7 @@ def rate_distortion(points, path=None):
     return finished(figure, path)
 
 
-def importance_curve(rows, path=None):
+def importance_curve(rows: Sequence[Mapping[str, Any]], path: str | Path | None = None) -> Figure:
     """Estimates of log p(x) and the samples that carry them, against the number of samples, one
     line a proposal.
 
@@ -140,11 +140,8 @@ def _draw_plane(axis, positions, labels):
     axis.clabel(lines, fontsize=6, fmt="%g")
     # Points that all but coincide, as collapsed ones do, share one label with a line for each.
     names = {}
-    for place, label in zip(
-        axis.transAxes.inverted().transform(axis.transData.transform(positions)),
-        labels,
-        strict=True,
-    ):
+    places = axis.transAxes.inverted().transform(axis.transData.transform(positions))
+    for place, label in zip(places, labels, strict=True):
         near = next((other for other in names if np.hypot(*(place - other)) < 0.04), tuple(place))
         names.setdefault(near, []).append(label)
     for place, shared in names.items():

@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from typing import Any
 
 from matplotlib.figure import Figure
 
@@ -16,8 +17,8 @@ class Picture(Figure):
 
 
 def subplots(
-    num_rows: int = 1, num_columns: int = 1, *, figsize: tuple[float, float], **options
-) -> tuple:
+    num_rows: int = 1, num_columns: int = 1, *, figsize: tuple[float, float], **options: Any
+) -> tuple[Figure, Any]:
     """A figure (inches) and its axes, as `pyplot.subplots` gives them; options are those of
     `Figure.subplots`."""
     figure = Picture(figsize=figsize, layout="constrained")
@@ -48,10 +49,10 @@ def check_suffix(path: str | Path) -> str:
         ValueError: If Matplotlib does not write it.
     """
     kind = Path(path).suffix[1:].lower()
-    known = Figure().canvas.get_supported_filetypes()
-    if kind not in known:
+    kinds = Figure().canvas.get_supported_filetypes()
+    if kind not in kinds:
         raise ValueError(
-            f"A picture's file must end in .png or another of {', '.join(sorted(known))}. "
+            f"A picture's file must end in .png or another of {', '.join(sorted(kinds))}. "
             f"Received: {str(path)!r}."
         )
     return kind

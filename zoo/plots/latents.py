@@ -1,9 +1,13 @@
 """What codes decode to: one dimension moved, the way between two codes, a whole plane."""
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import keras
 import numpy as np
+from matplotlib.figure import Figure
 from PIL import Image
 from scipy import stats
 
@@ -13,7 +17,15 @@ from zoo.plots.figures import finished, subplots
 from zoo.plots.sheets import tiled
 
 
-def traversals(model, examples, row=0, num_dims=10, num_steps=11, reach=2.5, path=None):
+def traversals(
+    model: keras.Model,
+    examples: Mapping[str, Any],
+    row: int = 0,
+    num_dims: int = 10,
+    num_steps: int = 11,
+    reach: float = 2.5,
+    path: str | Path | None = None,
+) -> Figure:
     """One image's code, and each dimension of it moved by itself: rows by their KL, the most active
     first.
 
@@ -54,7 +66,13 @@ def traversals(model, examples, row=0, num_dims=10, num_steps=11, reach=2.5, pat
     return finished(figure, path)
 
 
-def interpolations(model, examples, num_rows=6, num_steps=10, path=None):
+def interpolations(
+    model: keras.Model,
+    examples: Mapping[str, Any],
+    num_rows: int = 6,
+    num_steps: int = 10,
+    path: str | Path | None = None,
+) -> Figure:
     """Between the codes of two images on the great circle (Shoemake's slerp), which keeps codes of
     N(0, I) at the length they have there.
 
@@ -70,20 +88,14 @@ def interpolations(model, examples, num_rows=6, num_steps=10, path=None):
     images = np.asarray(examples[model.key][: 2 * num_rows])
     codes = means(model, {model.key: images})
     steps = np.linspace(0.0, 1.0, num_steps)[:, None]
-    between = np.concatenate(
-        [slerp(a, b, steps) for a, b in zip(codes[::2], codes[1::2], strict=True)]
-    )
+    pairs = zip(codes[::2], codes[1::2], strict=True)
+    between = np.concatenate([slerp(a, b, steps) for a, b in pairs])
     decoded = _decoded(model, between).reshape(len(codes) // 2, num_steps, *images.shape[1:])
     originals = images / np.float32(255) if images.dtype == np.uint8 else images
     rows = np.concatenate([originals[::2, None], decoded, originals[1::2, None]], axis=1)
     figure, axis = subplots(figsize=(rows.shape[1] * 0.55, len(rows) * 0.55 + 0.35))
-    axis.imshow(
-        tiled(rows.reshape(-1, *images.shape[1:]), *rows.shape[:2]),
-        cmap="gray",
-        vmin=0,
-        vmax=1,
-        interpolation="nearest",
-    )
+    sheet = tiled(rows.reshape(-1, *images.shape[1:]), len(rows), rows.shape[1])
+    axis.imshow(sheet, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     axis.set_axis_off()
     axis.set_title(
         "From image to image (at the ends) on a great circle of the latent space", fontsize=9
@@ -91,7 +103,7 @@ def interpolations(model, examples, num_rows=6, num_steps=10, path=None):
     return finished(figure, path)
 
 
-def slerp(a, b, share):
+def slerp(a: np.ndarray, b: np.ndarray, share: float | np.ndarray) -> np.ndarray:
     """The code a `share` of the way from a to b along the great circle; on the straight line where
     none is between them."""
     length = np.linalg.norm(a) * np.linalg.norm(b)
@@ -101,7 +113,7 @@ def slerp(a, b, share):
     return (np.sin((1.0 - share) * angle) * a + np.sin(share * angle) * b) / np.sin(angle)
 
 
-def manifold(model, num_steps=20, path=None):
+def manifold(model: keras.Model, num_steps: int = 20, path: str | Path | None = None) -> Figure:
     """What a latent space of two dimensions decodes to, on a grid whose cells hold equal shares of
     N(0, I).
 
@@ -120,10 +132,10 @@ def manifold(model, num_steps=20, path=None):
     sheet = tiled(_decoded(model, codes), num_steps, num_steps)
     figure, axis = subplots(figsize=(6.2, 6.4))
     axis.imshow(sheet, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-    shown = np.linspace(0, num_steps - 1, 5).round().astype(int)
-    places = (shown + 0.5) * sheet.shape[0] / num_steps
-    axis.set_xticks(places, [f"{edges[i]:+.2f}" for i in shown], fontsize=8)
-    axis.set_yticks(places, [f"{edges[::-1][i]:+.2f}" for i in shown], fontsize=8)
+    cells = np.linspace(0, num_steps - 1, 5).round().astype(int)
+    places = (cells + 0.5) * sheet.shape[0] / num_steps
+    axis.set_xticks(places, [f"{edges[i]:+.2f}" for i in cells], fontsize=8)
+    axis.set_yticks(places, [f"{edges[::-1][i]:+.2f}" for i in cells], fontsize=8)
     axis.set_xlabel("$z_1$", fontsize=9)
     axis.set_ylabel("$z_2$", fontsize=9)
     axis.set_title("Mean of p(x|z); every cell holds the same share of N(0, I)", fontsize=9)
@@ -141,8 +153,10 @@ def _code(model, examples, row):
 def _decoded(model, codes, condition=None):
     """Means of p(x|z) [N, H, W, C] of codes [N, D], all of them under one condition."""
     codes = np.asarray(codes, np.float32)
-    given = [] if condition is None else [np.repeat(np.asarray(condition), len(codes), axis=0)]
-    return np.asarray(model.decode(codes, *given).mean())
+    conditions = ()
+    if condition is not None:
+        conditions = (np.repeat(np.asarray(condition), len(codes), axis=0),)
+    return np.asarray(model.decode(codes, *conditions).mean())
 
 
 def _write_gif(rows, path, zoom=2, milliseconds=80):

@@ -1,13 +1,26 @@
 """Sheets of images: samples, reconstructions, and what a condition does to them."""
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
 import numpy as np
+from matplotlib.figure import Figure
 
 from zoo.observations.image import to_unit_interval
 from zoo.plots.figures import finished, subplots
 from zoo.random import RowNoise, Stream
 
 
-def samples(model, num_rows=8, num_columns=12, seed=0, label=None, path=None):
+def samples(
+    model: keras.Model,
+    num_rows: int = 8,
+    num_columns: int = 12,
+    seed: int = 0,
+    label: int | None = None,
+    path: str | Path | None = None,
+) -> Figure:
     """A sheet of images from the prior: means of p(x|z), z ~ p(z).
 
     Of a model with classes each column is a class and each row one z, unless `label` asks for one
@@ -23,8 +36,8 @@ def samples(model, num_rows=8, num_columns=12, seed=0, label=None, path=None):
         )
     if "sample" not in model.answers():
         raise ValueError(
-            f"{type(model).__name__} draws no images by itself: it has no distribution of "
-            "its codes."
+            f"{type(model).__name__} draws no images by itself: "
+            "it has no distribution of its codes."
         )
     title = "Samples: mean of p(x|z), z ~ p(z)"
     num_classes = model.num_classes
@@ -35,23 +48,16 @@ def samples(model, num_rows=8, num_columns=12, seed=0, label=None, path=None):
     if num_classes is None:
         images = model.generate(RowNoise.of_seed(seed, num_rows * num_columns))["reconstruction"]
     else:
-        num_columns = num_classes if label is None else num_columns
-        classes = (
-            np.tile(np.arange(num_classes), num_rows)
-            if label is None
-            else np.full(num_rows * num_columns, label)
-        )
-        rows = (
-            np.repeat(np.arange(num_rows), num_columns)
-            if label is None
-            else np.arange(num_rows * num_columns)
-        )
+        if label is None:
+            num_columns = num_classes
+            classes = np.tile(np.arange(num_classes), num_rows)
+            rows = np.repeat(np.arange(num_rows), num_columns)
+            title = "Samples: mean of p(x|y, z); one z a row, one class a column"
+        else:
+            classes = np.full(num_rows * num_columns, label)
+            rows = np.arange(num_rows * num_columns)
+            title = f"Samples of class {label}: mean of p(x|y, z)"
         images = _of_classes(model, classes, RowNoise(seed, 0, rows.astype(np.int32)))
-        title = (
-            "Samples: mean of p(x|y, z); one z a row, one class a column"
-            if label is None
-            else f"Samples of class {label}: mean of p(x|y, z)"
-        )
     figure = sheet_of(np.asarray(images), num_rows, num_columns)
     figure.suptitle(title, fontsize=9)
     return finished(figure, path)
@@ -66,7 +72,12 @@ def _of_classes(model, classes, noise):
     return model.decode({"y": np.eye(model.num_classes, dtype=np.float32)[classes], "z": z}).mean()
 
 
-def transfers(model, examples, num_rows=8, path=None):
+def transfers(
+    model: keras.Model,
+    examples: Mapping[str, Any],
+    num_rows: int = 8,
+    path: str | Path | None = None,
+) -> Figure:
     """A person's digit, and all digits in the same hand: the image on the left, then
     `model.transfer` to each class."""
     images, labels = examples[model.key][:num_rows], examples["label"][:num_rows]
@@ -82,32 +93,40 @@ def transfers(model, examples, num_rows=8, path=None):
     return finished(figure, path)
 
 
-def completions(model, examples, num_rows=8, num_samples=8, seed=0, path=None):
+def completions(
+    model: keras.Model,
+    examples: Mapping[str, Any],
+    num_rows: int = 8,
+    num_samples: int = 8,
+    seed: int = 0,
+    path: str | Path | None = None,
+) -> Figure:
     """What is seen of an image (hidden pixels grey), completions (means of p(x | visible, z), z ~
     p(z | visible)), and the image itself."""
     originals = to_unit_interval(examples[model.key][:num_rows])
     seen = np.asarray(model.visible.see(originals))
     if "sample" in model.answers():
-        drawn = [
-            np.asarray(
-                model.generate(RowNoise.of_seed(seed + i, len(originals)), originals)[
-                    "reconstruction"
-                ]
-            )
-            for i in range(num_samples)
-        ]
+        noises = [RowNoise.of_seed(seed + i, len(originals)) for i in range(num_samples)]
+        draws = [model.generate(noise, originals)["reconstruction"] for noise in noises]
     else:
-        drawn = [np.asarray(model.reconstruct(originals))]
-    title = (
-        "What is seen, completions, and the image" if len(drawn) > 1 else "Seen, completed, image"
-    )
-    sheet = np.stack([np.where(seen < 0, 0.4, seen), *drawn, np.asarray(originals)], axis=1)
+        draws = [model.reconstruct(originals)]
+    title = "Seen, completed, image"
+    if len(draws) > 1:
+        title = "What is seen, completions, and the image"
+    columns = [np.where(seen < 0, 0.4, seen), *map(np.asarray, draws), np.asarray(originals)]
+    sheet = np.stack(columns, axis=1)
     figure = sheet_of(sheet.reshape(-1, *sheet.shape[2:]), len(originals), sheet.shape[1])
     figure.suptitle(title, fontsize=9)
     return finished(figure, path)
 
 
-def decoded_draws(models, num_columns=12, num_rows=2, seed=0, path=None):
+def decoded_draws(
+    models: Mapping[str, keras.Model],
+    num_columns: int = 12,
+    num_rows: int = 2,
+    seed: int = 0,
+    path: str | Path | None = None,
+) -> Figure:
     """Means of p(x|z) at the same draws z ~ N(0, I), for each model that shares a latent dimension:
     what a decoder makes of the prior.
 
@@ -116,27 +135,26 @@ def decoded_draws(models, num_columns=12, num_rows=2, seed=0, path=None):
     """
     sheets = []
     for model in models.values():
-        z = RowNoise.of_seed(seed, num_rows * num_columns).normal(
-            Stream.LATENT, next(iter(model.latent_shapes.values()))
-        )
-        sheets.append(np.asarray(model.decode(z).mean()))
+        noise = RowNoise.of_seed(seed, num_rows * num_columns)
+        shape = next(iter(model.latent_shapes.values()))
+        z = noise.normal(Stream.LATENT, shape)
+        sheets.append(tiled(np.asarray(model.decode(z).mean()), num_rows, num_columns))
     figure, axes = subplots(
         len(models), 1, figsize=(num_columns * 0.55, len(models) * (num_rows * 0.55 + 0.35))
     )
-    for axis, name, images in zip(np.atleast_1d(axes), models, sheets, strict=True):
-        axis.imshow(
-            tiled(images, num_rows, num_columns),
-            cmap="gray",
-            vmin=0,
-            vmax=1,
-            interpolation="nearest",
-        )
+    for axis, name, sheet in zip(np.atleast_1d(axes), models, sheets, strict=True):
+        axis.imshow(sheet, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         axis.set_axis_off()
         axis.set_title(f"{name}: decoded draws from N(0, I)", fontsize=9)
     return finished(figure, path)
 
 
-def reconstructions(model, examples, num_columns=12, path=None):
+def reconstructions(
+    model: keras.Model,
+    examples: Mapping[str, Any],
+    num_columns: int = 12,
+    path: str | Path | None = None,
+) -> Figure:
     """Images above the mean of p(x|z) at their posterior mean.
 
     Args:
@@ -155,7 +173,7 @@ def reconstructions(model, examples, num_columns=12, path=None):
     return finished(figure, path)
 
 
-def tiled(images, num_rows, num_columns):
+def tiled(images: np.ndarray, num_rows: int, num_columns: int) -> np.ndarray:
     """[rows * columns, H, W, C] -> one image with margins between them, pixels in [0, 1]."""
     _, height, width, channels = images.shape
     margin = max(1, height // 14)
@@ -169,12 +187,11 @@ def tiled(images, num_rows, num_columns):
     return np.clip(sheet, 0, 1).squeeze()
 
 
-def sheet_of(images, num_rows, num_columns):
+def sheet_of(images: np.ndarray, num_rows: int, num_columns: int) -> Figure:
     """[rows * columns, H, W, C] -> one figure without gaps between axes to compute."""
     scale = 0.55
     figure, axis = subplots(figsize=(num_columns * scale, num_rows * scale + 0.35))
-    axis.imshow(
-        tiled(images, num_rows, num_columns), cmap="gray", vmin=0, vmax=1, interpolation="nearest"
-    )
+    sheet = tiled(images, num_rows, num_columns)
+    axis.imshow(sheet, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     axis.set_axis_off()
     return figure

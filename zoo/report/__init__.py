@@ -5,10 +5,13 @@ import base64
 import html
 import importlib.resources
 import json
+from collections.abc import Callable
 from pathlib import Path
 from string import Template
+from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from zoo import data, plots
 from zoo.evaluation.latents import LatentReader, is_readable, most_information
@@ -20,7 +23,7 @@ from zoo.store import cards, pretrained
 NUM_EXAMPLES = 1000
 
 
-def report(*targets, path, data_dir=None):
+def report(*targets: str | Path, path: str | Path, data_dir: str | Path | None = None) -> Path:
     """Writes the page.
 
     Args:
@@ -70,11 +73,9 @@ def _section(target, model, recipe_name, recipe, data_dir, named):
     record = pretrained.record_of(target)
     examples, absent = _examples(recipe, data_dir)
     latents = _latents(model, examples)
-    order = (
-        None
-        if latents is None or "kl_per_dim" not in latents
-        else np.argsort(latents["kl_per_dim"])[::-1]
-    )
+    order = None
+    if latents is not None and "kl_per_dim" in latents:
+        order = np.argsort(latents["kl_per_dim"])[::-1]
     parts = [
         *([f"<h2>{_text(recipe_name)}</h2>"] if named else []),
         _headline(record, recipe),
@@ -104,11 +105,9 @@ def _examples(recipe, data_dir):
 
 
 def _latents(model, examples):
-    return (
-        LatentReader(model, examples, NUM_EXAMPLES)()
-        if examples is not None and is_readable(model)
-        else None
-    )
+    if examples is None or not is_readable(model):
+        return None
+    return LatentReader(model, examples, NUM_EXAMPLES)()
 
 
 # -- Parts of a section
@@ -166,48 +165,31 @@ def _numbers(record, latents):
 def _row(name, number):
     if not isinstance(number, dict):  # a run's, of its validation images
         return name.replace("val_", "validation: "), f"{number:.3f}", "nats"
-    value = (
-        f"{number['value']:.3f}"
-        if isinstance(number["value"], float)
-        else f"{number['value']} of {number['of']}"
-    )
+    value = number["value"]
+    value = f"{value:.3f}" if isinstance(value, float) else f"{value} of {number['of']}"
     errors = {
         "stderr_images": "images",
         "stderr_sampling": "noise",
         "stderr_runs": f"{len(number.get('values', ()))} runs",
     }
-    return (
-        name,
-        value,
-        ", ".join(
-            [
-                number["unit"],
-                *(
-                    f"± {number[key]:.3f} over {what}"
-                    for key, what in errors.items()
-                    if key in number
-                ),
-            ]
-        ),
-    )
+    parts = [number["unit"]]
+    parts += [f"± {number[key]:.3f} over {what}" for key, what in errors.items() if key in number]
+    return name, value, ", ".join(parts)
 
 
 def _pictures(model, examples):
     completes = model.visible is not None
-    draws = (
-        [(plots.samples, "Samples: means of p(x|z), z ~ p(z)", {})]
-        if "sample" in model.answers() and not completes
-        else []
-    )
+    draws: list[tuple[Callable[..., Figure], str, dict[str, Any]]] = []
+    if "sample" in model.answers() and not completes:
+        draws.append((plots.samples, "Samples: means of p(x|z), z ~ p(z)", {}))
     if list(model.latent_shapes.values()) == [(2,)] and model.condition_shape is None:
         draws.append((plots.manifold, "The latent plane, decoded", {}))
     if examples is not None:
-        with_images = (
-            [(plots.completions, "What is seen, completions, and the image")] if completes else []
-        )
-        with_images += (
-            [] if completes else [(plots.reconstructions, "Images and their reconstructions")]
-        )
+        with_images: list[tuple[Callable[..., Figure], str]] = []
+        if completes:
+            with_images.append((plots.completions, "What is seen, completions, and the image"))
+        else:
+            with_images.append((plots.reconstructions, "Images and their reconstructions"))
         if plots.has_code_of_normals(model) and not completes:
             with_images.append((plots.traversals, "One dimension of a code moved at a time"))
             with_images.append((plots.aggregate_posterior, "Aggregate posterior and prior"))
@@ -226,12 +208,8 @@ def _curves(target, recipe_name):
     directory = Path(target) if Path(target).is_dir() else cards.model_directory(recipe_name)
     if directory is None or not (directory / "curves.png").is_file():
         return []
-    return [
-        _image(
-            (directory / "curves.png").read_bytes(),
-            "Training curves: bound, distortion and rate by epoch",
-        )
-    ]
+    content = (directory / "curves.png").read_bytes()
+    return [_image(content, "Training curves: bound, distortion and rate by epoch")]
 
 
 def _figure(figure, caption):

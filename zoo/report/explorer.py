@@ -3,7 +3,10 @@ pixels."""
 
 import base64
 import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import keras
 import numpy as np
 
 from zoo.networks import MLP, ConvDecoder
@@ -15,7 +18,7 @@ MEANS = {"Bernoulli": "sigmoid", "Normal": "linear"}
 TOLERANCE = 1e-4
 
 
-def program(model, order=None):
+def program(model: keras.Model, order: Sequence[int] | np.ndarray | None = None) -> dict[str, Any]:
     """The decoder of a model, for explorer.js.
 
     Args:
@@ -25,7 +28,7 @@ def program(model, order=None):
 
     Returns:
         Dict that JSON can hold: `layers`, `mean`, `image_shape`, `latent_dim`, `num_classes` and
-            `order`.
+        `order`.
 
     Raises:
         ValueError: If the model decodes in a way that the page cannot: the message says which.
@@ -35,12 +38,10 @@ def program(model, order=None):
     if latents not in ({"z"}, {"y", "z"}) or (
         model.condition_shape is not None and model.condition_shape != (num_classes,)
     ):
-        given = (
-            "what it is given"
-            if latents == {"z"}
-            else f"the latents {', '.join(sorted(latents)) or 'none'}"
-        )
-        raise ValueError(f"{type(model).__name__} decodes from {given}, which sliders cannot say.")
+        source = "what it is given"
+        if latents != {"z"}:
+            source = f"the latents {', '.join(sorted(latents)) or 'none'}"
+        raise ValueError(f"{type(model).__name__} decodes from {source}, which sliders cannot say.")
     likelihood = type(model.likelihood_layer).__name__
     if likelihood not in MEANS:
         raise ValueError(
@@ -55,9 +56,8 @@ def program(model, order=None):
         "latent_dim": latent_dim,
         "num_classes": num_classes,
     }
-    size = sum(
-        len(layer.get(name, "")) for layer in written["layers"] for name in ("kernel", "bias")
-    )
+    arrays = ("kernel", "bias")
+    size = sum(len(layer.get(name, "")) for layer in written["layers"] for name in arrays)
     if size > MAX_BYTES:
         raise ValueError(
             f"The decoder takes {size / 2**20:.0f} MB of a page, more than {MAX_BYTES / 2**20:.0f}."
@@ -67,20 +67,17 @@ def program(model, order=None):
     if not np.allclose(images, _by_model(model, z), atol=TOLERANCE):
         raise ValueError(f"The decoder of {type(model).__name__} does more than its layers say.")
     moved = np.abs(images[1:] - images[:1]).mean(axis=(1, 2, 3))
-    return {
-        **written,
-        "order": [int(dim) for dim in (np.argsort(moved)[::-1] if order is None else order)],
-    }
+    if order is None:
+        order = np.argsort(moved)[::-1]
+    return {**written, "order": [int(dim) for dim in order]}
 
 
-def decode(program, z, label=0):
+def decode(program: Mapping[str, Any], z: Any, label: int = 0) -> np.ndarray:
     """What explorer.js computes, in NumPy: codes [N, D] -> means of p(x|z) [N, H, W, C]."""
     x = np.asarray(z, np.float32)
     if program["num_classes"]:
-        x = np.concatenate(
-            [x, np.tile(np.eye(program["num_classes"], dtype=np.float32)[label], (len(x), 1))],
-            axis=-1,
-        )
+        one_hot = np.eye(program["num_classes"], dtype=np.float32)[label]
+        x = np.concatenate([x, np.tile(one_hot, (len(x), 1))], axis=-1)
     for layer in program["layers"]:
         x = _ACTIVATIONS[layer["activation"]](_KINDS[layer["kind"]](layer, x))
     x = x.reshape(len(x), *program["image_shape"], program["params_per_pixel"])[..., 0]
@@ -91,8 +88,8 @@ def _by_model(model, z):
     if set(model.latent_shapes) == {"y", "z"}:
         z = {"z": z, "y": np.tile(np.eye(model.num_classes, dtype=np.float32)[:1], (len(z), 1))}
         return np.asarray(model.decode(z).mean())
-    given = [] if model.condition_shape is None else [np.zeros(len(z), np.int32)]
-    return np.asarray(model.decode(z, *given).mean())
+    conditions = [] if model.condition_shape is None else [np.zeros(len(z), np.int32)]
+    return np.asarray(model.decode(z, *conditions).mean())
 
 
 # -- Networks as lists of layers
@@ -167,29 +164,23 @@ def _read(layer, name, *shape):
 
 
 def _apply_dense(layer, x):
-    return x.reshape(len(x), -1) @ _read(layer, "kernel", -1, layer["units"]) + _read(
-        layer, "bias", -1
-    )
+    kernel, bias = _read(layer, "kernel", -1, layer["units"]), _read(layer, "bias", -1)
+    return x.reshape(len(x), -1) @ kernel + bias
 
 
 def _apply_transposed(layer, x):
     """Every input pixel adds its kernel [k, k, filters, channels] at twice its place; the margin
     that exceeds twice the size is cut."""
     (height, width, channels), k, filters = layer["from"], layer["kernel_size"], layer["filters"]
-    x, kernel = (
-        x.reshape(-1, height, width, channels),
-        _read(layer, "kernel", k, k, filters, channels),
-    )
+    x = x.reshape(-1, height, width, channels)
+    kernel, bias = _read(layer, "kernel", k, k, filters, channels), _read(layer, "bias", -1)
     full = np.zeros((len(x), 2 * height + k - 2, 2 * width + k - 2, filters), np.float32)
     for row in range(k):
         for column in range(k):
-            full[:, row : row + 2 * height : 2, column : column + 2 * width : 2] += (
-                x @ kernel[row, column].T
-            )
+            rows, columns = slice(row, row + 2 * height, 2), slice(column, column + 2 * width, 2)
+            full[:, rows, columns] += x @ kernel[row, column].T
     margin = (k - 2) // 2
-    return full[:, margin : margin + 2 * height, margin : margin + 2 * width] + _read(
-        layer, "bias", -1
-    )
+    return full[:, margin : margin + 2 * height, margin : margin + 2 * width] + bias
 
 
 def _apply_crop(layer, x):

@@ -2,6 +2,7 @@
 
 import logging
 from pathlib import Path
+from typing import Any
 
 from zoo import registry
 from zoo.runs.records import RECIPE, is_run
@@ -9,7 +10,7 @@ from zoo.runs.records import RECIPE, is_run
 logger = logging.getLogger("zoo")
 
 
-def directory_of(recipe, out):
+def directory_of(recipe: str | Path, out: str | Path | None) -> Path:
     if out is not None:
         return Path(out)
     if names_a_run(recipe):
@@ -18,17 +19,19 @@ def directory_of(recipe, out):
     return Path("runs") / name
 
 
-def names_a_run(recipe):
+def names_a_run(recipe: str | Path) -> bool:
     """Whether a run directory stands where a recipe does; a recipe of this name comes first."""
     return is_run(recipe) and _find(recipe) is None
 
 
-def was_killed_at_its_start(path):
+def was_killed_at_its_start(path: Path) -> bool:
     """Whether a run directory was made, and its process killed before there was a record."""
     return path.is_dir() and all(file.name.startswith(".run.json.") for file in path.iterdir())
 
 
-def recipe_to_go_on_with(path, record, recipe):
+def recipe_to_go_on_with(
+    path: Path, record: dict[str, Any], recipe: str | Path
+) -> registry.RecipeFile:
     """The recipe file that a run was begun with: the one that was named if it is still the same, or
     else the run's copy."""
     is_directory = names_a_run(recipe)
@@ -42,9 +45,9 @@ def recipe_to_go_on_with(path, record, recipe):
     copy = path / RECIPE
     if not copy.is_file():
         raise ValueError(
-            f"{str(path)!r} can only go on with the recipe that it was begun with, and its "
-            f"copy {str(copy)!r} is missing. "
-            f"Received: recipe={str(recipe)!r}. Train again into another directory."
+            f"{str(path)!r} can only go on with the recipe that it was begun with, and its copy "
+            f"{str(copy)!r} is missing. Received: recipe={str(recipe)!r}. Train again into another "
+            "directory."
         )
     file = registry.RecipeFile(record["recipe"], copy.resolve(), None)
     if file.sha256 != record.get("recipe_sha256"):

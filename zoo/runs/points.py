@@ -2,19 +2,22 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 from zoo import data
 from zoo.evaluation.likelihood import ACTIVE_VARIANCE
 from zoo.random import EVALUATION_STEP, RowNoise
+from zoo.runs.run import Run
 
 # Examples held at once when active units are counted.
 BATCH_SIZE = 500
 
 
-def assert_has_rate(model, label):
+def assert_has_rate(model: keras.Model, label: str) -> None:
     """Raises ValueError unless a model has the two metrics that a sweep compares."""
     names = model.term_names
     if "log_likelihood" not in names or not {"kl", "kl_monte_carlo"} & set(names):
@@ -25,7 +28,7 @@ def assert_has_rate(model, label):
         )
 
 
-def measure(run, label, data_dir=None):
+def measure(run: Run, label: str, data_dir: str | Path | None = None) -> dict[str, Any]:
     """A point as it stands in sweep.json: its label and arguments, the means of its validation
     metrics (nats) and its active units."""
     dataset = run.task.dataset
@@ -46,7 +49,7 @@ def measure(run, label, data_dir=None):
     }
 
 
-def active_units(model, examples):
+def active_units(model: keras.Model, examples: dict[str, Any]) -> tuple[int, int]:
     """Number of latent dimensions that tell images apart, Var_x E_q[z] > 0.01 (Burda et al. 2016,
     section 5.2), and number of all.
 
@@ -68,7 +71,7 @@ def active_units(model, examples):
     return int((variances > ACTIVE_VARIANCE).sum()), len(variances)
 
 
-def means_over_seeds(points: list[dict]) -> list[dict]:
+def means_over_seeds(points: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Points that differ in their seed alone, taken together.
 
     Args:
@@ -76,8 +79,8 @@ def means_over_seeds(points: list[dict]) -> list[dict]:
 
     Returns:
         List of dicts: `label` and `arguments` without the seed, the `seeds`, and for every number
-            its `mean` and `std`, the sample standard
-        deviation between seeds. Points with one seed are left out.
+        its `mean` and `std`, the sample standard deviation between seeds. Points with one seed are
+        left out.
     """
     groups = {}
     for point in points:
@@ -113,7 +116,7 @@ def table(path: str | Path) -> str:
     there are some."""
     record = json.loads((Path(path) / "sweep.json").read_text(encoding="utf-8"))
     names = ("elbo", "log_likelihood", "kl")
-    rows = [("validation, nats", *names, "active units")]
+    rows: list[tuple[str, ...]] = [("validation, nats", *names, "active units")]
     for point in record["points"]:
         active = f"{point['active_units']} of {point['latent_dim']}"
         rows.append((point["label"], *(f"{point[name]:.3f}" for name in names), active))

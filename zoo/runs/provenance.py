@@ -47,11 +47,8 @@ def _holds(revision, content):
 
 def _git(*arguments, input=None):
     command = ["git", "-C", str(Path(__file__).parent), *arguments]
-    return (
-        subprocess.run(command, input=input, capture_output=True, check=True)
-        .stdout.decode()
-        .strip()
-    )
+    process = subprocess.run(command, input=input, capture_output=True, check=True)
+    return process.stdout.decode().strip()
 
 
 def machine() -> str:

@@ -38,19 +38,19 @@ OPTIONAL = {
     "numbers": {str: NUMBER},
 }
 FINISHED = {
-    **{
-        "epochs": int,
-        "seconds": NUMBER,
-        "numbers": {str: NUMBER},
-        "seed": int,
-        "mode": str,
-        "precision": str,
-    },
-    **{"machine": str, "versions": {str: str}, "git": (str, None)},
+    "epochs": int,
+    "seconds": NUMBER,
+    "numbers": {str: NUMBER},
+    "seed": int,
+    "mode": str,
+    "precision": str,
+    "machine": str,
+    "versions": {str: str},
+    "git": (str, None),
 }
 
 
-def read_record(path: Path) -> dict:
+def read_record(path: Path) -> dict[str, Any]:
     """The content of a run directory's run.json.
 
     Raises:
@@ -74,8 +74,8 @@ def read_record(path: Path) -> dict:
     except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
         reason = f"it has no {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
         raise ValueError(
-            f"The record {str(path / RECORD)!r} is damaged: {reason}. Train again into "
-            "another directory."
+            f"The record {str(path / RECORD)!r} is damaged: {reason}. "
+            "Train again into another directory."
         ) from None
     return record
 
@@ -86,15 +86,13 @@ def epochs_in_full(file: RecipeFile, arguments: Mapping[str, Any]) -> int:
     return file.build({name: value for name, value in arguments.items() if name != "epochs"}).epochs
 
 
-def task_of(record: dict) -> Task:
+def task_of(record: dict[str, Any]) -> Task:
     """What a record tells of its model's task, which has to be there."""
-    dataset = {
-        field.name: record["task"]["dataset"][field.name] for field in dataclasses.fields(Dataset)
-    }
-    return Task(
-        **{field.name: record["task"][field.name] for field in dataclasses.fields(Task)}
-        | {"dataset": Dataset(**dataset)}
-    )
+    task: dict[str, Any] = record["task"]
+    dataset = {field.name: task["dataset"][field.name] for field in dataclasses.fields(Dataset)}
+    task = {field.name: task[field.name] for field in dataclasses.fields(Task)}
+    task["dataset"] = Dataset(**dataset)
+    return Task(**task)
 
 
 def as_json(value: Any) -> Any:
@@ -120,8 +118,8 @@ def plain(bound: Mapping[str, Any], recipe: str) -> dict[str, Any]:
         except (TypeError, ValueError):
             raise ValueError(
                 "Arguments of a recipe are kept in the record of its run: numbers, text, paths, "
-                "None, and tuples, lists and dicts of "
-                f"these. Received for recipe {recipe!r}: {name}={value!r}."
+                "None, and tuples, lists and dicts of these. Received for recipe "
+                f"{recipe!r}: {name}={value!r}."
             ) from None
     return written
 
@@ -144,7 +142,7 @@ def _lasting_name(name):
     return str(path.absolute()) if is_file and name not in EMBEDDED else str(name)
 
 
-def of_record(spec: Recipe, record: dict) -> Recipe:
+def of_record(spec: Recipe, record: dict[str, Any]) -> Recipe:
     """A recipe that reads the data which the run was begun with, whatever the working directory is
     now."""
     name = record.get("task", {}).get("dataset", {}).get("name", ARRAYS)

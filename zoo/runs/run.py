@@ -70,11 +70,11 @@ class Run:
     def __init__(
         self,
         path: Path,
-        record: dict,
+        record: dict[str, Any],
         task: Task,
         spec: Recipe | None = None,
         file: registry.RecipeFile | None = None,
-    ):
+    ) -> None:
         self.path = path
         self.record = record
         self.task = task
@@ -111,9 +111,9 @@ class Run:
         if record.get("recipe_file"):
             raise ValueError(
                 f"{str(path)!r} is a run of an older version, which only its recipe can open: "
-                f"{record['recipe_file']}. If you trust that "
-                f"file, `zoo train {record['recipe_file']} --resume --out {path}` runs it once "
-                "and keeps what was missing."
+                f"{record['recipe_file']}. If you trust that file, `zoo train "
+                f"{record['recipe_file']} --resume --out {path}` runs it once and keeps what was "
+                "missing."
             )
         file = registry.find(record["recipe"])
         spec = file.build(record["arguments"])
@@ -147,8 +147,8 @@ class Run:
         file = registry.find(recipe)
         if writes and not resume and path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise ValueError(
-                f"{str(path)!r} exists and is not empty. Pass --resume to go on with it, or "
-                "another --out."
+                f"{str(path)!r} exists and is not empty. "
+                "Pass --resume to go on with it, or another --out."
             )
         bound = file.bind(arguments)
         plain(bound, file.name)  # what no record can hold is told now
@@ -205,9 +205,8 @@ class Run:
         with alone_in(self.path, "trains"):
             if not resume and (self.path / RECORD).exists():
                 raise ValueError(
-                    f"Another process has trained in {str(self.path)!r}. Pass --resume to go "
-                    "on, or "
-                    "another --out."
+                    f"Another process has trained in {str(self.path)!r}. Pass --resume to go on, "
+                    "or another --out."
                 )
             yield
 
@@ -323,8 +322,8 @@ class Run:
         if not path.is_file():
             raise ValueError(
                 f"{str(self.path)!r} holds no {ARCHITECTURE}, which its model is built from: a "
-                "part of the model has no `get_config`. Give "
-                f"it one, and go on with the run: `zoo train {self.record['recipe']} --resume`."
+                "part of the model has no `get_config`. Give it one, and go on with the run: "
+                f"`zoo train {self.record['recipe']} --resume`."
             )
         self.assert_intact(ARCHITECTURE)
         if self.record.get("registered"):
@@ -346,22 +345,16 @@ class Run:
 
     def assert_intact(self, name: str) -> None:
         """Raises ValueError where a file is not the one that the record was written for."""
-        expected = self.record.get("files", {}).get(name)
-        if (
-            expected is not None
-            and (self.path / name).is_file()
-            and _sha256(self.path / name) != expected
-        ):
+        path, expected = self.path / name, self.record.get("files", {}).get(name)
+        if expected is not None and path.is_file() and _sha256(path) != expected:
             raise ValueError(
-                f"{str(self.path / name)!r} cannot be read: it is damaged, for its sha256 is not "
-                f"the one of {RECORD}. Restore it, or train "
-                "again into another directory."
+                f"{str(path)!r} cannot be read: it is damaged, for its sha256 is not the one of "
+                f"{RECORD}. Restore it, or train again into another directory."
             )
 
     def _write_record(self):
-        write_atomically(
-            self.path / RECORD, (json.dumps(self.record, indent=2, default=as_json) + "\n").encode()
-        )
+        content = json.dumps(self.record, indent=2, default=as_json) + "\n"
+        write_atomically(self.path / RECORD, content.encode())
 
 
 @contextlib.contextmanager

@@ -13,9 +13,10 @@ import itertools
 import json
 import logging
 import multiprocessing
+from collections.abc import Mapping
 from concurrent import futures
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -43,21 +44,21 @@ class Plan(NamedTuple):
 
     file: registry.RecipeFile
     path: Path
-    points: dict
-    runs: dict
+    points: dict[str, dict[str, Any]]
+    runs: dict[str, training.Run]
     jobs: int
 
     @property
-    def unfinished(self):
+    def unfinished(self) -> list[str]:
         return [label for label, run in self.runs.items() if run.record["status"] != "finished"]
 
 
 def sweep(
     recipe: str | Path,
-    arguments: dict,
+    arguments: Mapping[str, Any],
     *,
     out: str | Path | None = None,
-    data_dir: str | None = None,
+    data_dir: str | Path | None = None,
     resume: bool = False,
     jobs: int | None = None,
     verbose: str | int = "auto",
@@ -98,9 +99,9 @@ def sweep(
             for label in plan.points
         ]
         means = means_over_seeds(measured)
-        record = {"recipe": plan.file.name, "points": measured} | (
-            {"means": means} if means else {}
-        )
+        record = {"recipe": plan.file.name, "points": measured}
+        if means:
+            record["means"] = means
         write_atomically(plan.path / "sweep.json", (json.dumps(record, indent=2) + "\n").encode())
         plots.rate_distortion(measured, path=plan.path / "rate_distortion.png")
     return plan.path
@@ -108,10 +109,10 @@ def sweep(
 
 def describe(
     recipe: str | Path,
-    arguments: dict,
+    arguments: Mapping[str, Any],
     *,
     out: str | Path | None = None,
-    data_dir: str | None = None,
+    data_dir: str | Path | None = None,
     resume: bool = False,
     jobs: int | None = None,
 ) -> list[str]:
@@ -124,12 +125,10 @@ def describe(
     ]
     rows = []
     for label, run in plan.runs.items():
-        begun = "goes on" if _has_begun(run.path) else "begins"
-        state = (
-            "is finished"
-            if label not in plan.unfinished
-            else f"{begun}: {run.spec.epochs:,} epochs of {run.spec.batch_size} images a step"
-        )
+        state = "is finished"
+        if label in plan.unfinished:
+            state = "goes on" if _has_begun(run.path) else "begins"
+            state += f": {run.spec.epochs:,} epochs of {run.spec.batch_size} images a step"
         rows.append((label, state))
     width = max(9, *(len(label) for label, _ in rows))
     return [
@@ -149,8 +148,8 @@ def _plan(recipe, arguments, out, resume, jobs):
     path = Path(out or Path("runs") / f"{file.name}_sweep")
     if not resume and path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise ValueError(
-            f"{str(path)!r} exists and is not empty. Pass --resume to go on with it, or "
-            "another --out."
+            f"{str(path)!r} exists and is not empty. "
+            "Pass --resume to go on with it, or another --out."
         )
     check_directory_target("`out`", path)
     points = expand(file, arguments)
@@ -214,9 +213,9 @@ def _train_all(tasks, jobs, num_finished, verbose):
     ) as pool:
         labels = {pool.submit(_train_quietly, task): label for label, task in tasks.items()}
         try:
-            for number, done in enumerate(futures.as_completed(labels), 1):
-                done.result()
-                logger.info("%s: finished, %d of %d.", labels[done], number, len(tasks))
+            for number, future in enumerate(futures.as_completed(labels), 1):
+                future.result()
+                logger.info("%s: finished, %d of %d.", labels[future], number, len(tasks))
         except BaseException:
             # Those that are running end by themselves, and can be resumed.
             pool.shutdown(wait=False, cancel_futures=True)
@@ -236,7 +235,7 @@ def _train_quietly(task):
         training.train(**task, verbose=0)
 
 
-def expand(file, arguments):
+def expand(file: registry.RecipeFile, arguments: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The points of a sweep: dict from their labels ("beta=0.5") to the arguments of each.
 
     Args:
@@ -251,10 +250,10 @@ def expand(file, arguments):
     values = {name: _values(value, hints.get(name)) for name, value in arguments.items()}
     swept = [name for name in values if len(values[name]) > 1]
     if not swept:
-        given = ", ".join(f"{name}={value}" for name, value in arguments.items())
+        text = ", ".join(f"{name}={value}" for name, value in arguments.items())
         raise ValueError(
             "A sweep needs an argument with several values, such as latent_dim=2,4,8. "
-            f"Received: {given or 'no arguments'}."
+            f"Received: {text or 'no arguments'}."
         )
     points = {}
     for combination in itertools.product(*values.values()):
@@ -287,8 +286,8 @@ def _assert_comparable(runs, arguments):
             if name not in arguments and _as_text(received) != _as_text(value):
                 raise ValueError(
                     f"Points of a sweep differ in what is swept alone. Received: {first} with "
-                    f"{name}={value!r}, {label} with "
-                    f"{name}={received!r}. Give {name} beside --resume."
+                    f"{name}={value!r}, {label} with {name}={received!r}. Give {name} beside "
+                    "--resume."
                 )
 
 

@@ -85,9 +85,9 @@ def _train(run, data_dir, strategy, writes, tensorboard, checkpoint_minutes, ver
     checkpoint = Checkpoint(
         run.path, spec.keep, math.inf if several else checkpoint_minutes, writes
     )
-    callbacks = (
-        [checkpoint, _tensorboard(run.path / "tensorboard")] if tensorboard else [checkpoint]
-    )
+    callbacks: list[keras.callbacks.Callback] = [checkpoint]
+    if tensorboard:
+        callbacks.append(_tensorboard(run.path / "tensorboard"))
     for name in checkpoint.FILES:
         run.assert_intact(name)
     initial_epoch, initial_step = checkpoint.restore(model)
@@ -110,8 +110,8 @@ def _train(run, data_dir, strategy, writes, tensorboard, checkpoint_minutes, ver
             raise
         raise RuntimeError(
             f"Another worker stopped answering after epoch {len(checkpoint.history)} "
-            f"({type(error).__name__}). Start all workers again "
-            "with --resume: they go on from the last checkpoint."
+            f"({type(error).__name__}). Start all workers again with --resume: they go on from the "
+            "last checkpoint."
         ) from error
     if writes:
         run.finish(model, checkpoint, examples["validation"])

@@ -10,6 +10,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,7 +42,7 @@ class Finding(NamedTuple):
     problem: str | None  # None: it passed
 
 
-def check(directory):
+def check(directory: str | Path) -> Iterator[Finding]:
     """Checks an exported version, all versions of a model, or all models of a base directory.
 
     A model with layers of one's own is compared with its Python model once
@@ -140,13 +141,11 @@ def _warmup_requests(directory, inputs):
     except ValueError as error:
         return {}, str(error)
     missing, unknown = inputs.keys() - requests.keys(), requests.keys() - inputs.keys()
-    problem = (
-        f"none for {', '.join(sorted(missing))}"
-        if missing
-        else f"unknown: {', '.join(sorted(unknown))}"
-        if unknown
-        else None
-    )
+    problem = None
+    if missing:
+        problem = f"none for {', '.join(sorted(missing))}"
+    elif unknown:
+        problem = f"unknown: {', '.join(sorted(unknown))}"
     return {f"warmup/{name}": request for name, request in requests.items()}, problem
 
 
@@ -160,33 +159,24 @@ def _ask(directory, questions):
         ValueError: If the process answers nothing.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        asked, answered = Path(scratch) / "questions.npz", Path(scratch) / "answers.npz"
-        np.savez(
-            asked,
-            **{
-                f"{case}/{name}": array
-                for case, inputs in questions.items()
-                for name, array in inputs.items()
-            },
-        )
-        command = [
-            sys.executable,
-            "-I",
-            runtime.__file__,
-            str(directory),
-            str(asked),
-            str(answered),
-        ]
+        paths = [str(Path(scratch) / name) for name in ("questions.npz", "answers.npz")]
+        arrays = {
+            f"{case}/{name}": array
+            for case, inputs in questions.items()
+            for name, array in inputs.items()
+        }
+        np.savez(paths[0], **arrays)
+        command = [sys.executable, "-I", runtime.__file__, str(directory), *paths]
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
+            process = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
         except subprocess.TimeoutExpired:
             raise ValueError(f"its process did not end within {SECONDS} seconds") from None
-        if done.returncode == 1:  # its own words
-            raise ValueError(done.stderr.strip().splitlines()[-1])
-        if done.returncode:
-            raise ValueError(f"its process ended with status {done.returncode}")
+        if process.returncode == 1:  # its own words
+            raise ValueError(process.stderr.strip().splitlines()[-1])
+        if process.returncode:
+            raise ValueError(f"its process ended with status {process.returncode}")
         answers = {}
-        with np.load(answered) as archive:
+        with np.load(paths[1]) as archive:
             for key in set(archive.files) - {"modules"}:
                 rows, signature, *output = key.split("/")
                 if output:
@@ -199,27 +189,25 @@ def _ask(directory, questions):
 def _python_answers(directory, inputs):
     """What the Python model says, with the draws next to its own as "sample's neighbours"."""
     model = read_model(directory)
-    answered = signatures(model)
-    answered["serving_default"] = answered[DEFAULT_SIGNATURE]
+    by_name = signatures(model)
+    by_name["serving_default"] = by_name[DEFAULT_SIGNATURE]
     expected = {}
-    for name in inputs.keys() & answered.keys():
+    for name in inputs.keys() & by_name.keys():
         # As graphs, which take made-up conditions as a server does; a user's call would refuse
         # those that are none.
-        asked = answered[name].traced()
+        signature = by_name[name]
+        function = signature.traced()
         moved = [
-            answered[name]._replace(function=_with_moved_draws(model, by)).traced()
+            signature._replace(function=_with_moved_draws(model, by)).traced()
             for by in _moves(name)
         ]
         for rows in BATCHES:
-            question = {
-                key: tf.constant(value) for key, value in made_up_rows(inputs[name], rows).items()
-            }
-            answer = {output: value.numpy() for output, value in asked(**question).items()}
-            draws = [function(**question)["sample"].numpy() for function in moved]
-            expected[f"{rows}/{name}"] = (
-                answer,
-                {"sample": (np.minimum(*draws), np.maximum(*draws))} if draws else {},
-            )
+            question = made_up_rows(inputs[name], rows)
+            question = {key: tf.constant(value) for key, value in question.items()}
+            answer = {output: value.numpy() for output, value in function(**question).items()}
+            draws = [sample(**question)["sample"].numpy() for sample in moved]
+            between = {"sample": (np.minimum(*draws), np.maximum(*draws))} if draws else {}
+            expected[f"{rows}/{name}"] = answer, between
     return expected
 
 
@@ -233,11 +221,8 @@ def _with_moved_draws(model, by):
 
     def sample(seed, condition=None):
         noise = row_noise(seed)
-        return {
-            "sample": model.generate(_Moved(noise.seed, noise.step, noise.rows, by=by), condition)[
-                "sample"
-            ]
-        }
+        noise = _Moved(noise.seed, noise.step, noise.rows, by=by)
+        return {"sample": model.generate(noise, condition)["sample"]}
 
     return sample
 

@@ -3,6 +3,7 @@
 import functools
 import math
 import numbers
+from typing import Any, Self
 
 import numpy as np
 
@@ -42,7 +43,7 @@ class Client:
         version: int | None = None,
         label: str | None = None,
         timeout: float = 60.0,
-    ):
+    ) -> None:
         scheme, separator, host = url.rstrip("/").partition("://")
         if scheme not in ("http", "https", "grpc") or not separator or not host:
             raise ValueError(
@@ -68,14 +69,14 @@ class Client:
         self._transport = transport(url.rstrip("/"), host, model, version, label, timeout)
         self.model = model
 
-    def close(self):
+    def close(self) -> None:
         """Ends the connection; so does the end of a `with`."""
         self._transport.close()
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exception):
+    def __exit__(self, *exception: Any) -> None:
         self.close()
 
     @functools.cached_property
@@ -83,7 +84,7 @@ class Client:
         """Name -> `Ports`, as the server tells."""
         return self._transport.signatures()
 
-    def ask(self, signature: str, **inputs) -> dict[str, np.ndarray]:
+    def ask(self, signature: str, **inputs: Any) -> dict[str, np.ndarray]:
         """Any signature, by its name and the names of its inputs: arrays [B, ...]. -> dict of name
         -> array [B, ...]"""
         if signature not in self.signatures:
@@ -129,45 +130,45 @@ class Client:
 
     # -- The signatures of the zoo's models
 
-    def encode(self, image, condition=None):
+    def encode(self, image: Any, condition: Any = None) -> dict[str, np.ndarray] | np.ndarray:
         """The parameters of q(z|x, c): dict of `loc` and `scale` [B, D], or those of the model's
         own posterior."""
         return self._ask("encode", image=image, condition=condition)
 
-    def decode(self, z, condition=None):
+    def decode(self, z: Any, condition: Any = None) -> np.ndarray:
         """The mean of p(x|z, c): [B, *image_shape]. Several latents are a dict of arrays."""
         return self._ask("decode", **(z if isinstance(z, dict) else {"z": z}), condition=condition)
 
-    def reconstruct(self, image, condition=None):
+    def reconstruct(self, image: Any, condition: Any = None) -> np.ndarray:
         """The mean of p(x|z, c) at the posterior's mean: [B, *image_shape]."""
         return self._ask("reconstruct", image=image, condition=condition)
 
-    def sample(self, num_rows: int, seed: int = 0, condition=None):
+    def sample(self, num_rows: int, seed: int = 0, condition: Any = None) -> dict[str, np.ndarray]:
         """Draws from p(x|c): dict of `z`, `reconstruction` (mean of p(x|z)) and `sample` (a draw of
         it: `model.sample(num_rows, seed)`)."""
         return self._ask("sample", seed=_seeds(seed, num_rows), condition=condition)
 
-    def score(self, image, seed: int = 0, condition=None):
+    def score(self, image: Any, seed: int = 0, condition: Any = None) -> dict[str, np.ndarray]:
         """The single-sample bound: dict of `elbo`, `kl`, `log_likelihood`, nats [B]."""
         return self._ask(
             "score", image=image, seed=_seeds(seed, _num_rows(image)), condition=condition
         )
 
-    def log_prob(self, image, seed: int = 0, condition=None):
+    def log_prob(self, image: Any, seed: int = 0, condition: Any = None) -> np.ndarray:
         """The importance-weighted bound on log p(x|c) with 64 samples: nats [B]."""
         return self._ask(
             "score_k64", image=image, seed=_seeds(seed, _num_rows(image)), condition=condition
         )
 
-    def classify(self, image):
+    def classify(self, image: Any) -> np.ndarray:
         """q(y|x): probabilities [B, K]."""
         return self._ask("classify", image=image)
 
-    def transfer(self, image, from_label, to_label):
+    def transfer(self, image: Any, from_label: Any, to_label: Any) -> np.ndarray:
         """Images of `to_label` in the style of images of `from_label`: [B, *image_shape]."""
         return self._ask("transfer", image=image, from_label=from_label, to_label=to_label)
 
-    def _ask(self, signature, **inputs):
+    def _ask(self, signature: str, **inputs: Any) -> Any:
         answer = self.ask(
             signature, **{name: value for name, value in inputs.items() if value is not None}
         )
@@ -219,15 +220,15 @@ def _as_array(name, value, dtype, shape):
 
 def _check_shape(name, array, shape):
     if shape is not None and not _fits(array.shape, shape):
-        wanted = ", ".join("B" if size is None else str(size) for size in shape)
-        raise ValueError(f"{name!r} must have the shape [{wanted}]. Received: shape {array.shape}.")
+        sizes = ", ".join("B" if size is None else str(size) for size in shape)
+        raise ValueError(f"{name!r} must have the shape [{sizes}]. Received: shape {array.shape}.")
     if array.ndim == 0 or len(array) == 0:
         raise ValueError(f"{name!r} must hold at least one row. Received: shape {array.shape}.")
 
 
-def _fits(shape, wanted):
-    return len(shape) == len(wanted) and all(
-        size in (None, got) for size, got in zip(wanted, shape, strict=True)
+def _fits(shape, sizes):
+    return len(shape) == len(sizes) and all(
+        size in (None, length) for size, length in zip(sizes, shape, strict=True)
     )
 
 
@@ -235,9 +236,9 @@ def _as_image(array):
     """Floats in [0, 1]. The rule of `zoo.images`, which needs TensorFlow."""
     low, high, levels = array.min(), array.max(), array.dtype.kind in "iu"
     if not (low >= 0 and high <= (255 if levels else 1)):  # so that NaN fails as well
-        hint = (
-            " Divide by 255, or pass uint8." if not levels and low >= 0 and 1 < high <= 255 else ""
-        )
+        hint = ""
+        if not levels and low >= 0 and 1 < high <= 255:
+            hint = " Divide by 255, or pass uint8."
         raise ValueError(
             "'image' must hold integers in 0 ... 255 or floats in [0, 1]. Received: "
             f"{array.dtype} in [{low}, {high}].{hint}"
@@ -247,11 +248,9 @@ def _as_image(array):
             f"'image' of the integers 0 and 1 would be black. Received: {array.dtype}. "
             "Multiply by 255, or pass bools or floats."
         )
-    return (
-        array / np.float32(255)
-        if array.dtype == np.uint8
-        else (array / 255 if levels else array).astype(np.float32)
-    )
+    if array.dtype == np.uint8:
+        return array / np.float32(255)
+    return (array / 255 if levels else array).astype(np.float32)
 
 
 def _problem(answer, outputs, num_rows):
@@ -262,9 +261,9 @@ def _problem(answer, outputs, num_rows):
             f"{', '.join(sorted(outputs))}"
         )
     for name, (dtype, shape) in outputs.items():
-        wanted = (num_rows, *(answer[name].shape if shape is None else shape)[1:])
-        if not _fits(answer[name].shape, wanted):
-            return f"{name!r} has the shape {answer[name].shape} in place of {wanted}"
+        sizes = (num_rows, *(answer[name].shape if shape is None else shape)[1:])
+        if not _fits(answer[name].shape, sizes):
+            return f"{name!r} has the shape {answer[name].shape} in place of {sizes}"
         if answer[name].dtype.name != dtype:
             return f"{name!r} holds {answer[name].dtype} in place of {dtype}"
     return None

@@ -13,7 +13,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from zoo.compat import write_fingerprint
 
 
-def compact(directory):
+def compact(directory: str | Path) -> None:
     """Makes the graph of an exported version smaller, and its fingerprint that of the new graph."""
     path = Path(directory) / "saved_model.pb"
     saved_model = saved_model_pb2.SavedModel.FromString(path.read_bytes())

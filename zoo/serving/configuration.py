@@ -12,7 +12,7 @@ mounted as /models: a server wants them absolute, and a base directory is moved.
 https://www.tensorflow.org/tfx/serving/serving_config
 """
 
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
@@ -36,19 +36,17 @@ max_enqueued_batches {{ value: 100 }}
 """
 
 
-def models(base):
+def models(base: str | Path) -> list[Path]:
     """The model directories in a base directory, by name."""
     base = Path(base)
-    return (
-        sorted(
-            child for child in base.iterdir() if versions(child) and not child.name.startswith(".")
-        )
-        if base.is_dir()
-        else []
+    if not base.is_dir():
+        return []
+    return sorted(
+        child for child in base.iterdir() if versions(child) and not child.name.startswith(".")
     )
 
 
-def server_flags(directory, models_config=None):
+def server_flags(directory: PurePath, models_config: PurePath | None = None) -> list[str]:
     """Flags of `tensorflow_model_server`, for a base directory that lies at `directory` where the
     server runs."""
     return [
@@ -61,7 +59,7 @@ def server_flags(directory, models_config=None):
     ]
 
 
-def write(base):
+def write(base: str | Path) -> None:
     """Brings `models.config` up to date with what lies in the base directory; writes the other
     files where they are missing.
 
@@ -77,7 +75,7 @@ def write(base):
             write_atomically(base / name, text.encode())
 
 
-def relocated(base):
+def relocated(base: str | Path) -> str:
     """The text of `models.config` with the paths of this machine, for a server outside of a
     container."""
     config = _read(base)
@@ -86,7 +84,7 @@ def relocated(base):
     return text_format.MessageToString(config)
 
 
-def labels(base):
+def labels(base: str | Path) -> dict[str, dict[str, int]]:
     """Model -> dict of label -> version, as `models.config` says.
 
     Raises:
@@ -97,7 +95,7 @@ def labels(base):
     }
 
 
-def problem(base):
+def problem(base: str | Path) -> str | None:
     """What `models.config` says that is not so, in words, or None."""
     try:
         config = _read(base)
@@ -122,10 +120,8 @@ def problem(base):
             if version not in served[model.name]
         )
         if unserved:
-            return (
-                f"the label {unserved[0]!r} of {model.name!r} stands at a version that is "
-                "not served"
-            )
+            label = unserved[0]
+            return f"the label {label!r} of {model.name!r} stands at a version that is not served"
     missing = sorted(there.keys() - served.keys())
     return f"it does not name {missing[0]!r}" if missing else None
 
@@ -141,29 +137,21 @@ def _read(base):
 
 
 def _updated(base, old):
-    kept = (
-        {}
-        if old is None
-        else {model.name: dict(model.version_labels) for model in old.model_config_list.config}
-    )
+    kept = {}
+    if old is not None:
+        kept = {model.name: dict(model.version_labels) for model in old.model_config_list.config}
     config = model_server_config_pb2.ModelServerConfig()
     for directory in models(base):
         there = versions(directory)
-        labels = {
-            label: version
-            for label, version in kept.get(directory.name, {}).items()
-            if version in there
-        }
+        labels = kept.get(directory.name, {})
+        labels = {label: version for label, version in labels.items() if version in there}
         if "stable" not in labels:
             labels["stable"] = there[-1]
         if there[-1] > max(labels.values()):
             labels["canary"] = there[-1]
         model = config.model_config_list.config.add()
-        model.name, model.base_path, model.model_platform = (
-            directory.name,
-            str(MOUNT / directory.name),
-            "tensorflow",
-        )
+        model.name, model.base_path = directory.name, str(MOUNT / directory.name)
+        model.model_platform = "tensorflow"
         model.model_version_policy.specific.versions.extend(sorted(set(labels.values())))
         model.version_labels.update(labels)
     return config

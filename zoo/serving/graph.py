@@ -4,7 +4,7 @@ graph without running it."""
 from pathlib import Path
 
 import tensorflow as tf
-from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 from zoo.compat import op_definition
 
@@ -42,7 +42,7 @@ JSON_TYPES = {
 }
 
 
-def read(directory):
+def read(directory: str | Path) -> meta_graph_pb2.MetaGraphDef:
     """The `MetaGraphDef` of a version directory.
 
     Raises:
@@ -59,7 +59,7 @@ def read(directory):
         raise ValueError(f"The graph {str(path)!r} cannot be read: {error}") from None
 
 
-def ops(meta_graph):
+def ops(meta_graph: meta_graph_pb2.MetaGraphDef) -> set[str]:
     """The names of all ops of a graph and its functions."""
     return {node.op for node in _nodes(meta_graph)}
 
@@ -71,13 +71,10 @@ def _nodes(meta_graph):
     ]
 
 
-def graph_problems(meta_graph):
+def graph_problems(meta_graph: meta_graph_pb2.MetaGraphDef) -> dict[str, str | None]:
     """Check -> what is wrong, or None."""
-    library, nodes, used = (
-        meta_graph.graph_def.library.function,
-        _nodes(meta_graph),
-        ops(meta_graph),
-    )
+    library, nodes = meta_graph.graph_def.library.function, _nodes(meta_graph)
+    used = ops(meta_graph)
     functions = {function.signature.name for function in library}
     draws = {
         op
@@ -89,11 +86,9 @@ def graph_problems(meta_graph):
         "_XlaMustCompile" in item.attr and item.attr["_XlaMustCompile"].b
         for item in [*library, *nodes]
     )
+    refusal = "a stock server refuses functions that have to be"
     return {
-        "no function has to be compiled with XLA": "a stock server refuses functions that "
-        "have to be"
-        if compiled
-        else None,
+        "no function has to be compiled with XLA": refusal if compiled else None,
         "no draw without a seed": _named(draws),
         "no op of Python": _named(used & PYTHON_OPS),
         "no op that TensorFlow does not have": _named(unknown),
@@ -105,11 +100,13 @@ def _is_stateless(op):
     return definition is not None and not definition.is_stateful
 
 
-def _named(found):
-    return f"it holds {', '.join(sorted(found))}" if found else None
+def _named(names):
+    return f"it holds {', '.join(sorted(names))}" if names else None
 
 
-def signature_inputs(meta_graph):
+def signature_inputs(
+    meta_graph: meta_graph_pb2.MetaGraphDef,
+) -> dict[str, dict[str, tf.TensorSpec]]:
     """Signature -> dict of input -> `tf.TensorSpec`."""
     return {
         name: {
@@ -121,7 +118,7 @@ def signature_inputs(meta_graph):
     }
 
 
-def signature_problems(meta_graph):
+def signature_problems(meta_graph: meta_graph_pb2.MetaGraphDef) -> dict[str, str | None]:
     """Signature -> what keeps it from being asked by rows over REST, or from being batched, or
     None.
 

@@ -12,6 +12,7 @@ import os
 import tempfile
 from pathlib import Path
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -23,7 +24,7 @@ TOLERANCE = 1e-4  # other kernels, which sum in another order
 ONNX_OPSET = 18
 
 
-def export_litert(model, directory):
+def export_litert(model: keras.Model, directory: str | Path) -> list[Path]:
     """Writes `encoder.tflite` and `decoder.tflite`, each with one signature: `encode` or `decode`.
     Needs the extra `litert`.
 
@@ -58,7 +59,7 @@ def export_litert(model, directory):
     return _export(model, directory, "tflite", convert, answer)
 
 
-def export_onnx(model, directory):
+def export_onnx(model: keras.Model, directory: str | Path) -> list[Path]:
     """Writes `encoder.onnx` and `decoder.onnx`, with the inputs and outputs of `encode` and
     `decode`. Needs the extra `onnx`.
 

@@ -14,7 +14,10 @@ tables, and requests are answered at full speed.
 import functools
 import hashlib
 import zlib
+from collections.abc import Sequence
+from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -22,7 +25,7 @@ import tensorflow as tf
 RESOLUTION = 64
 
 
-def pack(array):
+def pack(array: np.ndarray) -> bytes:
     """Bytes that `unpack` makes the array of again: exact for vectors and for what was packed
     before, else rounded to the step.
 
@@ -40,9 +43,8 @@ def pack(array):
         planes = (quotients + 128).astype("<i2").reshape(-1, 1).view(np.uint8).T
         content = planes.tobytes() + (pairs[:, 0] + 16 * pairs[:, 1]).astype(np.uint8).tobytes()
     content = np.float32(step).tobytes() + content
-    return min(
-        (_deflate(content, strategy) for strategy in (zlib.Z_DEFAULT_STRATEGY, zlib.Z_RLE)), key=len
-    )
+    strategies = (zlib.Z_DEFAULT_STRATEGY, zlib.Z_RLE)
+    return min((_deflate(content, strategy) for strategy in strategies), key=len)
 
 
 def _deflate(content, strategy):
@@ -52,7 +54,7 @@ def _deflate(content, strategy):
     return compressor.compress(content) + compressor.flush()
 
 
-def unpack(packed, shape, dtype):
+def unpack(packed: bytes, shape: Sequence[int], dtype: Any) -> np.ndarray:
     """The array of this shape and dtype.
 
     Raises:
@@ -70,17 +72,15 @@ def unpack(packed, shape, dtype):
         )
     if not step:
         return np.frombuffer(content, dtype).reshape(shape)
-    low, high = (
-        np.frombuffer(content[:size], np.uint8),
-        np.frombuffer(content[size : 2 * size], np.int8),
-    )
+    low = np.frombuffer(content[:size], np.uint8)
+    high = np.frombuffer(content[size : 2 * size], np.int8)
     pairs = np.frombuffer(content[2 * size :], np.uint8)
     quotients = 256 * high.astype(np.int32) + low - 128
     remainders = np.stack([pairs % 16, pairs // 16], axis=-1).ravel()[:size]
     return (step * (16 * quotients + remainders).astype(np.float32)).reshape(shape)
 
 
-def round_weights(model):
+def round_weights(model: keras.Model) -> None:
     """Gives a model the weights that a packed export of it holds."""
     for weight in model.weights:
         array = np.asarray(weight)
@@ -105,7 +105,7 @@ class PackedWeights(tf.Module):
         variables: The `tf.Variable`s that the exported functions read.
     """
 
-    def __init__(self, variables):
+    def __init__(self, variables: Sequence[tf.Variable]) -> None:
         super().__init__()
         content = [pack(variable.numpy()) for variable in variables]
         self.packed = tf.Variable(content, dtype=tf.string)
@@ -119,7 +119,9 @@ class _Unpacked(tf.saved_model.experimental.TrackableResource):
     """Stands for a variable in an export: created there without a value, which its initializer
     takes from `packed[number]`."""
 
-    def __init__(self, variable, packed, number, content):
+    def __init__(
+        self, variable: tf.Variable, packed: tf.Variable, number: int, content: bytes
+    ) -> None:
         super().__init__()
         self._shape, self._dtype = variable.shape, variable.dtype
         self._packed, self._number = packed, number
@@ -139,9 +141,8 @@ class _Unpacked(tf.saved_model.experimental.TrackableResource):
         content = tf.io.decode_compressed(self._packed[self._number], "ZLIB")
         size = self._shape.num_elements()
         if self._is_whole:
-            flat = tf.io.decode_raw(
-                tf.strings.substr(content, 4, size * self._dtype.size), self._dtype
-            )
+            content = tf.strings.substr(content, 4, size * self._dtype.size)
+            flat = tf.io.decode_raw(content, self._dtype)
         else:
             flat = _unrounded(content, tf.constant(size))
         return tf.reshape(flat, self._shape)

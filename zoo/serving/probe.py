@@ -27,7 +27,7 @@ finally:
 GAP = 2  # white pixels between images
 
 
-def main(directory, png, num_rows=4, num_columns=12):
+def main(directory: str, png: str, num_rows: int = 4, num_columns: int = 12) -> None:
     model = tf.saved_model.load(directory)
     for name, function in sorted(model.signatures.items()):
         inputs = ", ".join(

@@ -23,8 +23,9 @@ import importlib.util
 import os
 import sys
 import types
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -56,12 +57,13 @@ class Port(NamedTuple):
 
     tensor: str  # its name in the graph
     dtype: str
-    shape: tuple | None  # None for a dimension of any size; None instead of a tuple for any rank
+    # None for a dimension of any size; None instead of a tuple for any rank.
+    shape: tuple[int | None, ...] | None
 
 
 class Signature(NamedTuple):
-    inputs: dict  # name -> Port
-    outputs: dict
+    inputs: dict[str, Port]
+    outputs: dict[str, Port]
 
 
 class Session:
@@ -78,13 +80,10 @@ class Session:
         RuntimeFailure: If it cannot be loaded.
     """
 
-    def __init__(self, directory):
+    def __init__(self, directory: str | Path) -> None:
         library = _library()
-        self._graph, options, buffer = (
-            library.TF_NewGraph(),
-            library.TF_NewSessionOptions(),
-            library.TF_NewBuffer(),
-        )
+        self._graph = library.TF_NewGraph()
+        options, buffer = library.TF_NewSessionOptions(), library.TF_NewBuffer()
         tags = (ctypes.c_char_p * 1)(TAG)
         self._session = None
         try:
@@ -110,7 +109,7 @@ class Session:
             if d.method_name
         }
 
-    def run(self, signature, inputs):
+    def run(self, signature: str, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """The signature's answer.
 
         Args:
@@ -157,33 +156,29 @@ class Session:
             for tensor in [*fed, *filter(None, answers)]:
                 library.TF_DeleteTensor(tensor)
 
-    def close(self):
+    def close(self) -> None:
         library, session, self._session = _library(), self._session, None
         if session:
             with _Status() as status:
                 library.TF_DeleteSession(session, status)
             library.TF_DeleteGraph(self._graph)
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exception):
+    def __exit__(self, *exception: Any) -> None:
         self.close()
 
     def _ends(self, ports):
         ends = []
         for port in ports:
-            operation, _, index = port.tensor.partition(":")
-            ends.append(
-                _Output(
-                    _library().TF_GraphOperationByName(self._graph, operation.encode()),
-                    int(index or 0),
-                )
-            )
+            name, _, index = port.tensor.partition(":")
+            operation = _library().TF_GraphOperationByName(self._graph, name.encode())
+            ends.append(_Output(operation, int(index or 0)))
         return (_Output * len(ends))(*ends)
 
 
-def disable_xla():
+def disable_xla() -> None:
     """Makes every later XLA compilation of this process fail, as in a stock server."""
     getattr(_library(), DISABLE_XLA)()
 
@@ -206,15 +201,13 @@ class _Buffer(ctypes.Structure):
 class _Status:
     """A `TF_Status` that raises what it holds."""
 
-    def __enter__(self):
+    def __enter__(self) -> int:
         self.pointer = _library().TF_NewStatus()
         return self.pointer
 
-    def __exit__(self, *exception):
-        code, message = (
-            _library().TF_GetCode(self.pointer),
-            _library().TF_Message(self.pointer).decode(errors="replace"),
-        )
+    def __exit__(self, *exception: Any) -> None:
+        code = _library().TF_GetCode(self.pointer)
+        message = _library().TF_Message(self.pointer).decode(errors="replace")
         _library().TF_DeleteStatus(self.pointer)
         if code:
             raise RuntimeFailure(message)
@@ -231,13 +224,8 @@ def _tensorflow_directory():
 def _library():
     # Not RTLD_GLOBAL: its SSL would replace Python's.
     library = ctypes.CDLL(str(_tensorflow_directory() / "libtensorflow_cc.so.2"))
-    pointer, string, integer, size, buffer = (
-        ctypes.c_void_p,
-        ctypes.c_char_p,
-        ctypes.c_int,
-        ctypes.c_size_t,
-        ctypes.POINTER(_Buffer),
-    )
+    pointer, buffer, string = ctypes.c_void_p, ctypes.POINTER(_Buffer), ctypes.c_char_p
+    integer, size = ctypes.c_int, ctypes.c_size_t
     for name, result, *arguments in (
         ("TF_NewStatus", pointer),
         ("TF_DeleteStatus", None, pointer),
@@ -252,32 +240,13 @@ def _library():
         ("TF_DeleteSessionOptions", None, pointer),
         (
             "TF_LoadSessionFromSavedModel",
-            pointer,
-            pointer,
-            pointer,
-            string,
-            pointer,
-            integer,
-            pointer,
-            buffer,
-            pointer,
+            *(pointer, pointer, pointer, string, pointer, integer, pointer, buffer, pointer),
         ),
         ("TF_DeleteSession", None, pointer, pointer),
         (
             "TF_SessionRun",
-            None,
-            pointer,
-            pointer,
-            pointer,
-            pointer,
-            integer,
-            pointer,
-            pointer,
-            integer,
-            pointer,
-            integer,
-            pointer,
-            pointer,
+            *(None, pointer, pointer, pointer, pointer, integer, pointer, pointer, integer),
+            *(pointer, integer, pointer, pointer),
         ),
         ("TF_AllocateTensor", pointer, integer, pointer, integer, size),
         ("TF_DeleteTensor", None, pointer),
@@ -306,15 +275,11 @@ def _meta_graph_class():
 def _ports(definitions):
     ports = {}
     for name, definition in definitions.items():
-        shape = definition.tensor_shape
-        sizes = (
-            None
-            if shape.unknown_rank
-            else tuple(None if dim.size < 0 else dim.size for dim in shape.dim)
-        )
-        ports[name] = Port(
-            definition.name, DTYPES.get(definition.dtype, f"TF_DataType {definition.dtype}"), sizes
-        )
+        shape, sizes = definition.tensor_shape, None
+        if not shape.unknown_rank:
+            sizes = tuple(None if dim.size < 0 else dim.size for dim in shape.dim)
+        dtype = DTYPES.get(definition.dtype, f"TF_DataType {definition.dtype}")
+        ports[name] = Port(definition.name, dtype, sizes)
     return ports
 
 
@@ -322,12 +287,8 @@ def _to_tensor(array):
     if array.dtype.name not in CODES:
         raise RuntimeFailure(f"Arrays of {array.dtype.name} cannot be sent.")
     array = np.ascontiguousarray(array).reshape(array.shape)  # which a scalar would lose
-    tensor = _library().TF_AllocateTensor(
-        CODES[array.dtype.name],
-        (ctypes.c_int64 * array.ndim)(*array.shape),
-        array.ndim,
-        array.nbytes,
-    )
+    code, sizes = CODES[array.dtype.name], (ctypes.c_int64 * array.ndim)(*array.shape)
+    tensor = _library().TF_AllocateTensor(code, sizes, array.ndim, array.nbytes)
     ctypes.memmove(_library().TF_TensorData(tensor), array.ctypes.data, array.nbytes)
     return tensor
 
@@ -337,17 +298,16 @@ def _to_array(tensor):
     dtype = DTYPES.get(library.TF_TensorType(tensor))
     if dtype is None:
         raise RuntimeFailure(
-            f"Outputs of TF_DataType {library.TF_TensorType(tensor)} cannot be read: NumPy "
-            "has no such numbers."
+            f"Outputs of TF_DataType {library.TF_TensorType(tensor)} cannot be read: "
+            "NumPy has no such numbers."
         )
-    array = np.empty(
-        [library.TF_Dim(tensor, axis) for axis in range(library.TF_NumDims(tensor))], dtype
-    )
+    shape = [library.TF_Dim(tensor, axis) for axis in range(library.TF_NumDims(tensor))]
+    array = np.empty(shape, dtype)
     ctypes.memmove(array.ctypes.data, library.TF_TensorData(tensor), array.nbytes)
     return array
 
 
-def main(directory, questions, answers):
+def main(directory: str, questions: str, answers: str) -> None:
     disable_xla()
     cases = {}
     with np.load(questions) as archive:

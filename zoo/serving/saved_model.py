@@ -17,7 +17,9 @@ functions nor stateful draws.
 import importlib.metadata
 import json
 import logging
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -42,7 +44,14 @@ CHECK_ROWS = 3
 PACKED = "weights/packed/.ATTRIBUTES/VARIABLE_VALUE"
 
 
-def export(model, directory, *, version=None, card=None, packed=False):
+def export(
+    model: keras.Model,
+    directory: str | Path,
+    *,
+    version: int | None = None,
+    card: Mapping[str, Any] | None = None,
+    packed: bool = False,
+) -> Path:
     """Writes `<directory>/<version>/`, beside its place at first and renamed when it was checked.
 
     Args:
@@ -79,18 +88,13 @@ def export(model, directory, *, version=None, card=None, packed=False):
     requests = {name: made_up_rows(signature.inputs, 1) for name, signature in answered.items()}
     with scratch_directory(directory, str(version or _next_version(directory))) as beside:
         _write(model, functions, beside, packed)
-        _check(
-            {
-                name: (functions[name], made_up_rows(signature.inputs, CHECK_ROWS))
-                for name, signature in answered.items()
-            },
-            beside,
-        )
-        warmup.write(
-            beside,
-            directory.resolve().name,
-            {**requests, "serving_default": requests[DEFAULT_SIGNATURE]},
-        )
+        questions = {
+            name: (functions[name], made_up_rows(signature.inputs, CHECK_ROWS))
+            for name, signature in answered.items()
+        }
+        _check(questions, beside)
+        requests["serving_default"] = requests[DEFAULT_SIGNATURE]
+        warmup.write(beside, directory.resolve().name, requests)
         _write_configuration(model, beside)
         return _publish(beside, directory, version, {"versions": _versions(), **(card or {})})
 
@@ -102,10 +106,8 @@ def _publish(beside, directory, version, card):
     while True:
         number = version or _next_version(directory)
         files = {f"{number}/{name}": digest for name, digest in hashes.items()}
-        (beside / CARD).write_text(
-            json.dumps({**card, "version": number, "files": files}, indent=2) + "\n",
-            encoding="utf-8",
-        )
+        content = json.dumps({**card, "version": number, "files": files}, indent=2) + "\n"
+        (beside / CARD).write_text(content, encoding="utf-8")
         try:
             rename_into_place(beside, directory / str(number))
         except FileExistsError:
@@ -133,7 +135,7 @@ def read_model(version_directory: str | Path) -> keras.Model:
     return model
 
 
-def read_weights(model, version_directory):
+def read_weights(model: keras.Model, version_directory: str | Path) -> None:
     """Reads the weights of an exported model into one of the same architecture.
 
     Raises:
@@ -183,8 +185,8 @@ def _write_configuration(model, directory):
         configuration = architecture.as_text(model)
     except ValueError as error:
         logger.warning(
-            "The export holds no configuration of its Python model, so that `zoo check` "
-            "cannot compare the two: %s",
+            "The export holds no configuration of its Python model, so that `zoo check` cannot "
+            "compare the two: %s",
             error,
         )
         return

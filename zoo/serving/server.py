@@ -9,7 +9,9 @@ import subprocess
 import tempfile
 import time
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NoReturn
 
 from zoo.files import write_atomically
 from zoo.serving import configuration
@@ -24,12 +26,12 @@ class ServerMissing(RuntimeError):
 
 
 def serve(
-    base,
+    base: str | Path,
     *,
-    rest_port=configuration.REST_PORT,
-    grpc_port=configuration.GRPC_PORT,
-    on_ready=lambda: None,
-):
+    rest_port: int = configuration.REST_PORT,
+    grpc_port: int = configuration.GRPC_PORT,
+    on_ready: Callable[[], Any] = lambda: None,
+) -> NoReturn:
     """Runs a server in the foreground until it ends or is interrupted.
 
     Args:
@@ -48,8 +50,8 @@ def serve(
     base = Path(base).resolve()
     if not configuration.models(base):
         raise ValueError(
-            f"{str(base)!r} holds no <model>/<version>/. `zoo export RECIPE --out {base}` "
-            "writes one."
+            f"{str(base)!r} holds no <model>/<version>/. "
+            f"`zoo export RECIPE --out {base}` writes one."
         )
     if not (base / configuration.MODELS).exists():
         configuration.write(base)
@@ -80,7 +82,7 @@ def serve(
     raise RuntimeError(f"The server ended with status {process.returncode}.")
 
 
-def command(base, models_config, rest_port, grpc_port):
+def command(base: Path, models_config: Path, rest_port: int, grpc_port: int) -> list[str]:
     """The command that starts a server here.
 
     Raises:
@@ -102,27 +104,20 @@ def command(base, models_config, rest_port, grpc_port):
     )
 
 
-def docker_command(base, rest_port=configuration.REST_PORT, grpc_port=configuration.GRPC_PORT):
+def docker_command(
+    base: str | Path,
+    rest_port: int = configuration.REST_PORT,
+    grpc_port: int = configuration.GRPC_PORT,
+) -> list[str]:
     """The command that serves a base directory with TensorFlow Serving's image."""
-    ports = [
-        "-p",
-        f"{rest_port}:{configuration.REST_PORT}",
-        "-p",
-        f"{grpc_port}:{configuration.GRPC_PORT}",
-    ]
+    rest = ["-p", f"{rest_port}:{configuration.REST_PORT}"]
+    grpc = ["-p", f"{grpc_port}:{configuration.GRPC_PORT}"]
     mount = ["-v", f"{Path(base).resolve()}:{configuration.MOUNT}:ro"]
-    return [
-        "docker",
-        "run",
-        "--rm",
-        *ports,
-        *mount,
-        configuration.IMAGE,
-        *configuration.server_flags(configuration.MOUNT),
-    ]
+    flags = configuration.server_flags(configuration.MOUNT)
+    return ["docker", "run", "--rm", *rest, *grpc, *mount, configuration.IMAGE, *flags]
 
 
-def examples(base, rest_port=configuration.REST_PORT):
+def examples(base: str | Path, rest_port: int = configuration.REST_PORT) -> list[str]:
     """`curl` lines that the models of a base directory answer."""
     from zoo.serving import graph
 
@@ -147,8 +142,7 @@ def _wait_until_ready(process, base, rest_port):
                 if process.poll() is not None:
                     raise RuntimeError(
                         f"The server ended with status {process.returncode} before version "
-                        f"{version} of "
-                        f"{name!r} was ready."
+                        f"{version} of {name!r} was ready."
                     )
                 if time.monotonic() > end:
                     raise RuntimeError(
@@ -163,12 +157,5 @@ def _is_available(url):
         with urllib.request.urlopen(url, timeout=5) as reply:
             states = json.load(reply)["model_version_status"]
         return any(state["state"] == "AVAILABLE" for state in states)
-    # No server yet, or another program's answer.
-    except (
-        OSError,
-        http.client.HTTPException,
-        ValueError,
-        KeyError,
-        TypeError,
-    ):
-        return False
+    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
+        return False  # no server yet, or another program's answer

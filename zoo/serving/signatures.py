@@ -5,9 +5,10 @@ the question, and all draws come from the `seed` in the question. See `zoo/servi
 for why.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -27,15 +28,15 @@ class Signature(NamedTuple):
         inputs: Name -> `tf.TensorSpec`.
     """
 
-    function: Callable
-    inputs: dict
+    function: Callable[..., Mapping[str, tf.Tensor]]
+    inputs: dict[str, tf.TensorSpec]
 
-    def traced(self):
+    def traced(self) -> tf.types.experimental.ConcreteFunction:
         """The function as a graph, which is what an export holds."""
         return tf.function(self.function, autograph=False).get_concrete_function(**self.inputs)
 
 
-def signatures(model):
+def signatures(model: keras.Model) -> dict[str, Signature]:
     """Name -> `Signature`, of what a model of the zoo answers."""
     return {name: _signature(*answer) for name, answer in model.answers().items()}
 
@@ -52,7 +53,7 @@ def _signature(function, inputs):
     return Signature(checked, inputs)
 
 
-def made_up_rows(inputs, num_rows):
+def made_up_rows(inputs: Mapping[str, tf.TensorSpec], num_rows: int) -> dict[str, np.ndarray]:
     """Something to ask a signature: dict of arrays. Fewer rows are the first ones of more.
 
     Grey levels for images, labels 0 and 1, any seeds, standard normal latents and conditions.

@@ -34,8 +34,8 @@ class Ports(NamedTuple):
     """What a signature takes and gives: name -> (dtype, shape with None for any size; None for any
     shape)."""
 
-    inputs: dict
-    outputs: dict
+    inputs: dict[str, tuple[str, tuple[int | None, ...] | None]]
+    outputs: dict[str, tuple[str, tuple[int | None, ...] | None]]
 
 
 class Rest:
@@ -49,19 +49,14 @@ class Rest:
         version: int | None,
         label: str | None,
         timeout: float,
-    ):
-        part = (
-            f"/versions/{version}"
-            if version is not None
-            else f"/labels/{_quoted(label)}"
-            if label is not None
-            else ""
-        )
-        self._url, self._model, self._timeout = (
-            f"{url}/v1/models/{_quoted(model)}{part}",
-            model,
-            timeout,
-        )
+    ) -> None:
+        part = ""
+        if version is not None:
+            part = f"/versions/{version}"
+        elif label is not None:
+            part = f"/labels/{_quoted(label)}"
+        self._url = f"{url}/v1/models/{_quoted(model)}{part}"
+        self._model, self._timeout = model, timeout
         self._session, self._answered = requests.Session(), False
 
     def close(self) -> None:
@@ -79,14 +74,15 @@ class Rest:
         except MALFORMED:
             raise self._malformed("the signatures", reply) from None
 
-    def predict(self, signature: str, inputs: dict, ports: Ports) -> dict:
+    def predict(
+        self, signature: str, inputs: dict[str, np.ndarray], ports: Ports
+    ) -> dict[str, np.ndarray]:
         if len(inputs) == 1:
             rows = next(iter(inputs.values())).tolist()
         else:
             columns = {name: array.tolist() for name, array in inputs.items()}
-            rows = [
-                dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)
-            ]
+            rows = zip(*columns.values(), strict=True)
+            rows = [dict(zip(columns, row, strict=True)) for row in rows]
         reply = self._send("POST", ":predict", {"signature_name": signature, "instances": rows})
         try:
             predictions = reply["predictions"]
@@ -216,18 +212,17 @@ def _quoted(name):
 
 def _rest_ports(definitions):
     """JSON of TensorInfo messages, whose 64-bit integers are strings."""
-    return {
-        name: (DTYPES.get(info["dtype"], info["dtype"]), _rest_shape(info["tensor_shape"]))
-        for name, info in definitions.items()
-    }
+    ports = {}
+    for name, info in definitions.items():
+        dtype: str = info["dtype"]
+        ports[name] = DTYPES.get(dtype, dtype), _rest_shape(info["tensor_shape"])
+    return ports
 
 
 def _rest_shape(shape):
-    return (
-        None
-        if shape.get("unknown_rank")
-        else tuple(_size(int(dim["size"])) for dim in shape.get("dim", ()))
-    )
+    if shape.get("unknown_rank"):
+        return None
+    return tuple(_size(int(dim["size"])) for dim in shape.get("dim", ()))
 
 
 def _size(size):
@@ -257,28 +252,15 @@ def _start(reply):
 
 def _is_dropped(cause):
     """Whether a connection was closed before a byte of the answer came."""
-    return isinstance(
-        cause,
-        (
-            http.client.RemoteDisconnected,
-            ConnectionResetError,
-            ConnectionAbortedError,
-            BrokenPipeError,
-        ),
-    )
+    kinds = (http.client.RemoteDisconnected, ConnectionResetError, ConnectionAbortedError)
+    return isinstance(cause, (*kinds, BrokenPipeError))
 
 
 def _innermost(error):
     """The cause at the bottom of requests' wrappers."""
     while True:
-        inner = next(
-            (
-                part
-                for part in (*error.args, getattr(error, "reason", None))
-                if isinstance(part, Exception)
-            ),
-            None,
-        )
+        parts = (*error.args, getattr(error, "reason", None))
+        inner = next((part for part in parts if isinstance(part, Exception)), None)
         if inner is None:
             return error
         error = inner
@@ -295,7 +277,7 @@ class Grpc:
         version: int | None,
         label: str | None,
         timeout: float,
-    ):
+    ) -> None:
         import grpc
         from tensorflow_serving.apis import model_pb2, prediction_service_pb2_grpc
 
@@ -307,10 +289,8 @@ class Grpc:
             self._spec = functools.partial(self._spec, version_label=label)
         unlimited = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
         channel = grpc.insecure_channel(host, unlimited)
-        self._stub, self.close = (
-            prediction_service_pb2_grpc.PredictionServiceStub(channel),
-            channel.close,
-        )
+        self._stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        self.close = channel.close
 
     def signatures(self) -> dict[str, Ports]:
         from tensorflow_serving.apis import get_model_metadata_pb2
@@ -331,17 +311,17 @@ class Grpc:
         except MALFORMED:
             raise self._malformed("the signatures") from None
 
-    def predict(self, signature: str, inputs: dict, ports: Ports) -> dict:
+    def predict(
+        self, signature: str, inputs: dict[str, np.ndarray], ports: Ports
+    ) -> dict[str, np.ndarray]:
         import tensorflow as tf
         from tensorflow_serving.apis import predict_pb2
 
         tensors = {name: tf.make_tensor_proto(array) for name, array in inputs.items()}
-        reply = self._send(
-            self._stub.Predict,
-            predict_pb2.PredictRequest(
-                model_spec=self._spec(signature_name=signature), inputs=tensors
-            ),
+        request = predict_pb2.PredictRequest(
+            model_spec=self._spec(signature_name=signature), inputs=tensors
         )
+        reply = self._send(self._stub.Predict, request)
         try:
             return {name: tf.make_ndarray(tensor) for name, tensor in reply.outputs.items()}
         except MALFORMED:

@@ -6,15 +6,20 @@ available.
 https://www.tensorflow.org/tfx/serving/saved_model_warmup
 """
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import model_pb2, predict_pb2, prediction_log_pb2
 
 FILE = Path("assets.extra") / "tf_serving_warmup_requests"
 
 
-def write(directory, model_name, requests):
+def write(
+    directory: str | Path, model_name: str, requests: Mapping[str, Mapping[str, Any]]
+) -> None:
     """Writes the requests into a version directory.
 
     Args:
@@ -36,7 +41,7 @@ def write(directory, model_name, requests):
             writer.write(log.SerializeToString())
 
 
-def read(directory):
+def read(directory: str | Path) -> dict[str, dict[str, np.ndarray]]:
     """The requests of a version directory: dict of signature -> dict of input -> array.
 
     Raises:

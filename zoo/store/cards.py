@@ -6,20 +6,21 @@ Serving takes. It lies in the checkout's `saved_models/`, or in the installed pa
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from zoo.forms import NUMBER, check_form, check_name
 from zoo.versions import assert_files
 
 
-def roots():
+def roots() -> list[Path]:
     """Directories that stored models are looked for in, first match wins."""
     package = Path(__file__).parents[1]
     return [package.parent / "saved_models", package / "saved_models"]
 
 
-def model_directory(name):
+def model_directory(name: str) -> Path | None:
     """The directory of a stored model, or None."""
     return next((root / name for root in roots() if (root / name / "card.json").is_file()), None)
 
@@ -47,7 +48,7 @@ OPTIONAL = {
 }
 
 
-def read_card(directory: str | Path) -> dict:
+def read_card(directory: str | Path) -> dict[str, Any]:
     """The card of a stored model.
 
     Raises:
@@ -56,14 +57,14 @@ def read_card(directory: str | Path) -> dict:
     return _of_recipe(Path(directory) / "card.json", Path(directory).resolve().name)
 
 
-def read_version_card(version_directory: str | Path) -> dict:
+def read_version_card(version_directory: str | Path) -> dict[str, Any]:
     """The card that lies in a version's directory, as `read_card` reads the newest one's."""
     return _of_recipe(
         _version_card(version_directory), Path(version_directory).resolve().parent.name
     )
 
 
-def card_of(version_directory: str | Path) -> dict:
+def card_of(version_directory: str | Path) -> dict[str, Any]:
     """The same, wherever the version's directory lies.
 
     Raises:
@@ -105,8 +106,8 @@ def _read(path, form):
             raise ValueError("`files` names none, so that nothing can be checked")
     except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(
-            f"The card {str(path)!r} is damaged ({type(error).__name__}: {error}). Restore "
-            "it, or push the run again."
+            f"The card {str(path)!r} is damaged ({type(error).__name__}: {error}). "
+            "Restore it, or push the run again."
         ) from None
     return card
 
@@ -116,7 +117,7 @@ def stored() -> list[str]:
     return sorted({path.parent.name for root in roots() for path in root.glob("*/card.json")})
 
 
-def find_card(name):
+def find_card(name: str) -> dict[str, Any] | None:
     """The card of a recipe's stored model, or None where nothing is stored."""
     directory = model_directory(name)
     return None if directory is None else read_card(directory)
@@ -137,26 +138,23 @@ TRUSTED_SAMPLE_SIZE = 10
 DIGITS = {"nats": 2, "bits/dim": 3}
 
 
-def headline(card, key):
+def headline(card: Mapping[str, Any] | None, key: str) -> str:
     """The number that stands for a recipe, with its errors, as a table shows it; all of
     `conditional_nll_q1` ... `q3` where there are."""
     numbers = headline_numbers(card, key)
-    if not numbers:
+    if card is None or not numbers:
         return "not yet measured"
     cells = [
         _cell(_label(name), number, _is_bound(card, number))
         for name, number in sorted(numbers.items())
     ]
     training = card["training"]
-    partly = (
-        []
-        if training["epochs"] == training["of"]
-        else ["{epochs:,} of {of:,} epochs".format(**training)]
-    )
-    return "; ".join(cells + partly)
+    if training["epochs"] != training["of"]:
+        cells.append("{epochs:,} of {of:,} epochs".format(**training))
+    return "; ".join(cells)
 
 
-def headline_numbers(card, key):
+def headline_numbers(card: Mapping[str, Any] | None, key: str) -> dict[str, dict[str, Any]]:
     """The numbers of a card that `headline` shows, by key."""
     return {
         name: number
@@ -165,7 +163,7 @@ def headline_numbers(card, key):
     }
 
 
-def value_shown(number):
+def value_shown(number: Mapping[str, Any]) -> str:
     """A number's value as tables and docstrings show it: "86.68 nats", "1.453 bits/dim",
     "0.9512"."""
     value = f"{number['value']:.{_digits(number)}f}"
@@ -206,7 +204,7 @@ def _cell(label, number, is_bound):
     return f"{label} {'≤ ' if is_bound else ''}{value_shown(number)}{''.join(shown)}"
 
 
-def readme(card, about, pictures):
+def readme(card: Mapping[str, Any], about: str, pictures: Sequence[str]) -> str:
     """A stored model's README.md: what a person reads of a card.
 
     Args:
@@ -215,19 +213,13 @@ def readme(card, about, pictures):
         pictures: Names of the image files beside.
     """
     title, _, body = _true_of(card, about).partition("\n")
-    name, version, training, dataset = (
-        card["recipe"],
-        card["version"],
-        card["training"],
-        card["data"],
-    )
+    name, version = card["recipe"], card["version"]
+    training, dataset = card["training"], card["data"]
     table = ["| number | value | unit | split | how |", "| --- | --- | --- | --- | --- |"]
     for key, number in card["numbers"].items():
-        value = (
-            f"{number['value']:.4g} of {number['of']}"
-            if "of" in number
-            else f"{number['value']:.4f}"
-        )
+        value = f"{number['value']:.4f}"
+        if "of" in number:
+            value = f"{number['value']:.4g} of {number['of']}"
         table.append(
             f"| `{key}` | {value} | {number['unit']} | {number['split']} | {_how(number)} |"
         )
@@ -235,14 +227,12 @@ def readme(card, about, pictures):
         "arguments": ", ".join(f"`{key}={value!r}`" for key, value in card["arguments"].items()),
         "seed": card["seed"],
         "data": f"{dataset['name']}, {dataset['binarization']}: trained on `{dataset['train']}`, "
-        f"choices by `{dataset['validation']}`, "
-        f"measured on `{dataset['test']}`",
+        f"choices by `{dataset['validation']}`, measured on `{dataset['test']}`",
         "sha256 of the images": ", ".join(
             f"{part} `{digest}`" for part, digest in dataset["sha256"].items()
         ),
-        "epochs": f"{training['epochs']:,} of {training['of']:,}; the weights are those "
-        "after epoch "
-        f"{training['kept_epoch']:,}",
+        "epochs": f"{training['epochs']:,} of {training['of']:,}; the weights are those after "
+        f"epoch {training['kept_epoch']:,}",
         "time": f"{training['seconds'] / 60:.1f} minutes on {training['machine']}, as "
         f"{training['mode']} in {training['precision']}",
         "versions": ", ".join(
@@ -357,9 +347,9 @@ def _how(number):
         )
     errors = {"stderr_images": "images", "stderr_sampling": "noise", "stderr_runs": "runs"}
     parts += [f"± {number[key]:.2g} over {what}" for key, what in errors.items() if key in number]
-    return "; ".join(
-        [*parts, *([f"of version {number['version']}"] if "version" in number else [])]
-    )
+    if "version" in number:
+        parts.append(f"of version {number['version']}")
+    return "; ".join(parts)
 
 
 def check_version(version_directory: str | Path) -> None:

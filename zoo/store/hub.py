@@ -24,6 +24,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from typing import Any
 from urllib.parse import quote, urlsplit
 from urllib.request import url2pathname
 
@@ -61,9 +62,8 @@ def version_directory(name: str, version: int | None = None) -> Path:
     card = cards.read_version_card(local / str(version))
     if card["version"] != version:
         raise ValueError(
-            f"The card in {str(local / str(version))!r} must be of version {version}. "
-            f"Received: version={card['version']!r}. "
-            "Restore it, or push the run again."
+            f"The card in {str(local / str(version))!r} must be of version {version}. Received: "
+            f"version={card['version']!r}. Restore it, or push the run again."
         )
     check_files(local, card)
     return local / str(version)
@@ -84,24 +84,24 @@ def version_to_load(name: str, version: int | None = None) -> int:
             f"Recipe {name!r} has no stored weights. Train it with `zoo train {name}`."
         )
     here = versions(local) if local else []
-    asked = newest if version is None else version
+    number = newest if version is None else version
     # A text such as "../2" would be a path.
-    if str(asked).isdecimal() and (int(asked) in here or str(int(asked)) in index):
-        return int(asked)
-    if str(asked) == str(newest):
+    if str(number).isdecimal() and (int(number) in here or str(int(number)) in index):
+        return int(number)
+    if str(number) == str(newest):
         raise ValueError(
             f"The files of version {newest} of {name!r} are missing: {local / str(newest)}."
         )
-    known = ", ".join(map(str, sorted({*map(int, index), *here})))
-    raise ValueError(f"{name!r} has no version {version!r}. Its versions are {known}.")
+    numbers = ", ".join(map(str, sorted({*map(int, index), *here})))
+    raise ValueError(f"{name!r} has no version {version!r}. Its versions are {numbers}.")
 
 
-def read_index() -> dict:
+def read_index() -> dict[str, dict[str, Any]]:
     """Recipe -> version -> path -> [sha256, bytes] of every file of every stored model."""
     return json.loads(INDEX.read_text(encoding="utf-8"))
 
 
-def write_index(root: Path) -> dict:
+def write_index(root: Path) -> dict[str, dict[str, Any]]:
     """Writes the index of the models that are stored in a directory; returns it."""
     index = {}
     for path in sorted(Path(root).glob("*/card.json")):
@@ -149,9 +149,8 @@ def _base(name, version, target):
     if not base:
         raise ValueError(
             f"The files of {name!r}, version {version}, are neither in "
-            f"{' nor in '.join(map(str, cards.roots()))} nor in the cache "
-            f"({target}). Set ZOO_HUB to the base URL of a copy of saved_models/, and they "
-            "are fetched from there."
+            f"{' nor in '.join(map(str, cards.roots()))} nor in the cache ({target}). Set ZOO_HUB "
+            "to the base URL of a copy of saved_models/, and they are fetched from there."
         )
     if urlsplit(base).scheme not in ("http", "https", "file"):
         raise ValueError(
@@ -260,8 +259,8 @@ def _receive(url, path, have, size):
         if isinstance(error, requests.HTTPError) and error.response.status_code == 416:
             return False  # it ends before what is asked for
         raise OSError(
-            f"{url} cannot be fetched: {error}. What came is kept; the next attempt goes on "
-            "from there."
+            f"{url} cannot be fetched: {error}. "
+            "What came is kept; the next attempt goes on from there."
         ) from None
     return True
 

@@ -7,6 +7,7 @@ installed, and from what the user has imported.
 """
 
 import contextlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,9 @@ def load(source: str | Path, version: int | None = None) -> keras.Model:
     return load_version(_version_directory(source, version))
 
 
-def load_with_card(source: str | Path, version: int | None = None) -> tuple[keras.Model, dict]:
+def load_with_card(
+    source: str | Path, version: int | None = None
+) -> tuple[keras.Model, dict[str, Any]]:
     """(model, the card of its version) of a stored or exported model. Arguments and errors as in
     `load`."""
     directory = _version_directory(source, version)
@@ -139,7 +142,7 @@ def open_model(target: str | Path) -> tuple[keras.Model, str, Task]:
     return model, card["recipe"], task_of(card, model)
 
 
-def record_of(target: str | Path) -> dict:
+def record_of(target: str | Path) -> dict[str, Any]:
     """What is known of a target of `open_model`: the record of a run, or the card of a stored
     model's newest version."""
     if is_run(target):
@@ -151,7 +154,7 @@ def record_of(target: str | Path) -> dict:
     return cards.find_card(str(target)) or cards.card_of(hub.version_directory(str(target)))
 
 
-def task_of(card: dict, model: keras.Model) -> Task:
+def task_of(card: Mapping[str, Any], model: keras.Model) -> Task:
     """What a card tells of its model's task; what cards did not tell at first, the recipe of its
     name does.
 
@@ -163,12 +166,8 @@ def task_of(card: dict, model: keras.Model) -> Task:
             f"The card of {card['recipe']!r} does not tell the data of the model. Load it in "
             "Python: `zoo.load`."
         )
-    dataset = Dataset(
-        **{
-            name: card["data"][name]
-            for name in ("name", "train", "validation", "test", "binarization")
-        }
-    )
+    names = ("name", "train", "validation", "test", "binarization")
+    dataset = Dataset(**{name: card["data"][name] for name in names})
     told = {"family": type(model).__name__}
     if "headline" in card:
         told |= {name: card[name] for name in ("headline", "evaluation_samples")}
@@ -249,6 +248,6 @@ def describe(run: Run) -> dict[str, Any]:
     }
 
 
-def in_full(recipe: str, arguments: dict) -> int:
+def in_full(recipe: str, arguments: Mapping[str, Any]) -> int:
     """The epochs that a registered recipe takes by default, with the other arguments."""
     return epochs_in_full(registry.find(recipe), arguments)

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -26,16 +27,16 @@ ALSO = ("recipe_sha256", "headline", "evaluation_samples", "about")
 
 
 def push(
-    target,
-    *other_runs,
-    data_dir=None,
-    num_samples=None,
-    root=None,
-    version=None,
-    replace=False,
-    allow_dirty=False,
-    verbose=1,
-):
+    target: str | Path,
+    *other_runs: str | Path,
+    data_dir: str | Path | None = None,
+    num_samples: int | None = None,
+    root: str | Path | None = None,
+    version: int | None = None,
+    replace: bool = False,
+    allow_dirty: bool = False,
+    verbose: int = 1,
+) -> dict[str, Any]:
     """Measures a model on its test split and stores it: SavedModel with packed weights, card,
     README and pictures.
 
@@ -108,11 +109,10 @@ def push(
             )
         )
     directory = Path(root or cards.roots()[0]) / origin["recipe"]
-    over_runs = (
-        _over_runs(numbers, [run.record for run in runs])
-        if is_run(target)
-        else _measured_again(card["numbers"], numbers[0])
-    )
+    if is_run(target):
+        over_runs = _over_runs(numbers, [run.record for run in runs])
+    else:
+        over_runs = _measured_again(card["numbers"], numbers[0])
     card = {
         **origin,
         "numbers": _numbers_of_other_arguments(directory, origin["arguments"]) | over_runs,
@@ -172,7 +172,7 @@ def _reduce_colours(path):
     reduced.save(path, optimize=True)
 
 
-def readme(directory: Path, card: dict) -> str:
+def readme(directory: Path, card: dict[str, Any]) -> str:
     """The README.md of a stored model, as it is now: a recipe's docstring tells numbers that were
     not known when they were measured.
 
@@ -208,16 +208,16 @@ def _assert_storable(run, recipe, allow_dirty):
         )
     if not record.get("registered", True) and _is_registered(recipe):
         raise ValueError(
-            f"{str(run.path)!r} is a run of a recipe file of your own, which has the name of "
-            "an installed recipe: its model would take the "
-            f"place of that one's. Received: {recipe!r}. Rename the file and train again."
+            f"{str(run.path)!r} is a run of a recipe file of your own, which has the name of an "
+            "installed recipe: its model would take the place of that one's. Received: "
+            f"{recipe!r}. Rename the file and train again."
         )
     for revision in (record["git"], *record.get("git_resumed", [])):
         if not allow_dirty and (revision is None or revision.endswith("-dirty")):
             raise ValueError(
                 f"{str(run.path)!r} was trained by code that no commit holds (git: {revision}), "
-                "or by a recipe that this commit does not "
-                "hold, so nobody could repeat it. Commit and train again, or pass --allow-dirty."
+                "or by a recipe that this commit does not hold, so nobody could repeat it. Commit "
+                "and train again, or pass --allow-dirty."
             )
 
 

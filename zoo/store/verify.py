@@ -1,6 +1,8 @@
 """Published numbers, recomputed from the stored weights by whoever wants to know."""
 
 import time
+from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 from zoo import data, registry
@@ -32,16 +34,20 @@ class Row(NamedTuple):
     seconds: float  # of the model's whole evaluation
 
     @property
-    def agrees(self):
+    def agrees(self) -> bool | None:
         """True or False; None where nothing says how far apart they may be."""
-        return (
-            None
-            if self.tolerance is None
-            else abs(self.published - self.recomputed) <= self.tolerance
-        )
+        if self.tolerance is None:
+            return None
+        return abs(self.published - self.recomputed) <= self.tolerance
 
 
-def verify(name, version=None, *, new_seed=None, data_dir=None):
+def verify(
+    name: str,
+    version: int | None = None,
+    *,
+    new_seed: int | None = None,
+    data_dir: str | Path | None = None,
+) -> Iterator[Row]:
     """Measures a stored model as its card says that it was measured.
 
     Args:
@@ -65,7 +71,7 @@ def verify(name, version=None, *, new_seed=None, data_dir=None):
         yield from _verify_version(name, hub.version_directory(name, each), new_seed, data_dir)
 
 
-def assert_stored(name, version=None):
+def assert_stored(name: str, version: int | None = None) -> None:
     """Raises ValueError where nothing is stored under a name and version; no file is read or
     fetched for it."""
     if cards.model_directory(name) is None and name not in hub.read_index():
@@ -82,8 +88,8 @@ def _verify_version(name, directory, new_seed, data_dir):
     if digest != card["data"]["sha256"]["test"]:
         raise ValueError(
             f"The images of {dataset.name!r}, {dataset.test!r}, are not those that {name!r} "
-            f"was measured on: their sha256 is {digest}, "
-            f"and the card says {card['data']['sha256']['test']}."
+            f"was measured on: their sha256 is {digest}, and the card says "
+            f"{card['data']['sha256']['test']}."
         )
     examples = data.load(
         dataset.name, dataset.test, data_dir=data_dir, binarization=dataset.binarization
@@ -115,12 +121,11 @@ def _tolerance_of_noise(number):
     return None if error is None else max(STANDARD_ERRORS * error, _tolerance(number))
 
 
-def line(row):
+def line(row: Row) -> str:
     """A row as a line of text."""
     word = {True: "ok  ", False: "FAIL", None: "    "}[row.agrees]
     within = "not judged" if row.tolerance is None else f"within {row.tolerance:.3g}"
     return (
         f"{word}  {row.model:28} {row.name:24} published {row.published:10.4f}  "
-        f"recomputed {row.recomputed:10.4f} {row.unit}"
-        f" ({within}; {row.seconds:.0f} s)"
+        f"recomputed {row.recomputed:10.4f} {row.unit} ({within}; {row.seconds:.0f} s)"
     )
