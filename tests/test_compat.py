@@ -78,6 +78,13 @@ def test_the_default_strategy_is_that_of_one_device_within_another_s_scope():
     assert compat.default_strategy() is tf.distribute.get_strategy()
 
 
+def test_an_optimizer_belongs_to_the_strategy_that_it_was_made_in():
+    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    with strategy.scope():
+        optimizer = keras.optimizers.SGD()
+    assert compat.strategy_of(optimizer) is strategy
+
+
 def test_op_determinism_is_off_unless_it_was_asked_for():
     assert compat.op_determinism_is_on() is False
 

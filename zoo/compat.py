@@ -48,6 +48,11 @@ def clip(optimizer: keras.optimizers.Optimizer, gradients: Sequence[tf.Tensor]) 
     return optimizer._clip_gradients(list(gradients))
 
 
+def strategy_of(optimizer: keras.optimizers.Optimizer) -> tf.distribute.Strategy | None:
+    """The strategy in whose scope an optimizer was made: its variables belong to it."""
+    return optimizer._distribution_strategy
+
+
 def default_strategy() -> tf.distribute.Strategy:
     """The strategy of one device, whatever strategy's scope the call is in."""
     from tensorflow.python.distribute import distribute_lib

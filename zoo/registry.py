@@ -55,7 +55,7 @@ class RecipeFile:
     @functools.cached_property
     def _module(self):
         module = importlib.import_module(self.module) if self.module is not None else self._run()
-        if not callable(getattr(module, "recipe", None)):
+        if not callable(vars(module).get("recipe")):
             raise ValueError(
                 f"{self.path} is not a recipe: it defines no function `recipe(*, ...) -> "
                 "zoo.Recipe`."

@@ -20,8 +20,9 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from zoo import random, registry
+from zoo import registry
 from zoo.random import EVALUATION_STEP, RowNoise
+from zoo.random import noise as draws_of_rows
 from zoo.runs import training
 from zoo.serving.signatures import made_up_rows, signatures
 from zoo.store import cards, pretrained
@@ -88,12 +89,12 @@ class _Bits:
     """Collects the bits that `zoo.random` makes numbers of, while eager code runs within it."""
 
     def __enter__(self):
-        self._rows, self._unit_interval = set(), random._unit_interval
-        random._unit_interval = self._collect
+        self._rows, self._unit_interval = set(), draws_of_rows._unit_interval
+        draws_of_rows._unit_interval = self._collect
         return self
 
     def __exit__(self, *exception):
-        random._unit_interval = self._unit_interval
+        draws_of_rows._unit_interval = self._unit_interval
 
     def _collect(self, bits):  # [S, B, size]
         self._rows |= {

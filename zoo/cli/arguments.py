@@ -23,11 +23,11 @@ def parse(
     # argparse ends a list of positional arguments at the first option; name=value may follow it
     # here.
     if others and (
-        not hasattr(arguments, "arguments")
+        "arguments" not in arguments
         or any(other.startswith("-") or "=" not in other for other in others)
     ):
         hint = ""
-        if hasattr(arguments, "arguments"):
+        if "arguments" in arguments:
             hint = ". Arguments of a recipe are written name=value, such as epochs=3"
         parser.error(f"unrecognized arguments: {' '.join(others)}{hint}")
     if others:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def start_tensorflow(arguments: argparse.Namespace) -> "tf.distribute.Strategy | None":
     """What commands with TensorFlow begin with: it is imported, and layers of one's own; returns
     the strategy that is asked for."""
-    strategy = _import_tensorflow(getattr(arguments, "strategy", None))
+    strategy = _import_tensorflow(vars(arguments).get("strategy"))
     for name in getattr(arguments, "imports", ()):
         from zoo.own_layers import import_layers
 

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from zoo import validation
-from zoo.compat import op_determinism_is_on
+from zoo.compat import op_determinism_is_on, strategy_of
 from zoo.engine.execution import assert_hooks_are_called, mode_of
 from zoo.engine.feeding import Feeding
 from zoo.engine.inputs import as_stream, only_x, refuse, sizes, split, with_first_batch_checked
@@ -104,8 +104,9 @@ class CompiledModel(Feeding):
                     f"{name}={shown(value)}."
                 )
             if (
-                getattr(value, "_distribution_strategy", self._strategy) is not self._strategy
-                and self._strategy
+                self._strategy
+                and isinstance(value, keras.optimizers.Optimizer)
+                and strategy_of(value) is not self._strategy
             ):
                 raise ValueError(
                     "The optimizer was made outside of the model's strategy: make it in "

@@ -48,7 +48,7 @@ def make_strategy(name: str) -> tf.distribute.Strategy:
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
     """Whether this process is the one that writes: the only one, or the first of several
     workers."""
-    resolver = getattr(strategy, "cluster_resolver", None)
+    resolver = strategy.cluster_resolver
     if resolver is None or not resolver.cluster_spec().jobs:
         return True
     return resolver.task_type == "chief" or (
@@ -134,10 +134,8 @@ class Replicas:
 
     def _apply(self, update, gradients):
         optimizer = self.model.optimizer_of(update)
-        if any(
-            getattr(optimizer, name, None) is not None
-            for name in ("clipnorm", "clipvalue", "global_clipnorm")
-        ):
+        limits = (optimizer.clipnorm, optimizer.clipvalue, optimizer.global_clipnorm)
+        if any(limit is not None for limit in limits):
             # Keras clips what a replica has before it adds up. Here the sum is clipped, which a
             # second clipping of its parts leaves alone.
             summed = tf.distribute.get_replica_context().all_reduce(

@@ -11,7 +11,7 @@ from zoo.random import RowNoise
 
 def is_symbolic(x: Any) -> bool:
     """Whether `x` is a tensor of a graph, whose values are not known yet."""
-    return tf.is_tensor(x) and not hasattr(x, "numpy")
+    return tf.is_symbolic_tensor(x)
 
 
 class Observation:
