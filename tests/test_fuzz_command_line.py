@@ -20,7 +20,7 @@ from tests.fuzzing import SECONDS, scratch_in, tried
 from zoo import cli
 from zoo.engine import execution
 from zoo.runs import training
-from zoo.store import cards, pretrained
+from zoo.store import cards, exports
 
 TINY = {"epochs": 1, "batch_size": 600, "hidden_units": (4,), "latent_dim": 2}
 OWN_RECIPE = '''"""A recipe of somebody's own."""
@@ -63,7 +63,7 @@ def shop(tmp_path_factory):
         # Compiling takes longer than these few steps.
         patch.setattr(execution, "execution_mode", lambda *arguments: "eager")
         training.train("vae_digits", TINY, out=directory / "run", verbose=0)
-        pretrained.export_model(directory / "run", directory / "served")
+        exports.export_model(directory / "run", directory / "served")
         shutil.copytree(cards.model_directory("vae_digits"), directory / "model")
         images = zoo.data.load("digits", "test[:20]")["image"]
         np.savez(directory / "mine.npz", train=images, test=images[:10])

@@ -41,12 +41,14 @@ LEAVES = {
     "losses",
     "machine",
     "own_layers",
+    "packing",
     "random",
     "recipe",
     "registry",
 }
 LEAVES |= {
     "compat",
+    "extras",
     "saved_classes",
     "schedules",
     "shards",
@@ -157,6 +159,7 @@ def test_zoo_models_imports_every_model():
         "architecture",
         "base",
         "condition",
+        "exported",
         "importance_sampling",
         "latent_variable",
     }

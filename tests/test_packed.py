@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tensorflow.core.protobuf import saved_model_pb2
 
-from zoo.serving import graph, packed, saved_model
+from zoo import packing
+from zoo.models import exported as exported_models
+from zoo.serving import graph, saved_model
 from zoo.serving.runtime import Session
 from zoo.serving.signatures import made_up_rows, signatures
 
@@ -19,7 +21,7 @@ def model(make_vae, images):
     model = make_vae(hidden=(32,))
     model.compile()
     model.fit(images, batch_size=10, epochs=2, verbose=0)
-    packed.round_weights(model)
+    packing.round_weights(model)
     return model
 
 
@@ -34,9 +36,9 @@ def test_rounding_is_to_a_hundredth_of_the_spread_and_happens_once(seed, rows, c
     array = (scale * np.random.default_rng(seed).standard_t(3, size=(rows, columns))).astype(
         np.float32
     )
-    once = packed.unpack(packed.pack(array), array.shape, array.dtype)
-    assert np.abs(once - array).max() <= array.std() / packed.RESOLUTION / 2 * (1 + 1e-5)
-    np.testing.assert_array_equal(packed.unpack(packed.pack(once), once.shape, once.dtype), once)
+    once = packing.unpack(packing.pack(array), array.shape, array.dtype)
+    assert np.abs(once - array).max() <= array.std() / packing.RESOLUTION / 2 * (1 + 1e-5)
+    np.testing.assert_array_equal(packing.unpack(packing.pack(once), once.shape, once.dtype), once)
 
 
 @pytest.mark.parametrize(
@@ -55,25 +57,25 @@ def test_rounding_is_to_a_hundredth_of_the_spread_and_happens_once(seed, rows, c
 )
 def test_what_cannot_be_rounded_is_kept(array):
     array = np.asarray(array)
-    received = packed.unpack(packed.pack(array), array.shape, array.dtype)
+    received = packing.unpack(packing.pack(array), array.shape, array.dtype)
     assert received.dtype == array.dtype
     np.testing.assert_array_equal(received, array)
 
 
 def test_a_matrix_takes_little_more_than_its_entropy():
     array = np.random.default_rng(0).normal(size=(500, 300)).astype(np.float32)
-    step, _ = packed._multiples(array)
+    step, _ = packing.multiples(array)
     # Bits of a standard normal in small steps: Cover & Thomas, theorem 8.3.1.
     entropy = np.log2(np.sqrt(2 * np.pi * np.e) / step)
-    assert entropy < len(packed.pack(array)) * 8 / array.size < entropy + 0.15
+    assert entropy < len(packing.pack(array)) * 8 / array.size < entropy + 0.15
 
 
 def test_damaged_bytes_are_told():
     array = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
     with pytest.raises(ValueError, match="cannot be inflated"):
-        packed.unpack(packed.pack(array)[:-5], array.shape, array.dtype)
+        packing.unpack(packing.pack(array)[:-5], array.shape, array.dtype)
     with pytest.raises(ValueError, match=r"of 38 bytes do not fit the shape \(5, 4\)"):
-        packed.unpack(packed.pack(array), (5, 4), array.dtype)
+        packing.unpack(packing.pack(array), (5, 4), array.dtype)
 
 
 def test_runtimes_unpack_what_python_reads(model, exported):
@@ -96,14 +98,14 @@ def test_runtimes_unpack_what_python_reads(model, exported):
 
 def test_weights_are_read_back_to_the_bit(model, exported):
     for received, expected in zip(
-        saved_model.read_model(exported).weights, model.weights, strict=True
+        exported_models.read_model(exported).weights, model.weights, strict=True
     ):
         np.testing.assert_array_equal(received, expected)
 
 
 def test_two_models_in_one_process_keep_their_weights(model, exported, make_vae, tmp_path):
     other = make_vae(hidden=(32,), init_seed=1)
-    packed.round_weights(other)
+    packing.round_weights(other)
     first = tf.saved_model.load(str(exported))
     second = tf.saved_model.load(str(saved_model.export(other, tmp_path / "other", packed=True)))
     z = tf.constant([[0.5, -1.0, 2.0]])
@@ -121,7 +123,7 @@ def test_weights_that_are_not_rounded_are_refused(make_vae, tmp_path):
 
 def test_damaged_packed_weights_are_told(exported, make_vae):
     with pytest.raises(ValueError, match="The weights .* cannot be read"):
-        saved_model.read_weights(make_vae(hidden=(31,)), exported)
+        exported_models.read_weights(make_vae(hidden=(31,)), exported)
 
 
 def test_packed_exports_are_smaller(model, exported, tmp_path):
@@ -159,7 +161,7 @@ def test_the_fingerprint_is_that_of_the_smaller_graph(model, tmp_path):
 def test_packed_bytes_are_deflated_quotients_and_remainders():
     """The format, written down: it is in files that people keep."""
     array = np.array([[1.0, -2.0, 300.0], [0.0, -37.0, 5.0], [0.0, 0.0, 3000.0]], np.float32)
-    content = zlib.decompress(packed.pack(array))
+    content = zlib.decompress(packing.pack(array))
     step = np.frombuffer(content[:4], np.float32)[0]
     assert step == 8.0
     low, high, pairs = (
@@ -171,5 +173,5 @@ def test_packed_bytes_are_deflated_quotients_and_remainders():
     np.testing.assert_array_equal(256 * high.astype(int) + low, multiples // 16 + 128)
     np.testing.assert_array_equal(pairs, [0, 38 % 16, 11 + 16 * 1, 0, 375 % 16])
     np.testing.assert_array_equal(
-        packed.unpack(packed.pack(array), array.shape, array.dtype).ravel(), 8 * multiples
+        packing.unpack(packing.pack(array), array.shape, array.dtype).ravel(), 8 * multiples
     )

@@ -7,9 +7,9 @@ import pytest
 import zoo
 from zoo import cli, data, registry
 from zoo.evaluation import likelihood
+from zoo.packing import round_weights
 from zoo.runs import training
 from zoo.runs.training import Run
-from zoo.serving.packed import round_weights
 from zoo.store import cards, hub, pretrained, push
 from zoo.versions import versions
 

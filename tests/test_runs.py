@@ -18,7 +18,7 @@ from zoo.engine import execution
 from zoo.models import architecture
 from zoo.runs import provenance, training
 from zoo.runs.run import Run
-from zoo.store import cards, hub, pretrained, push, verify
+from zoo.store import cards, exports, hub, pretrained, push, verify
 
 RECIPE = '''"""A recipe of somebody's own.
 
@@ -128,7 +128,7 @@ def test_nothing_of_a_run_is_executed_when_it_is_measured_and_exported(run, tmp_
     images = zoo.data.load("digits", "train[100:150]")["image"]
     numbers = model.evaluate(images, batch_size=500, verbose=0, return_dict=True)
     assert numbers["elbo"] == pytest.approx(Run.open(run).record["numbers"]["val_elbo"], rel=1e-5)
-    directory = pretrained.export_model(run, tmp_path / "served")
+    directory = exports.export_model(run, tmp_path / "served")
     assert directory == tmp_path / "served" / "mine" / "1"
     for source in (run, str(directory), directory.parent):
         np.testing.assert_array_equal(

@@ -216,7 +216,7 @@ def _export(arguments: argparse.Namespace) -> None:
     check_directory("--out", arguments.out)
     start_tensorflow(arguments)
     from zoo import serving
-    from zoo.store import cards, pretrained
+    from zoo.store import cards, exports, pretrained
 
     targets = cards.stored() if arguments.all else [arguments.target]
     if arguments.format != "saved_model":
@@ -226,7 +226,7 @@ def _export(arguments: argparse.Namespace) -> None:
             print(f"Exported: {' and '.join(map(str, write(model, Path(arguments.out) / name)))}")
         return
     for target in targets:
-        directory = pretrained.export_model(target, arguments.out)
+        directory = exports.export_model(target, arguments.out)
         print(f"Exported: {directory}")
     print(f"Check it: zoo check {arguments.out if arguments.all else directory}")
     print(f"Serve it: zoo serve {arguments.out}")

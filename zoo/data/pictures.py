@@ -5,6 +5,11 @@ import re
 from pathlib import Path
 
 import numpy as np
+
+from zoo.extras import need
+
+need("data", "Pictures")
+
 from PIL import Image, ImageOps
 
 EXPECTED = "A picture must be grey or RGB, with 8 bits, opaque, and of one frame"

@@ -16,7 +16,7 @@ import numpy as np
 from zoo.data import sprites
 from zoo.data.archives import read_archive
 from zoo.data.examples import IMAGE, checked_images, checked_labels, known_split
-from zoo.data.folders import read_folder
+from zoo.extras import need
 
 logger = logging.getLogger("zoo")
 
@@ -48,6 +48,8 @@ def find(name: object, data_dir: str | Path | None = None) -> Callable[[str], di
             "`np.savez` writes an .npz file."
         )
     if path.is_dir() and not _is_prepared_by_tfds(path):
+        from zoo.data.folders import read_folder
+
         return functools.partial(read_folder, path)
     if path.is_dir() and not could_be_tfds:
         raise ValueError(
@@ -75,6 +77,7 @@ def default_data_dir() -> str | None:
 def _digits(split):
     """scikit-learn's digits (UCI ML hand-written digits): 1,797 images 8x8 in 17 grey levels; the
     first 1,500 train, the others test."""
+    need("data", "The digits of scikit-learn")
     from sklearn.datasets import load_digits
 
     digits = load_digits()
@@ -116,6 +119,7 @@ def _from_arrays(arrays, split):
 # Training and validation are slices of one split, and decoding it takes seconds.
 @functools.lru_cache(maxsize=2)
 def _from_tfds(name, split, data_dir):
+    need("data", "Data sets of TFDS")
     import tensorflow_datasets as tfds
 
     builder = _builder(name, data_dir)
@@ -150,6 +154,7 @@ def _from_tfds(name, split, data_dir):
 
 
 def _builder(name, data_dir):
+    need("data", "Data sets of TFDS")
     import tensorflow_datasets as tfds
 
     try:

@@ -15,6 +15,11 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+
+from zoo.extras import need
+
+need("metrics", "Scores beside known factors")
+
 from joblib import Parallel, delayed
 from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.exceptions import ConvergenceWarning

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.neighbors import NearestNeighbors
 
+from zoo.extras import need
 from zoo.models.autoencoder import Autoencoder
 from zoo.models.base import Model
 from zoo.models.vae import VAE
@@ -112,6 +112,9 @@ def precision(generated: Any, real: Any, num_neighbours: int = 3) -> float:
         NeurIPS 2019, eqs. 1 and 2.
         https://arxiv.org/abs/1904.06991
     """
+    need("metrics", "Precision and recall")
+    from sklearn.neighbors import NearestNeighbors
+
     generated, real = np.asarray(generated, np.float64), np.asarray(real, np.float64)
     neighbours = NearestNeighbors(n_neighbors=num_neighbours + 1).fit(real)
     # The first neighbour of a point is the point itself.

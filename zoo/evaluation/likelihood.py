@@ -9,12 +9,10 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from scipy import optimize
-from sklearn.metrics import confusion_matrix
 
 from zoo import validation
 from zoo.engine.inputs import as_arrays
-from zoo.evaluation import disentanglement
+from zoo.extras import need
 from zoo.inference.handlers import FromPosterior
 from zoo.models.base import Model
 from zoo.observations import Image
@@ -169,6 +167,8 @@ def evaluate(
         codes = np.concatenate(
             [values[name] for name in sorted(values) if name.startswith("mean of ")], axis=-1
         )
+        from zoo.evaluation import disentanglement
+
         scores = disentanglement.scores(codes, factors, metrics, seed)
         numbers |= {name: {"value": score, "unit": "score"} for name, score in scores.items()}
     return {
@@ -241,6 +241,10 @@ def _bits_per_dim(model, nll):
 def _accuracy(probs, labels, classes_are_labels):
     guesses = probs.argmax(axis=-1)
     if not classes_are_labels:
+        need("metrics", "Accuracies of classes without labels")
+        from scipy import optimize
+        from sklearn.metrics import confusion_matrix
+
         table = confusion_matrix(
             labels, guesses, labels=np.arange(max(probs.shape[-1], labels.max() + 1))
         )

@@ -10,6 +10,10 @@ from typing import Any
 
 import keras
 
+from zoo.extras import need
+
+need("plots", "Pictures")
+
 from zoo.plots.codes import aggregate_posterior as aggregate_posterior
 from zoo.plots.codes import factor_maps as factor_maps
 from zoo.plots.codes import has_code_of_normals as has_code_of_normals

@@ -252,7 +252,6 @@ class Run:
 
     def finish(self, model: keras.Model, checkpoint: Any, validation: Mapping[str, Any]) -> None:
         """Writes the weights that the run keeps, its numbers and its pictures."""
-        from zoo import plots
         from zoo.evaluation import latents
 
         kept = checkpoint.restore_kept(model)
@@ -271,6 +270,8 @@ class Run:
         }
         self._write_record()  # what follows looks at the run and is no part of it
         with _told_if_it_fails("pictures"):
+            from zoo import plots
+
             plots.curves(checkpoint.history, path=self.path / "curves.png")
             plots.pictures(model, validation, self.path)
         with _told_if_it_fails("look at the latents"):

@@ -17,9 +17,10 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from zoo.models.exported import read_model
 from zoo.random import RowNoise, Stream
 from zoo.serving import configuration, graph, runtime, warmup
-from zoo.serving.saved_model import CARD, read_model
+from zoo.serving.saved_model import CARD
 from zoo.serving.signatures import DEFAULT_SIGNATURE, made_up_rows, row_noise, signatures
 from zoo.versions import check_files, versions
 

@@ -14,6 +14,10 @@ https://www.tensorflow.org/tfx/serving/serving_config
 
 from pathlib import Path, PurePath, PurePosixPath
 
+from zoo.extras import need
+
+need("serving", "Exports")
+
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 

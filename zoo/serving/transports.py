@@ -15,6 +15,8 @@ from typing import NamedTuple
 import numpy as np
 import requests
 
+from zoo.extras import need
+
 # TensorFlow's names of types -> NumPy's.
 DTYPES = {"DT_FLOAT": "float32", "DT_DOUBLE": "float64", "DT_BOOL": "bool"} | {
     f"DT_{sign}INT{bits}": f"{sign}int{bits}".lower()
@@ -278,6 +280,7 @@ class Grpc:
         label: str | None,
         timeout: float,
     ) -> None:
+        need("serving", "Clients by gRPC")
         import grpc
         from tensorflow_serving.apis import model_pb2, prediction_service_pb2_grpc
 

@@ -12,6 +12,11 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+
+from zoo.extras import need
+
+need("serving", "Exports")
+
 from tensorflow_serving.apis import model_pb2, predict_pb2, prediction_log_pb2
 
 FILE = Path("assets.extra") / "tf_serving_warmup_requests"

@@ -1,5 +1,4 @@
-"""Trained models: loaded from the one copy of their weights, by name or from a directory, and
-exported.
+"""Trained models: loaded from the one copy of their weights, by name or from a directory.
 
 A model is built from the architecture that lies beside its weights, and the weights are read as
 numbers: nothing that lies there is run. Code comes from this package, from the recipes that are
@@ -14,13 +13,11 @@ from typing import Any
 import keras
 
 from zoo import registry, validation
-from zoo.files import locked
 from zoo.generators import generators_left_alone
 from zoo.models import architecture
+from zoo.models.exported import CONFIGURATION, read_model, read_weights
 from zoo.recipe import Dataset, Task
 from zoo.runs.run import Run, epochs_in_full, is_run
-from zoo.serving import configuration
-from zoo.serving.saved_model import CONFIGURATION, export, read_model, read_weights
 from zoo.store import cards, hub
 from zoo.versions import versions
 
@@ -180,29 +177,6 @@ def task_of(card: Mapping[str, Any], model: keras.Model) -> Task:
                 "evaluation_samples": recipe.evaluation_samples,
             }
     return Task(**told, dataset=dataset, epochs=card["training"]["epochs"])
-
-
-def export_model(target: str | Path, base: str | Path) -> Path:
-    """Exports a run or a stored model into a base directory that a server polls, and names it in
-    the server's configuration.
-
-    Args:
-        target: Run directory, or name of a recipe with stored weights, or a directory as in `load`.
-        base: The base directory: the model goes to `<base>/<recipe>/<next version>`.
-
-    Returns:
-        The version's directory.
-    """
-    if is_run(target):
-        run = Run.open(target)
-        name, model, card = run.record["recipe"], run.load_model(), {**describe(run), "numbers": {}}
-    else:
-        model, card = load_with_card(target)
-        name = card["recipe"]
-    directory = export(model, Path(base) / name, card=card)
-    with locked(base):  # who writes last has to know of all versions
-        configuration.write(base)
-    return directory
 
 
 def describe(run: Run) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from PIL import Image
 from zoo import data, plots, registry
 from zoo.evaluation.likelihood import evaluate
 from zoo.files import scratch_directory, write_atomically
+from zoo.packing import round_weights
 from zoo.runs.run import Run, is_run
-from zoo.serving.packed import round_weights
 from zoo.serving.saved_model import CARD, export
 from zoo.store import cards, hub
 from zoo.store.pretrained import describe, in_full, load_with_card, task_of
