@@ -1,4 +1,5 @@
-"""Numbers of any kind that users hand in, as float32 tensors: latents, conditions."""
+"""Numbers of any kind that users hand in, as float32 tensors: latents, conditions. And sizes that
+are known before anything runs."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -39,6 +40,19 @@ def as_vectors(name: str, value: Any, dim: int) -> tf.Tensor:
             f"`{name}` must have the shape [..., {dim}]. Received: shape {tuple(vectors.shape)}."
         )
     return vectors
+
+
+def static_sizes(shape: Iterable[int | None]) -> tuple[int, ...]:
+    """A shape, or a part of one, as Python integers.
+
+    Raises:
+        ValueError: If a size is not known before anything runs.
+    """
+    shape = tuple(shape)
+    sizes = tuple(size for size in shape if size is not None)
+    if len(sizes) < len(shape):
+        raise ValueError(f"Sizes must be known before anything runs. Received: shape {shape}.")
+    return sizes
 
 
 def named_latents(z: Any, names: Iterable[str]) -> list[Any]:

@@ -5,7 +5,17 @@ from typing import TYPE_CHECKING
 import tensorflow_probability as tfp
 
 if TYPE_CHECKING:
-    from tensorflow_probability.python.distributions import Distribution
+    import tensorflow as tf
+    from tensorflow_probability.python import distributions
+
+    class Distribution(distributions.Distribution):
+        """TFP infers the types of shapes from code that goes through its own containers."""
+
+        @property
+        def batch_shape(self) -> tf.TensorShape: ...
+
+        @property
+        def event_shape(self) -> tf.TensorShape: ...
 else:
     # TFP's namespaces are filled at run time, so that a checker sees variables in them.
     Distribution = tfp.distributions.Distribution

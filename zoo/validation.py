@@ -4,7 +4,7 @@ Standard library alone."""
 import math
 import numbers
 import operator
-from typing import Any
+from typing import Any, TypeGuard
 
 LARGEST = 2**31 - 1  # steps, rows and samples are counted in int32
 LONGEST_SHOWN = 200  # characters
@@ -89,7 +89,7 @@ def non_negative(name: str, value: Any) -> float:
     return value if type(value) is int else float(value)
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: Any) -> TypeGuard[float]:
     """Whether `value` is a real number, of Python or of NumPy; booleans are not, and NaN is."""
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
 

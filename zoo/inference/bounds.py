@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from zoo.tensors import static_sizes
+
 
 def importance_weighted_bound(log_weights: tf.Tensor) -> tf.Tensor:
     """Lower bound on log p(x) that tightens with more samples; with one it is the ELBO.
@@ -18,7 +20,8 @@ def importance_weighted_bound(log_weights: tf.Tensor) -> tf.Tensor:
     Reference:
         Burda, Grosse & Salakhutdinov, ICLR 2016, eq. 8. https://arxiv.org/abs/1509.00519
     """
-    return tf.reduce_logsumexp(log_weights, axis=0) - math.log(log_weights.shape[0])
+    (num_samples,) = static_sizes(log_weights.shape[:1])
+    return tf.reduce_logsumexp(log_weights, axis=0) - math.log(num_samples)
 
 
 class WeightSums(NamedTuple):

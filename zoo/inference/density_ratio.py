@@ -56,6 +56,10 @@ class DensityRatio(Regularizer):
             )
 
     def nats(self, trace: Trace, context: Context) -> tf.Tensor:
+        if context.noise is None:
+            raise ValueError(
+                "A density ratio permutes by the draws of a pass. Received: a pass without."
+            )
         (site,) = trace.values()
         z = site.z[0]  # [b, D]
         drawn = apply(self.discriminator, z, training=trace.training)

@@ -21,6 +21,7 @@ import tensorflow_probability as tfp
 
 from zoo.inference.trace import Site, Trace
 from zoo.random import RowNoise, Stream, draw, gumbel
+from zoo.tensors import static_sizes
 from zoo.typing import Distribution
 from zoo.validation import shown
 
@@ -51,7 +52,7 @@ class Handler:
         self, name: str, prior: Builder | None = None, posterior: Builder | None = None
     ) -> tf.Tensor:
         if self._named_by_program is not None:
-            return self._of_guide(name, prior)
+            return self._of_guide(name, prior, self._named_by_program)
         if name in self.trace:
             raise ValueError(
                 f"Each latent is named once in a pass. Received: {name!r} a second time."
@@ -83,13 +84,13 @@ class Handler:
                 f"Received: none for {missing[0]!r}."
             )
 
-    def _of_guide(self, name, prior):
+    def _of_guide(self, name, prior, named):
         if name not in self.trace:
             raise ValueError(
                 "The guide must draw each latent that the program names. "
                 f"Received: none for {name!r}."
             )
-        if name in self._named_by_program:
+        if name in named:
             raise ValueError(
                 f"Each latent is named once in a pass. Received: {name!r} a second time."
             )
@@ -98,10 +99,8 @@ class Handler:
             site.prior = prior()
         # The prior is given what the program has named before; of that, the guide may have drawn
         # some from `z`.
-        site.prior_sees_z = any(
-            order.index(other) > order.index(name) for other in self._named_by_program
-        )
-        self._named_by_program.append(name)
+        site.prior_sees_z = any(order.index(other) > order.index(name) for other in named)
+        named.append(name)
         return site.z
 
     @property
@@ -195,7 +194,7 @@ class EveryClass(Handler):
 
 def every_class(posterior: Distribution, num_rows: int | tf.Tensor) -> tf.Tensor:
     """All outcomes of a class for each row, one-hot: [K, B, K]."""
-    (num_classes,) = posterior.event_shape
+    (num_classes,) = static_sizes(posterior.event_shape)
     classes = tf.broadcast_to(tf.eye(num_classes)[:, None], [num_classes, num_rows, num_classes])
     return tf.ensure_shape(classes, [num_classes, None, num_classes])
 
@@ -222,8 +221,13 @@ class Relaxed(Handler):
         noise = self.noise.of_latent(self.number)
         if name != self.name:
             return Site(draw(posterior, noise, Stream.LATENT), posterior)
-        noisy = posterior.logits_parameter() + gumbel(noise, Stream.LATENT, posterior.event_shape)
-        return Site(tf.nn.softmax(noisy / self.temperature), posterior)
+        return Site(relaxed(posterior, noise, self.temperature), posterior)
+
+
+def relaxed(posterior: Distribution, noise: RowNoise, temperature: float | tf.Tensor) -> tf.Tensor:
+    """A point of the simplex for each row, drawn near the outcomes of a class: [B, K]."""
+    noisy = posterior.logits_parameter() + gumbel(noise, Stream.LATENT, posterior.event_shape)
+    return tf.nn.softmax(noisy / temperature)
 
 
 class Typical(Handler):

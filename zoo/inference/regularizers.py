@@ -29,14 +29,14 @@ class Context:
 
     Attributes:
         kl_by_latent: Function of a trace: KL(q || p) of each latent by name, nats [B].
-        noise: The draws of the batch's rows.
+        noise: The draws of the batch's rows; None of a pass that draws nothing.
         step: Training steps so far, an int32 scalar.
         num_examples: Number of examples of the data, a float32 scalar.
         terms: What a regularizer reports: name -> nats [B], or a scalar.
     """
 
     kl_by_latent: Callable[[Trace], Mapping[str, tf.Tensor]]
-    noise: RowNoise
+    noise: RowNoise | None
     step: tf.Tensor
     num_examples: tf.Tensor | None = None
     terms: dict[str, tf.Tensor] = dataclasses.field(default_factory=dict)

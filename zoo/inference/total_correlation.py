@@ -80,9 +80,11 @@ class TotalCorrelation(Regularizer):
         # log q(z_ij | x_k) of every dimension j, and -inf where x_k only fills the shape:
         # [S, b, B, D].
         log_q = others.log_prob(z[:, :, None]) + tf.math.log(weights)[:, None]
-        num_examples = context.num_examples
-        if self.num_examples is not None:
-            num_examples = float(self.num_examples)
+        num_examples = context.num_examples if self.num_examples is None else self.num_examples
+        if num_examples is None:
+            raise ValueError(
+                "`num_examples` must be given where the data do not tell it. Received: none."
+            )
         log_of_all = tf.math.log(num_examples * tf.reduce_sum(weights))
         log_q_of_rows = tf.where(weights[:, None] > 0, log_q, -math.inf)
         # [S, b] each.

@@ -3,15 +3,18 @@ it comes from."""
 
 import functools
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import tensorflow as tf
 import tensorflow_probability as tfp
 
 from zoo.random import RowNoise
+from zoo.tensors import static_sizes
 from zoo.typing import Distribution
 
 tfd = tfp.distributions
+
+T = TypeVar("T")
 
 
 class Latent(NamedTuple):
@@ -34,6 +37,13 @@ class Latent(NamedTuple):
     has_kl_per_dim: bool
 
 
+def _left(value: T | None, what: str) -> T:
+    """What a pass has left; ValueError where it has left nothing of the kind."""
+    if value is None:
+        raise ValueError(f"What is asked for needs a pass with {what}. Received: one without.")
+    return value
+
+
 class Site:
     """One latent of one pass.
 
@@ -41,14 +51,16 @@ class Site:
     rows. A latent that is given no draw of another one may lack them.
 
     Attributes:
-        posterior: q, the distribution given x and the latents before it; None where nothing is
-            inferred.
-        prior: p, the distribution given the latents before it in the generative program; None where
-            nobody asked for it.
+        posterior: q, the distribution given x and the latents before it.
+        prior: p, the distribution given the latents before it in the generative program.
         z: What the program goes on with: float tensor [S, B, *event].
         drawn: The same through which gradients reach the parameters of q, where `z` stops them.
         prior_sees_z: Whether the prior may depend on this latent's own draw, through latents that
             the guide drew after it.
+
+    Raises:
+        ValueError: If the posterior is asked for where nothing is inferred, or the prior where
+            nobody asked the program for it.
     """
 
     def __init__(
@@ -59,10 +71,26 @@ class Site:
         drawn: tf.Tensor | None = None,
     ) -> None:
         self.z = z
-        self.posterior = posterior
-        self.prior = prior
+        self._posterior = posterior
+        self._prior = prior
         self.drawn = z if drawn is None else drawn
         self.prior_sees_z = False
+
+    @property
+    def posterior(self) -> Distribution:
+        return _left(self._posterior, "a posterior")
+
+    @posterior.setter
+    def posterior(self, distribution: Distribution) -> None:
+        self._posterior = distribution
+
+    @property
+    def prior(self) -> Distribution:
+        return _left(self._prior, "a prior")
+
+    @prior.setter
+    def prior(self, distribution: Distribution) -> None:
+        self._prior = distribution
 
     @functools.cached_property
     def log_q(self) -> tf.Tensor:
@@ -77,7 +105,7 @@ class Site:
     @property
     def has_analytic_kl(self) -> bool:
         """Whether KL(q || p) is a formula: TFP knows it, and p does not move with the draw."""
-        return not self.prior_sees_z and _knows_kl(self.posterior, self.prior)
+        return not self.prior_sees_z and _knows_kl(self._posterior, self._prior)
 
     def kl(self, analytic: bool = True) -> tf.Tensor:
         """KL(q || p) in nats: [B], or [S, B] where q or p is given another draw.
@@ -100,7 +128,7 @@ class Site:
         """Whether `kl_per_dim` is defined: both are diagonal normals, and p does not move with the
         draw."""
         diagonal = all(
-            isinstance(d, tfd.MultivariateNormalDiag) for d in (self.posterior, self.prior)
+            isinstance(d, tfd.MultivariateNormalDiag) for d in (self._posterior, self._prior)
         )
         return diagonal and not self.prior_sees_z
 
@@ -108,7 +136,7 @@ class Site:
         """What of it holds for every pass."""
         q = self.posterior
         return Latent(
-            event_shape=tuple(q.event_shape),
+            event_shape=static_sizes(q.event_shape),
             family=_family(q),
             is_class=isinstance(q, tfd.OneHotCategorical),
             is_reparameterized=q.reparameterization_type == tfd.FULLY_REPARAMETERIZED,
@@ -126,7 +154,7 @@ def _family(distribution: Distribution) -> str:
     )
 
 
-def _knows_kl(q: Distribution, p: Distribution) -> bool:
+def _knows_kl(q: Distribution | None, p: Distribution | None) -> bool:
     try:
         tfd.kl_divergence(q, p)
     except NotImplementedError:  # how TFP says that it knows none
@@ -148,7 +176,7 @@ class Trace(Mapping):
 
     def __init__(self) -> None:
         self.sites: dict[str, Site] = {}
-        self.likelihood: Distribution | None = None
+        self._likelihood: Distribution | None = None
         self.data: Mapping[str, Any] = {}
         self.noise: RowNoise | None = None
         self.training: bool | None = None
@@ -160,6 +188,14 @@ class Trace(Mapping):
         """Says what was seen: x as the likelihood takes it, and 1 where an element of it was seen;
         None where all were."""
         self._observed = x, observed
+
+    @property
+    def likelihood(self) -> Distribution:
+        return _left(self._likelihood, "a likelihood")
+
+    @likelihood.setter
+    def likelihood(self, distribution: Distribution) -> None:
+        self._likelihood = distribution
 
     def __getitem__(self, name: str) -> Site:
         return self.sites[name]
@@ -201,7 +237,7 @@ class Trace(Mapping):
     @functools.cached_property
     def log_likelihood(self) -> tf.Tensor:
         """log p(x|z) of what was seen: nats [S, B]."""
-        x, observed = self._observed
+        x, observed = _left(self._observed, "an x")
         if observed is None:
             return self.likelihood.log_prob(x)
         return self.likelihood.log_prob(x, observed=observed)
@@ -234,7 +270,8 @@ class Trace(Mapping):
     @property
     def class_probs(self) -> tf.Tensor:
         """q(y|x) of the class that runs over all of its values: [B, K]."""
-        return self[self.enumerated].posterior.probs_parameter()
+        name = _left(self.enumerated, "a class that runs over all of its values")
+        return self[name].posterior.probs_parameter()
 
 
 def _sum(values: Iterator[tf.Tensor]) -> tf.Tensor:

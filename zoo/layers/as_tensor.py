@@ -1,6 +1,7 @@
 """Distributions that Keras can handle as tensors: as a tensor, a distribution is its mean."""
 
 import functools
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import numpy as np
@@ -21,6 +22,11 @@ class MeanAsTensor:
     gets the distribution, and one that computes with tensors, such as "mse", its mean. A
     `tfd.Distribution` in every other way, it may leave compiled functions.
     """
+
+    # Of the distribution.
+    batch_shape: tf.TensorShape
+    event_shape: tf.TensorShape
+    mean: Callable[[], tf.Tensor]
 
     @property
     def shape(self) -> tf.TensorShape:
@@ -63,7 +69,8 @@ class LatentMeanAsTensor(MeanAsTensor):
 def as_tensor(distribution: Distribution, kind: type[MeanAsTensor] = MeanAsTensor) -> Distribution:
     """The same object, whose class has what `kind` adds."""
     if not isinstance(distribution, kind):
-        distribution.__class__ = _with(kind, type(distribution))
+        family: type = type(distribution)
+        distribution.__class__ = _with(kind, family)
     return distribution
 
 

@@ -29,12 +29,13 @@ def shape_tuple(shape: Any, argument: str) -> tuple[int, ...]:
     """
     single = validation.as_integer(shape)
     sizes = (shape,) if single is not None or not _is_sequence(shape) else tuple(shape)
-    numbers = tuple(validation.as_integer(size) for size in sizes)
-    if not all(number is not None and number > 0 for number in numbers):
+    numbers = [validation.as_integer(size) for size in sizes]
+    positive = tuple(number for number in numbers if number is not None and number > 0)
+    if len(positive) < len(numbers):
         raise ValueError(
             f"`{argument}` must hold positive integers. Received: {argument}={shown(sizes)}."
         )
-    return numbers
+    return positive
 
 
 def _is_sequence(shape):

@@ -209,9 +209,11 @@ class LocationScale(Likelihood):
             scale = bounded_scale(raw_scale)
         else:
             (loc,) = self.as_event(params)
-            scale = self.scale
-            if scale == "shared":
-                scale = bounded_scale(tf.convert_to_tensor(self.raw_scale))
+            scale = (
+                self.scale
+                if validation.is_number(self.scale)
+                else bounded_scale(tf.convert_to_tensor(self.raw_scale))
+            )
         return IndependentPixels(self.pixel(loc, scale), len(self.event_shape))
 
     def pixel(self, loc: tf.Tensor, scale: float | tf.Tensor) -> Distribution:

@@ -80,7 +80,7 @@ class FullCovarianceNormal(Posterior):
         return 2 * latent_dim + latent_dim * (latent_dim - 1) // 2
 
     def distribution(self, params: tf.Tensor) -> Distribution:
-        dim = self.latent_dim
+        (dim,) = self.event_shape
         loc, raw_diagonal, raw_lower = tf.split(params, [dim, dim, dim * (dim - 1) // 2], axis=-1)
         # Row i of the strict lower triangle holds its i entries; a gather with a zero in front
         # fills the rest.
@@ -88,9 +88,8 @@ class FullCovarianceNormal(Posterior):
             [i * (i - 1) // 2 + j + 1 if j < i else 0 for j in range(dim)] for i in range(dim)
         ]
         bound = math.exp(LOG_SCALE_BOUND)
-        padded = tf.concat(
-            [tf.zeros_like(loc[..., :1]), bound * tf.tanh(raw_lower / bound)], axis=-1
-        )
+        in_front = [[0, 0]] * (raw_lower.shape.rank - 1) + [[1, 0]]
+        padded = tf.pad(bound * tf.tanh(raw_lower / bound), in_front)
         lower = tf.gather(padded, positions, axis=-1)  # [..., B, D, D]
         return tfd.MultivariateNormalTriL(
             loc, tf.linalg.set_diag(lower, bounded_scale(raw_diagonal))

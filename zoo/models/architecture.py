@@ -12,6 +12,7 @@ from pathlib import Path
 
 import keras
 
+from zoo.engine.compiled import CompiledModel
 from zoo.generators import generators_left_alone
 from zoo.own_layers import unknown_parts
 
@@ -65,7 +66,7 @@ def read(path: Path) -> keras.Model:
     return model
 
 
-def ready(model: keras.Model) -> keras.Model:
+def ready(model: CompiledModel) -> CompiledModel:
     """The same model, compiled: to evaluate, or to train further (with Adam at 3e-4)."""
     others = {update.name: keras.optimizers.Adam(FINE_TUNING_RATE) for update in model.updates[1:]}
     model.compile(keras.optimizers.Adam(FINE_TUNING_RATE), optimizers=others)

@@ -17,7 +17,7 @@ from zoo.models.base import Model, assert_networks
 from zoo.networks import apply, over_samples
 from zoo.observations import Observation
 from zoo.random import RowNoise
-from zoo.tensors import as_vectors
+from zoo.tensors import as_vectors, static_sizes
 from zoo.typing import Distribution
 
 
@@ -60,7 +60,7 @@ class Autoencoder(Model):
 
     def build_parts(self) -> None:
         z = self._encode(self.observation.blank(), None)
-        self.latent_dim = z.shape[-1]
+        (self.latent_dim,) = static_sizes(z.shape[-1:])
         self._decode(z, {}, None)
 
     def encode(self, x: Any, *, training: bool | None = None) -> tf.Tensor:

@@ -101,7 +101,7 @@ class ImportanceSampling(Model):
         Returns:
             `WeightSums` of S samples, and the sum over samples of log p(x|z), nats [B].
         """
-        if not tf.is_tensor(num_samples):
+        if not isinstance(num_samples, tf.Tensor):
             chunk = min(chunk, num_samples)
 
         def body(first, log_sum, log_sum_squares, log_likelihood_sum):

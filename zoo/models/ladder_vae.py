@@ -90,7 +90,7 @@ class LadderVAE(LatentVariableModel):
     def program(
         self, latent: Handler, data: Mapping[str, Any], training: bool | None = None
     ) -> Distribution:
-        seen = self._features(data, training) if latent.infers else None
+        seen = self._features(data, training) if latent.infers else []
         state = tf.convert_to_tensor(self.first_state)  # [1, H, W, C]; then [S, B, H, W, C]
         for i, group in enumerate(self.groups):
             z = latent(

@@ -130,18 +130,23 @@ class HierarchicalVampVAE(StochasticLayersVAE):
         self, latent: Handler, data: Mapping[str, Any], training: bool | None = None
     ) -> Distribution:
         """p(z2) p(z1|z2) p(x|z1, z2), by q(z2|x) q(z1|x, z2)."""
-        x = data.get(self.key)
         of_z1, of_z2 = self.posteriors
         (prior_of_z1,) = self.priors
 
         def upper(images):
             return of_z2(apply(self.encoders[1], images, training=training))
 
-        z2 = latent("z2", prior=lambda: self.prior_layer(encode=upper), posterior=lambda: upper(x))
+        z2 = latent(
+            "z2",
+            prior=lambda: self.prior_layer(encode=upper),
+            posterior=lambda: upper(data[self.key]),
+        )
         z1 = latent(
             "z1",
             prior=lambda: prior_of_z1(over_samples(self.decoders[1], z2, training=training)),
-            posterior=lambda: of_z1(over_conditions(self.encoders[0], x, z2, training)),
+            posterior=lambda: of_z1(
+                over_conditions(self.encoders[0], data[self.key], z2, training)
+            ),
         )
         return self.decode(
             {"z1": z1, "z2": z2}, training=training, **self.observation.companions(data)

@@ -19,6 +19,7 @@ from zoo.models.base import Model, assert_networks
 from zoo.networks import apply
 from zoo.observations import Observation
 from zoo.random import RowNoise
+from zoo.tensors import static_sizes
 from zoo.typing import Distribution
 
 
@@ -72,7 +73,7 @@ class VQVAE(Model):
 
     def build_parts(self) -> None:
         codes = self._quantized(self.observation.blank(), None)[2]
-        self.num_positions = codes.shape[1]
+        (self.num_positions,) = static_sizes(codes.shape[1:2])
         self.decode(codes)
 
     def _quantized(self, data, training):

@@ -1,25 +1,27 @@
 """What the networks of the package share."""
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import keras
 import tensorflow as tf
-from keras import ops
+
+from zoo.tensors import static_sizes
 
 
-def size_of(shape: tuple[int, ...] | None) -> int:
+def size_of(shape: Iterable[int | None] | None) -> int:
     """Number of elements of one example of a batch shape; 0 for no batch at all."""
-    return 0 if shape is None else math.prod(shape[1:])
+    return 0 if shape is None else math.prod(static_sizes(tuple(shape)[1:]))
 
 
 def concatenate_flat(x: tf.Tensor, condition: tf.Tensor | None) -> tf.Tensor:
     """[B, ...] and [B, ...] or None -> [B, F]."""
-    x = ops.reshape(x, (-1, math.prod(x.shape[1:])))
+    x = tf.reshape(x, (-1, size_of(x.shape)))
     if condition is None:
         return x
-    condition = ops.reshape(ops.cast(condition, x.dtype), (-1, math.prod(condition.shape[1:])))
-    return ops.concatenate([x, condition], axis=-1)
+    condition = tf.reshape(tf.cast(condition, x.dtype), (-1, size_of(condition.shape)))
+    return tf.concat([x, condition], axis=-1)
 
 
 class Network(keras.layers.Layer):

@@ -11,9 +11,8 @@ import tensorflow as tf
 from zoo.validation import shown
 
 # Keras wraps the reason of a layer that fails in lines of its own, and in bold.
-KERAS_REASON = re.compile(
-    r"(?:Exception encountered when calling .*?\.call\(\)\.)?(.*?)(?:Arguments received by .*)?",
-    re.DOTALL,
+KERAS_LINES = re.compile(
+    r"\AException encountered when calling .*?\.call\(\)\.|Arguments received by .*", re.DOTALL
 )
 BOLD = re.compile(r"\x1b\[\d+m")
 
@@ -22,7 +21,7 @@ def reason_of(error: Exception) -> str | None:
     """What an error says in one line, where Keras has wrapped it in several; None where it is one
     line already."""
     message = BOLD.sub("", str(error)).strip()
-    return " ".join(KERAS_REASON.fullmatch(message).group(1).split()) if "\n" in message else None
+    return " ".join(KERAS_LINES.sub("", message).split()) if "\n" in message else None
 
 
 def apply(

@@ -148,16 +148,15 @@ class ConvDecoder(Network):
 
     def call(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tf.Tensor:
         h = self.stem_activation(self.stem(x, condition=condition))
-        h = ops.reshape(h, (-1, *self.start_shape))
+        h = tf.reshape(h, (-1, *self.start_shape))
         for layer in self.convolutions:
             h = layer(h)
         height, width = self.image_shape[:2]
         # A pixel's parameters lie side by side.
-        return ops.reshape(h[:, :height, :width], (-1, self.output_size))
+        return tf.reshape(h[:, :height, :width], (-1, self.output_size))
 
     def set_output_bias(self, values: Any) -> None:
         """Sets what the network gives before it has learned anything, [output_size]: their mean
         over pixels, as a map has one bias."""
-        self.convolutions[-1].bias.assign(
-            ops.mean(ops.reshape(values, (-1, self.convolutions[-1].filters)), axis=0)
-        )
+        _, bias = self.convolutions[-1].weights  # kernel and bias
+        bias.assign(ops.mean(ops.reshape(values, (-1, self.convolutions[-1].filters)), axis=0))

@@ -59,4 +59,5 @@ class MLP(Network):
 
     def set_output_bias(self, values: Any) -> None:
         """Sets what the network gives before it has learned anything: [output_size]."""
-        self.stack[-1].bias.assign(values)
+        _, bias = self.stack[-1].weights  # kernel and bias
+        bias.assign(values)

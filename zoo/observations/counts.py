@@ -77,9 +77,10 @@ class Counts(Observation):
 
     def moments(self, x: Any) -> tuple[tf.Tensor, tf.Tensor]:
         counts = self.check(x)[self.key]
-        return tuple(
+        mean, std = (
             tf.constant(f(counts, axis=0, dtype=np.float64), tf.float32) for f in (np.mean, np.std)
         )
+        return mean, std
 
     def encoder_input(self, data: Mapping[str, tf.Tensor]) -> tf.Tensor:
         return tf.math.log1p(data[self.key])
