@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 if TYPE_CHECKING:
     import keras
     import tensorflow as tf
+    from tensorflow.python.eager.context import Context
 
 # Attributes of Keras's global state.
 SEED, GENERATOR, CALL = "global_random_seed", "global_seed_generator", "current_call_ctx"
@@ -45,7 +46,8 @@ def layers_inside(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
 def clip(optimizer: keras.optimizers.Optimizer, gradients: Sequence[tf.Tensor]) -> list[tf.Tensor]:
     """What the optimizer's `clipnorm`, `clipvalue` and `global_clipnorm` make of gradients; `apply`
     clips and steps in one."""
-    return optimizer._clip_gradients(list(gradients))
+    # Keras's functions know the tensors of every backend.
+    return cast("list[tf.Tensor]", optimizer._clip_gradients(list(gradients)))
 
 
 def strategy_of(optimizer: keras.optimizers.Optimizer) -> tf.distribute.Strategy | None:
@@ -113,10 +115,10 @@ def restore_keras_generator(state: tuple[int | None, Any, np.ndarray | None]) ->
         generator.state.assign(of_generator)
 
 
-def _eager_context():
+def _eager_context() -> Context:
     from tensorflow.python.eager import context
 
-    return context.context()
+    return cast("Context", context.context())  # which makes it where there is none
 
 
 def _keras_global(name):

@@ -18,7 +18,7 @@ except ImportError:  # Windows: no locks there, and nothing that waits for them
 # -- Files
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes | memoryview) -> None:
     """Writes bytes beside the file and renames, so that a reader sees the old content or the new.
 
     Raises:
@@ -95,9 +95,10 @@ def _lock(directory, wait):
 
 
 def _unlock(lock):
-    if lock is not None:
-        fcntl.flock(lock, fcntl.LOCK_UN)  # a forked process may hold it open
-        os.close(lock)
+    if fcntl is None or lock is None:
+        return
+    fcntl.flock(lock, fcntl.LOCK_UN)  # a forked process may hold it open
+    os.close(lock)
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -17,6 +17,9 @@ import tensorflow as tf
 from zoo.engine.execution import generator_states
 from zoo.files import write_atomically
 from zoo.forms import NUMBER, check_form
+
+if TYPE_CHECKING:
+    from zoo.engine.compiled import CompiledModel
 
 STATE = {
     "history": [{"epoch": int, str: NUMBER}],
@@ -52,6 +55,7 @@ class Checkpoint(keras.callbacks.Callback):
     per_block = True  # time is looked at once a block
     # So that even an epoch with no step left may be gone on with: it is validated.
     restores_metrics = True
+    model: "CompiledModel"  # which Keras sets before it calls anything here
 
     def __init__(
         self, directory: str | Path, keep: str = "last", minutes: float = 5.0, writes: bool = True
@@ -124,6 +128,7 @@ class Checkpoint(keras.callbacks.Callback):
                 self._save(step=batch + 1, metrics=metrics)
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        logs = logs or {}
         self._assert_finite(logs, epoch + 1)
         self._initial_step = 0
         self.history.append(
@@ -183,12 +188,10 @@ def write_arrays(
     path: Path, variables: Sequence[keras.Variable], state: dict[str, Any] | None = None
 ) -> None:
     """Writes the values of variables, and a state that JSON can hold, in one file."""
+    # Of any kind: NumPy has arguments of its own beside, and no array is called as they are.
+    arrays: dict[str, Any] = {str(i): _value(variable) for i, variable in enumerate(variables)}
     buffer = io.BytesIO()
-    np.savez(
-        buffer,
-        state=json.dumps(state),
-        **{str(i): _value(variable) for i, variable in enumerate(variables)},
-    )
+    np.savez(buffer, state=json.dumps(state), **arrays)
     write_atomically(path, buffer.getbuffer())
 
 

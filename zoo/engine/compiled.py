@@ -332,7 +332,7 @@ class CompiledModel(Feeding):
         if self.train_function is not None and not force:
             return
         self.build_optimizer()  # creates variables, which a compiled function must not
-        run = self._make_runner(self._replicas.train if self._strategy else self._train_batch)
+        run = self._make_runner(self._replicas.train if self._replicas else self._train_batch)
 
         def train_function(iterator):
             logs = None
@@ -346,7 +346,7 @@ class CompiledModel(Feeding):
     def make_test_function(self, force: bool = False) -> None:
         if self.test_function is not None and not force:
             return
-        run = self._make_runner(self._replicas.test if self._strategy else self._test_batch)
+        run = self._make_runner(self._replicas.test if self._replicas else self._test_batch)
 
         def test_function(iterator):
             for block in self._next_blocks(iterator, self._test_feed, None):

@@ -10,6 +10,7 @@ import tensorflow as tf
 from zoo import compat, machine
 from zoo.engine.blocks import Block, padded
 from zoo.random import permutation
+from zoo.tensors import static_sizes
 
 # Batches per compiled call. 30 were as fast as a whole epoch; more only make callbacks rarer and a
 # stream's blocks larger.
@@ -248,7 +249,8 @@ class StreamFeed:
         self.counts_batches = steps_per_epoch is not None or length is not None
         self.steps_per_epoch = steps_per_epoch or length
         self.block_steps = min(block_steps, self.steps_per_epoch or block_steps)
-        self._windowed = steps_per_epoch is not None and steps_per_epoch != length
+        # Blocks must end where Keras's epochs end.
+        self._window = None if steps_per_epoch == length else steps_per_epoch
         self._stream = (
             _empty_batches(stream, initial_step).concatenate(stream) if initial_step else stream
         )
@@ -259,9 +261,8 @@ class StreamFeed:
         """Keras iterates over blocks: (batches padded to one length [k, B, ...], lengths [k],
         first rows [k])."""
         stream = self._stream.scan(np.int32(0), _with_position)
-        if self._windowed:
-            # Blocks must end where Keras's epochs end.
-            windows = stream.repeat().window(self.steps_per_epoch)
+        if self._window is not None:
+            windows = stream.repeat().window(self._window)
             blocks = windows.flat_map(
                 lambda *window: tf.data.Dataset.zip(window).padded_batch(self.block_steps)
             )
@@ -278,7 +279,7 @@ class StreamFeed:
     ) -> Iterator[Block]:
         batches, lengths, first_rows = call
         lengths, first_rows = lengths.numpy(), first_rows.numpy()
-        width = next(iter(batches.values())).shape[1]
+        (width,) = static_sizes(next(iter(batches.values())).shape[1:2])
         missing = self.block_steps - len(lengths)
         table = {
             name: tf.reshape(

@@ -169,21 +169,21 @@ class Replicas:
     def _gradients_of_values(self, values, batch, shard, number):
         """The gradients of the updates of pass `number`, the terms, and what the pass has moved."""
         model = self.model
-        with self._with(values) as scope:
-            before = [scope.get_current_value(variable) for variable in self._movable()]
+        with self._with(values):
+            before = [variable.value for variable in self._movable()]
             updates = passes(model.updates)[number]
-            weights = {
-                u.name: [scope.get_current_value(weight) for weight in u.weights] for u in updates
-            }
+            weights = {u.name: [weight.value for weight in u.weights] for u in updates}
             with tf.GradientTape(persistent=len(updates) > 1) as tape:
                 tape.watch(weights)
                 losses, terms = model.shard_losses(batch, shard)
             gradients = {
-                name: tape.gradient(losses[name], own, unconnected_gradients="zero")
+                name: tape.gradient(
+                    losses[name], own, unconnected_gradients=tf.UnconnectedGradients.ZERO
+                )
                 for name, own in weights.items()
             }
             del tape
-            after = [scope.get_current_value(variable) for variable in self._movable()]
+            after = [variable.value for variable in self._movable()]
             moved = {
                 str(i): value
                 for i, (value, old) in enumerate(zip(after, before, strict=True))

@@ -39,7 +39,7 @@ class Steps(keras.Model):
         # Of the data that `fit` and `evaluate` go through: variables, so that a compiled step
         # serves data of any number.
         self._num_examples = [
-            tf.Variable(1.0, trainable=False, name=f"num_{part}")
+            tf.Variable(tf.constant(1.0), trainable=False, name=f"num_{part}")
             for part in ("evaluated", "trained")
         ]
         # The strategy in whose scope the model was made. Keras is not told: its `fit` would
