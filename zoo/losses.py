@@ -1,6 +1,6 @@
 """Losses for Keras models whose output is a distribution."""
 
-from typing import Any
+from typing import Any, cast
 
 import keras
 import tensorflow as tf
@@ -45,8 +45,8 @@ class NegativeLogLikelihood(keras.losses.Loss):
                 f"the model's distribution. Received: y of shape {tuple(y_true.shape)}."
             )
         terms = -y_pred.log_prob(y_true)  # [B]
-        # Weighs and averages as every Keras loss does.
-        return super().__call__(terms, terms, sample_weight)
+        # Weighs and averages as every Keras loss does, of every backend's tensors.
+        return cast("tf.Tensor", super().__call__(terms, terms, sample_weight))
 
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
         return y_pred

@@ -3,6 +3,7 @@
 import ctypes
 import multiprocessing
 import os
+import sys
 import threading
 from multiprocessing import connection
 from pathlib import Path
@@ -23,12 +24,9 @@ def memory() -> int:
 
 
 def _host_memory():
-    if hasattr(os, "sysconf"):
+    if sys.platform != "win32":
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return _windows_memory()
 
-
-def _windows_memory():
     class Status(ctypes.Structure):  # MEMORYSTATUSEX
         _fields_ = [("length", ctypes.c_uint32), ("load", ctypes.c_uint32)] + [
             (f"bytes{i}", ctypes.c_uint64) for i in range(7)
@@ -73,10 +71,20 @@ def _limit(path):
 
 def end_with_parent() -> None:
     """Makes this process, which `multiprocessing` started, end when the one that started it does,
-    killed or not."""
+    killed or not.
+
+    Raises:
+        ValueError: If `multiprocessing` did not start this process.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        raise ValueError(
+            "Only a process that `multiprocessing` started can end with its parent. Received: "
+            "another one."
+        )
 
     def watch():
-        connection.wait([multiprocessing.parent_process().sentinel])
+        connection.wait([parent.sentinel])
         os._exit(1)  # nobody else would wait for it, or stop it
 
     threading.Thread(target=watch, daemon=True).start()

@@ -6,12 +6,13 @@ are found; a file that the configuration names is never run on its word.
 """
 
 import importlib
-import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
 
 import keras
+
+from zoo.registry import new_module
 
 # What was imported here, as paths that hold from anywhere: a process that this one starts imports
 # it as well.
@@ -58,12 +59,11 @@ def _run_file(path):
     path = path.resolve()
     if str(path.parent) not in sys.path:
         sys.path.append(str(path.parent))
-    specification = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(specification)
+    module, loader = new_module(path.stem, path)
     # Dataclasses and pickles look their module up.
     is_first = sys.modules.setdefault(path.stem, module) is module
     try:
-        specification.loader.exec_module(module)
+        loader.exec_module(module)
     except BaseException:
         if is_first:
             del sys.modules[path.stem]

@@ -27,7 +27,7 @@ def pack(array: np.ndarray) -> bytes:
     little of 8 bits where 4 are even. A step of 0 says that the array's own bytes follow.
     """
     step, whole = multiples(array)
-    if step == 0.0:
+    if whole is None:
         content = array.tobytes()
     else:
         quotients, remainders = np.divmod(whole.astype(np.int32).ravel(), 16)

@@ -12,6 +12,7 @@ import difflib
 import functools
 import hashlib
 import importlib
+import importlib.abc
 import importlib.metadata
 import importlib.util
 import inspect
@@ -225,12 +226,29 @@ def _ours():
         package = Path(__file__).parent
         installed = package / "recipes"
         directory = installed if installed.is_dir() else package.parent / "recipes"
-        spec = importlib.util.spec_from_file_location(
-            OURS, directory / "__init__.py", submodule_search_locations=[str(directory)]
-        )
-        sys.modules[OURS] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[OURS])
+        sys.modules[OURS], loader = new_module(OURS, directory / "__init__.py", directory)
+        loader.exec_module(sys.modules[OURS])
     return sys.modules[OURS]
+
+
+def new_module(
+    name: str, path: Path, submodules: Path | None = None
+) -> tuple[types.ModuleType, importlib.abc.Loader]:
+    """The module of a Python file, which has not run yet, and what runs it: its `exec_module`.
+
+    Args:
+        name: What the module is called.
+        path: The file.
+        submodules: Where those of a package lie.
+
+    Raises:
+        ValueError: If the file's name is none of a Python file.
+    """
+    places = None if submodules is None else [str(submodules)]
+    spec = importlib.util.spec_from_file_location(name, path, submodule_search_locations=places)
+    if spec is None or spec.loader is None:
+        raise ValueError(f"A Python file ends in .py. Received: {str(path)!r}.")
+    return importlib.util.module_from_spec(spec), spec.loader
 
 
 def _did_you_mean(name, names):

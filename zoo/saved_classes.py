@@ -81,7 +81,7 @@ def make_known() -> None:
     """Lets Keras find the classes by name: at once where it is imported already, otherwise as soon
     as it is."""
     keras = sys.modules.get("keras")
-    if hasattr(keras, "saving"):
+    if keras is not None and hasattr(keras, "saving"):
         _register(keras)
     else:
         sys.meta_path.insert(0, _WhenKerasIsImported())

@@ -92,7 +92,7 @@ class Cyclical(Schedule):
 
     def __call__(self, step: int | tf.Tensor) -> tf.Tensor:
         # In integers: no rounding, however long the training.
-        position = tf.cast(step % self.period, tf.float32)
+        position = tf.cast(tf.math.floormod(step, self.period), tf.float32)
         progress = tf.minimum(position / (self.ramp * self.period), 1.0)
         return (1.0 - progress) * self.low + progress * self.high
 

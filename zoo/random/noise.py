@@ -22,12 +22,15 @@ import functools
 import math
 import threading
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import tensorflow as tf
 
 # A step that no training run reaches: evaluation's draws never coincide with training's.
 EVALUATION_STEP = 0xFFFFFFFF
+
+# TensorFlow's name for a shape that is not known, even in rank; annotations of it know none.
+ANY_SHAPE = cast("tf.TensorShape", None)
 
 
 class Stream(enum.IntEnum):
@@ -65,7 +68,7 @@ def threefry(
 # One function of a graph, however often it is called and whatever the shapes: its 300 nodes would
 # be most of an exported file.
 @functools.partial(
-    tf.function, input_signature=[tf.TensorSpec(None, tf.uint32)] * 4, autograph=False
+    tf.function, input_signature=[tf.TensorSpec(ANY_SHAPE, tf.uint32)] * 4, autograph=False
 )
 def _twenty_rounds(k0, k1, x0, x1):
     keys = (k0, k1, k0 ^ k1 ^ tf.constant(0x1BD11BDA, tf.uint32))
@@ -103,7 +106,7 @@ def _unit_interval(bits):
 def _uniform(key, samples, size):
     """[B] keys, [S] sample numbers -> [S, B, size] in [0, 1)."""
     x0, x1 = threefry(key, _counters(samples, (size + 1) // 2))
-    return _unit_interval(tf.concat([x0, x1], axis=-1)[..., :size])
+    return _unit_interval(tf.concat([x0, x1], axis=-1)[:, :, :size])
 
 
 def _normal(key, samples, size):
@@ -113,7 +116,7 @@ def _normal(key, samples, size):
     # 1 - u lies in (0, 1]: the logarithm is finite.
     radius = tf.sqrt(-2.0 * tf.math.log(1.0 - _unit_interval(x0)))
     angle = (2.0 * math.pi) * _unit_interval(x1)
-    return tf.concat([radius * tf.cos(angle), radius * tf.sin(angle)], axis=-1)[..., :size]
+    return tf.concat([radius * tf.cos(angle), radius * tf.sin(angle)], axis=-1)[:, :, :size]
 
 
 def _counters(samples, num_blocks):
