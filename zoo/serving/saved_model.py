@@ -29,7 +29,7 @@ from zoo import validation
 from zoo.files import check_directory_target, rename_into_place, scratch_directory
 from zoo.models import architecture
 from zoo.models.base import Model
-from zoo.models.exported import CONFIGURATION
+from zoo.models.exported import CARD, CONFIGURATION
 from zoo.own_layers import import_layers as import_layers  # users know it as of here
 from zoo.serving import graph, warmup
 from zoo.serving.compact import compact
@@ -39,7 +39,6 @@ from zoo.versions import file_hashes, versions
 
 logger = logging.getLogger("zoo")
 
-CARD = Path("assets.extra") / "card.json"
 CHECK_ROWS = 3
 
 
