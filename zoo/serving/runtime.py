@@ -215,7 +215,7 @@ class _Status:
 
 def _tensorflow_directory():
     spec = importlib.util.find_spec("tensorflow")
-    if spec is None:
+    if spec is None or not spec.submodule_search_locations:
         raise RuntimeFailure("TensorFlow is not installed: its wheel brings the C++ runtime.")
     return Path(next(iter(spec.submodule_search_locations)))
 

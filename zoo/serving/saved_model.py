@@ -58,7 +58,7 @@ def export(
             which the model is served.
         version: Positive integer; by default the next one.
         packed: Whether the weights lie packed in the file, in a quarter of the space; they have to
-            be rounded already (`zoo.serving.packed.round_weights`).
+            be rounded already (`zoo.packing.round_weights`).
         card: Dict of what is known of the model, kept in `assets.extra/card.json` with the version
             and the files' sha256.
 
@@ -123,8 +123,15 @@ def _next_version(directory):
     return max(versions(directory), default=0) + 1
 
 
+class _Exported(tf.Module):
+    """What is saved beside the functions: the weights, under the name of their form."""
+
+    weights: PackedWeights
+    model_weights: list[tf.Variable]
+
+
 def _write(model, functions, directory, packed):
-    module = tf.Module()
+    module = _Exported()
     # In the order of `model.weights`: where `read_weights` finds them.
     variables = [weight.value for weight in model.weights]
     if packed:
