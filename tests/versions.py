@@ -157,12 +157,18 @@ def versions(python: Path) -> dict[str, str]:
 
 
 def table(results: list[dict]) -> str:
-    """The rows as Markdown."""
+    """All rows as Markdown, with those that were not run yet."""
     lines = [
         "| Python | TensorFlow | Keras | TensorFlow Probability | NumPy | contract tests | on |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for row in results:
+    found = {row["row"]: row for row in results}
+    for planned in ROWS:
+        row = found.get(planned.name)
+        if row is None:
+            cells = [planned.python, planned.tensorflow, planned.keras, "", "", "not yet run", ""]
+            lines.append(f"| {' | '.join(cells)} |")
+            continue
         tests = f"{row['passed']} pass" + (f", {row['failed']} fail" if row["failed"] else "")
         cells = [row["python"], *(row[package] for package in TOLD), tests, row["date"]]
         lines.append(f"| {' | '.join(cells)} |")
