@@ -75,7 +75,6 @@ setup(
             *LITERT,
             *ONNX,
             "ruff>=0.14,<0.15",
-            "pyright[nodejs]>=1.1.400",
             "build",
             "pyyaml",
             "selenium",

@@ -102,7 +102,7 @@ def main():
         print(f"{name:>12} {seconds:6.1f} s")
     print(f"{'all':>12} {sum(metrics.values()):6.1f} s")
     if arguments.json:
-        date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        date = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
         record = {
             "date": date,
             "machine": machine(),

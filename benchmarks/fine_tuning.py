@@ -93,7 +93,7 @@ def main():
             "samples": arguments.samples,
             "images": len(test),
         }
-        date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        date = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
         record = {
             "date": date,
             "settings": settings,

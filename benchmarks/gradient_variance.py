@@ -456,7 +456,7 @@ def main():
             name: getattr(arguments, name) for name in ("recipe", "images", "noises", "seed")
         }
         record = {
-            "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
             "settings": {
                 **settings,
                 "split": splits["test"],

@@ -82,7 +82,7 @@ def main():
 
     if arguments.json:
         record = {
-            "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
             "settings": {
                 "recipe": arguments.recipe,
                 "split": recipe.dataset.test,

@@ -391,7 +391,7 @@ def main():
         )
     if arguments.json:
         record = {
-            "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
             "settings": settings,
             "machine": where,
             "versions": versions(),

@@ -23,6 +23,7 @@ SLOW = {
     "test_cli": ["test_pictures_export_and_push"],
     "test_compiled": [
         "test_any_keras_optimizer_trains_in_a_block_as_it_does_eagerly[adamw, clipnorm]",
+        "test_any_keras_optimizer_trains_in_a_block_as_it_does_eagerly[accumulation]",
         "test_any_keras_optimizer_trains_in_a_block_as_it_does_eagerly[adam, ema]",
         "test_any_keras_optimizer_trains_in_a_block_as_it_does_eagerly[rmsprop, global clipnorm]",
         "test_callbacks_see_epochs_and_the_batches_of_each_call",
@@ -36,6 +37,7 @@ SLOW = {
     "test_faults": ["test_a_failing_picture_leaves_a_finished_run"],
     "test_fit": [
         "test_a_callback_that_asks_for_batches_gets_each",
+        "test_ragged_batches_compile_few_programs_and_train_as_batches_do",
         "test_evaluate_takes_streams_models_that_were_not_compiled_and_one_image",
         "test_log_prob_of_any_number_of_rows_and_samples_takes_few_programs",
         "test_penalties_are_in_the_loss_that_is_reported[xla]",
@@ -44,6 +46,13 @@ SLOW = {
         "test_a_keras_file_loads_in_a_process_that_has_imported_zoo_alone[keras]",
         "test_every_family_takes_a_step_and_serves[cvae_mnist]",
         "test_every_family_takes_a_step_and_serves[iwae_mnist_2layer]",
+        "test_every_family_takes_a_step_and_serves[ssvae_mnist]",
+    ],
+    "test_new_kinds": [
+        "test_every_kind_goes_the_way_of_the_vae[beta-TCVAE]",
+        "test_every_kind_goes_the_way_of_the_vae[ladder]",
+        "test_every_kind_trains_the_same_in_all_modes_and_resumes[counts]",
+        "test_every_kind_trains_the_same_in_all_modes_and_resumes[vectors]",
     ],
     "test_other_runtimes": [
         "test_a_file_that_answers_otherwise_is_not_written[tflite]",

@@ -5,6 +5,7 @@ import contextlib
 import io
 import json
 import logging
+import os
 import random
 import shutil
 import time
@@ -427,6 +428,16 @@ class Typed:
         ]
 
 
+@contextlib.contextmanager
+def within(directory):
+    before = os.getcwd()
+    os.chdir(directory)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
 def check_command(shop, data, is_light):
     place = shop.parent / f"{shop.name}_odd"
     shutil.rmtree(place, ignore_errors=True)
@@ -437,7 +448,7 @@ def check_command(shop, data, is_light):
         damage(data, place / harmed)
         words = Typed(data, place, is_light).words()
         note(f"zoo {words}")
-        with contextlib.chdir(place):
+        with within(place):
             before = contents(place)
             status, error = answer(words)
             assert scratch_in(place) == []

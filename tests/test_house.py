@@ -49,6 +49,7 @@ LEAVES = {
 LEAVES |= {
     "compat",
     "extras",
+    "supported",
     "saved_classes",
     "schedules",
     "shards",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import versions
 from zoo import cli, registry
 from zoo.cli import arguments
 from zoo.store import cards
@@ -22,6 +23,13 @@ def test_recipe_table_is_the_one_of_the_cards(capsys):
     assert table == capsys.readouterr().out, (
         "the table has drifted: put the output of `zoo list --markdown` between the marks"
     )
+
+
+def test_versions_are_those_that_were_tested():
+    results = json.loads(versions.RESULTS.read_text(encoding="utf-8"))
+    table = versions.TABLE.search(README)[0].splitlines()[1:-1]
+    assert table == versions.table(results).splitlines()
+    assert all(row["passed"] and not row["failed"] for row in results)
 
 
 @pytest.mark.parametrize(

@@ -332,7 +332,9 @@ def test_data_are_found_from_another_directory(tmp_path, monkeypatch):
 
 def test_arguments_that_no_record_holds_are_told(tmp_path):
     recipe = tmp_path / "mine.py"
-    recipe.write_text(RECIPE.format(name="mine").replace("seed: int = 0)", "seed: int = 0, z=1j)"))
+    recipe.write_text(
+        RECIPE.format(name="mine").replace("seed: int = 0\n", "seed: int = 0, z=1j\n")
+    )
     with pytest.raises(
         ValueError, match=r"are kept in the record of its run: .* Received for recipe 'mine': z=1j"
     ):

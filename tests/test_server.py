@@ -332,7 +332,7 @@ def test_compose_file_serves_the_directory(base):
 
 def test_front_door_names(models):
     assert zoo.serving.Client is Client and "check" in dir(zoo.serving)
-    with pytest.raises(AttributeError, match="module 'zoo.serving' has no attribute 'Server'"):
+    with pytest.raises(AttributeError, match="Server"):
         zoo.serving.Server  # noqa: B018
 
 

@@ -24,6 +24,8 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[1]
 BUILD = ROOT / "build" / "versions"
 RESULTS = ROOT / "docs" / "versions.json"
+README = ROOT / "README.md"
+TABLE = re.compile(r"(<!-- versions -->\n).*?(<!-- end versions -->)", re.DOTALL)
 # What the tests of a row read beside the installed package.
 NEEDED = ("tests", "pyproject.toml")
 # Packages whose versions are told.
@@ -136,6 +138,7 @@ def run(row: Row, python: Path, files: tuple[str, ...]) -> dict:
         what: int(number) for number, what in re.findall(r"(\d+) (passed|failed|error)", last)
     }
     return {
+        "row": row.name,
         "python": row.python,
         **versions(python),
         "passed": counts.get("passed", 0),
@@ -154,16 +157,33 @@ def versions(python: Path) -> dict[str, str]:
 
 
 def table(results: list[dict]) -> str:
-    """The rows as Markdown."""
+    """All rows as Markdown, with those that were not run yet."""
     lines = [
         "| Python | TensorFlow | Keras | TensorFlow Probability | NumPy | contract tests | on |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for row in results:
+    found = {row["row"]: row for row in results}
+    for planned in ROWS:
+        row = found.get(planned.name)
+        if row is None:
+            cells = [planned.python, planned.tensorflow, planned.keras, "", "", "not yet run", ""]
+            lines.append(f"| {' | '.join(cells)} |")
+            continue
         tests = f"{row['passed']} pass" + (f", {row['failed']} fail" if row["failed"] else "")
         cells = [row["python"], *(row[package] for package in TOLD), tests, row["date"]]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def write(results: list[dict]) -> None:
+    """Keeps the results, beside those of rows that were not run now, and puts the README's table in
+    order."""
+    before = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else []
+    found = {row["row"]: row for row in [*before, *results]}
+    results = [found[row.name] for row in ROWS if row.name in found]
+    RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    text = README.read_text(encoding="utf-8")
+    README.write_text(TABLE.sub(lambda marks: marks[1] + table(results) + marks[2], text))
 
 
 def main() -> int:
@@ -185,7 +205,7 @@ def main() -> int:
         results.append(run(row, python, QUICK if arguments.quick else CONTRACT))
         print(f"{row.name}: {results[-1]}. All output: {BUILD / row.name / 'log.txt'}", flush=True)
     if arguments.write:
-        RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        write(results)
     return 0 if all(row["passed"] and not row["failed"] for row in results) else 1
 
 

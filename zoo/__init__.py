@@ -6,9 +6,11 @@ each public name comes from is told by `__init__.pyi`.
 
 import lazy_loader
 
-from zoo import saved_classes
+from zoo import saved_classes, supported
 
 __version__ = "0.1.0"
+
+supported.check()
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 __all__ += ["__version__"]

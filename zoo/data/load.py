@@ -4,7 +4,7 @@ import hashlib
 import re
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import tensorflow as tf
@@ -89,7 +89,8 @@ def batches(
     arrays = load(name, split, data_dir=data_dir, binarization=binarization, seed=seed)
     drawn = isinstance(arrays[IMAGE], sprites.Sprites)
     stored = {key: array for key, array in arrays.items() if key != IMAGE} if drawn else arrays
-    dataset = tf.data.Dataset.from_tensor_slices(stored)
+    # Its stub knows of tensors alone, not of dicts of them.
+    dataset = tf.data.Dataset.from_tensor_slices(cast("Any", stored))
     if shuffle:
         dataset = dataset.shuffle(len(arrays[IMAGE]), seed=seed, reshuffle_each_iteration=True)
     dataset = dataset.batch(batch_size)
@@ -135,5 +136,5 @@ def sha256(images: Any, chunk: int = 10_000) -> str:
     now."""
     digest = hashlib.sha256()
     for first in range(0, len(images), chunk):
-        digest.update(np.ascontiguousarray(images[first : first + chunk]))
+        digest.update(np.ascontiguousarray(images[first : first + chunk]).data)
     return digest.hexdigest()

@@ -76,9 +76,11 @@ def _is_deep(image):
     8."""
     if image.mode.split(";")[0] in DEEP_MODES or SIXTEEN_BITS.search(str(image.tile)):
         return True
+    if not image.tile:
+        return False
     # (codec, extents, offset, arguments): SGI's has 16 bits by its name, those of PPM end in the
     # largest level.
-    codec, *_, arguments = image.tile[0] if image.tile else ("", ())
+    codec, *_, arguments = image.tile[0]
     return codec == "SGI16" or (codec in ("ppm", "ppm_plain") and arguments[-1] > 255)
 
 

@@ -8,7 +8,7 @@ import re
 import socket
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -36,7 +36,7 @@ def find(name: object, data_dir: str | Path | None = None) -> Callable[[str], di
     """
     if not isinstance(name, (str, Path)):
         return functools.partial(_from_arrays, name)
-    if name in EMBEDDED:
+    if isinstance(name, str) and name in EMBEDDED:
         return EMBEDDED[name]
     path = Path(name)
     could_be_tfds = isinstance(name, str) and TFDS_NAME.fullmatch(name) is not None
@@ -79,8 +79,9 @@ def _digits(split):
     first 1,500 train, the others test."""
     need("data", "The digits of scikit-learn")
     from sklearn.datasets import load_digits
+    from sklearn.utils import Bunch
 
-    digits = load_digits()
+    digits = cast("Bunch", load_digits())  # a tuple comes only where one is asked for
     images = np.round(digits.images * (255 / 16)).astype(np.uint8)[..., None]
     parts = {"train": slice(0, 1500), "test": slice(1500, None)}
     part = parts[known_split("digits", split, parts)]
@@ -120,24 +121,12 @@ def _from_arrays(arrays, split):
 @functools.lru_cache(maxsize=2)
 def _from_tfds(name, split, data_dir):
     need("data", "Data sets of TFDS")
-    import tensorflow_datasets as tfds
-
     builder = _builder(name, data_dir)
     if not builder.is_prepared():
         _prepare(builder, name)
     known_split(name, split, builder.info.splits)
     features = _features(builder, name)
-    # TFDS's order of the examples is its own, not that of the original files.
-    decoders = {
-        key: tfds.decode.SkipDecoding() for key in builder.info.features if key not in features
-    }
-    columns = {key: [] for key in features}
-    for batch in builder.as_dataset(
-        split=split, batch_size=1000, decoders=decoders, shuffle_files=False
-    ).as_numpy_iterator():
-        for key, column in columns.items():
-            column.append(batch[key])
-    arrays = {key: np.concatenate(column) for key, column in columns.items()}
+    arrays = _read(builder, split, features)
     if builder.name in OF_ZEROS_AND_ONES:
         arrays[IMAGE] = arrays[IMAGE] * np.uint8(255)
     arrays[IMAGE] = checked_images(arrays[IMAGE], f"Data set {name!r}")
@@ -151,6 +140,23 @@ def _from_tfds(name, split, data_dir):
     for array in arrays.values():
         array.flags.writeable = False  # they are shared between calls
     return arrays
+
+
+def _read(builder, split, features):
+    """The features of these names, as arrays. TFDS's order of the examples is its own, not that of
+    the original files."""
+    import tensorflow_datasets as tfds
+
+    decoders = {
+        key: tfds.decode.SkipDecoding() for key in builder.info.features if key not in features
+    }
+    columns = {key: [] for key in features}
+    for batch in builder.as_dataset(
+        split=split, batch_size=1000, decoders=decoders, shuffle_files=False
+    ).as_numpy_iterator():
+        for key, column in columns.items():
+            column.append(batch[key])
+    return {key: np.concatenate(column) for key, column in columns.items()}
 
 
 def _builder(name, data_dir):
@@ -224,9 +230,10 @@ def _prepare(builder, name):
             f"Say where it is with --data-dir or ZOO_DATA_DIR, put its raw files ({files}) into "
             f"{manual_dir}, or run the recipe {OFFLINE_RECIPE!r}, which needs no download."
         )
-    manual = {"manual_dir": str(manual_dir)} if manual_dir.is_dir() else {}
     builder.download_and_prepare(
-        download_config=tfds.download.DownloadConfig(try_download_gcs=False, **manual)
+        download_config=tfds.download.DownloadConfig(
+            manual_dir=str(manual_dir) if manual_dir.is_dir() else None, try_download_gcs=False
+        )
     )
 
 

@@ -136,4 +136,4 @@ def render(factors: np.ndarray | tf.Tensor) -> tf.Tensor:
     a, b = u / HEART_SIZE, -v / HEART_SIZE  # the heart stands upright at orientation 0
     heart = (a**2 + b**2 - 1.0) ** 3 < a**2 * b**3
     inside = tf.where(shape == 0, square, tf.where(shape == 1, ellipse, heart))
-    return tf.cast(inside, tf.float32)[..., None]
+    return tf.cast(inside, tf.float32)[:, :, :, None]

@@ -25,6 +25,8 @@ class Block(NamedTuple):
         batch_size: B.
         size: Number of rows that count, where the others of B only fill the shape; None where all
             count.
+        width: The length of most batches, where the last is shorter: one program serves both. None
+            where all are alike.
     """
 
     table: dict
@@ -34,6 +36,7 @@ class Block(NamedTuple):
     num_steps: int
     batch_size: int
     size: int | None = None
+    width: int | None = None
 
     @property
     def shapes(self) -> tuple[int, int, int, int]:
@@ -64,18 +67,21 @@ class Block(NamedTuple):
 class Programs:
     """Keeps compiled programs few, whatever lengths batches and data sets have.
 
-    Blocks of the first few shapes are as they are. Those of later ones are filled up, with rows
-    that do not count, to shapes that many share.
+    A short last batch is filled up, with rows that do not count, to the width of the others.
+    Otherwise blocks of the first few shapes are as they are, and those of later ones are filled up
+    to shapes that many share.
     """
 
-    # A model is fitted on one or two data sets, each with a short last batch, and validated on
-    # as many.
+    # A model is fitted on one or two data sets and validated on as many; a stream's last batch is
+    # a block of another shape.
     EXACT = 8
 
     def __init__(self) -> None:
         self._exact = set()
 
     def fit(self, block: Block) -> Block:
+        if block.width is not None:
+            block = block._replace(batch_size=block.width, size=block.batch_size)
         if block.shapes in self._exact or len(self._exact) < self.EXACT:
             self._exact.add(block.shapes)
             return block
@@ -89,7 +95,7 @@ class Programs:
             starts=padded(block.starts, _rounded_up(starts)),
             first_row=padded(block.first_row, _rounded_up(starts)),
             batch_size=width,
-            size=block.batch_size,
+            size=batch_size if block.size is None else block.size,
         )
 
 

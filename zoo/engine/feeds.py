@@ -154,7 +154,9 @@ class ArrayFeed:
             starts = padded(
                 (steps - self._origin) % self.steps_per_pass * self.batch_size, self.block_steps
             )
-            yield Block(self.table, self._order_of(number), starts, starts, len(steps), length)
+            order = self._order_of(number)
+            width = self.batch_size if self.num_rows % self.batch_size else None
+            yield Block(self.table, order, starts, starts, len(steps), length, width=width)
 
     def _pass_and_length(self, step):
         number, place = pass_of_step(step, self._origin, self.steps_per_pass)

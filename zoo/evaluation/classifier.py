@@ -22,6 +22,9 @@ from zoo.observations.image import Image, to_unit_interval
 
 STORED = Path(__file__).with_name("classifiers")
 NUM_FEATURES = 64
+# Arguments of Keras's methods, whose types a checker takes for those of their defaults, "auto".
+SILENTLY: dict[str, Any] = {"verbose": 0}
+BY_XLA: dict[str, Any] = {"jit_compile": True}
 
 
 class Reader:
@@ -43,14 +46,15 @@ class Reader:
         keras.utils.set_random_seed(seed)
         images = np.asarray(to_unit_interval(examples[Image.key]))
         self._build(images.shape[1:], int(np.max(examples["label"])) + 1, hidden_units)
-        rate = keras.optimizers.schedules.CosineDecay(2e-3, epochs * -(-len(images) // 256))
+        # To a checker a learning rate is a float alone.
+        rate: Any = keras.optimizers.schedules.CosineDecay(2e-3, epochs * -(-len(images) // 256))
         self._trained.compile(
             keras.optimizers.Adam(rate),
             keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-            jit_compile=True,
+            **BY_XLA,
         )
         self._trained.fit(
-            images, np.asarray(examples["label"]), batch_size=256, epochs=epochs, verbose=0
+            images, np.asarray(examples["label"]), batch_size=256, epochs=epochs, **SILENTLY
         )
 
     def _build(self, image_shape, num_classes, hidden_units):
@@ -94,11 +98,14 @@ class Reader:
 
     def features(self, images: Any) -> np.ndarray:
         """[N, H, W, C] with pixels in [0, 1] -> [N, 64]."""
-        return self.model.predict(np.asarray(images), batch_size=1000, verbose=0)[0]
+        return self._predict(images)[0]
 
     def read(self, images: Any) -> np.ndarray:
         """The most probable class of each image: int [N]."""
-        return self.model.predict(np.asarray(images), batch_size=1000, verbose=0)[1].argmax(axis=-1)
+        return self._predict(images)[1].argmax(axis=-1)
+
+    def _predict(self, images):
+        return self.model.predict(np.asarray(images), batch_size=1000, **SILENTLY)
 
     def accuracy(self, examples: Mapping[str, Any]) -> float:
         """Share of examples that are read as their label."""

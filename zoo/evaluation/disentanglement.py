@@ -179,7 +179,7 @@ def sap(codes: Any, factors: Any, seed: int = 0) -> float:
     accuracies = Parallel(n_jobs=-1, prefer="threads")(
         delayed(accuracy)(*pair) for pair in np.ndindex(shape)
     )
-    accuracies = np.sort(np.reshape(accuracies, shape), axis=0)
+    accuracies = np.sort(np.fromiter(accuracies, np.float64).reshape(shape), axis=0)
     return np.mean(accuracies[-1] - (accuracies[-2] if len(accuracies) > 1 else 0.0))
 
 

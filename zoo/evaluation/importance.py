@@ -69,8 +69,9 @@ def importance_curve(
             f"`proposals` must be some of {', '.join(map(repr, PROPOSALS))}. Received: "
             f"proposals={proposals!r}."
         )
-    counts, seed = [validation.as_integer(n) for n in num_samples], validation.seed(seed)
-    if not counts or None in counts or counts[0] < 1 or counts != sorted(set(counts)):
+    given, seed = [validation.as_integer(n) for n in num_samples], validation.seed(seed)
+    counts = [n for n in given if n is not None]
+    if not counts or counts != given or counts[0] < 1 or counts != sorted(set(counts)):
         raise ValueError(
             "`num_samples` must be increasing positive integers. Received: "
             f"num_samples={num_samples!r}."

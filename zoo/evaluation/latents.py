@@ -65,8 +65,8 @@ class LatentReader:
         noise = RowNoise(self.seed, EVALUATION_STEP, tf.range(self.num_rows))
         batch = self.model.prepare(batch, noise)
         trace = self.model.run(FromPosterior(noise), batch)
-        posterior, prior = trace["z"].posterior, trace["z"].prior
-        z = trace.z[0]  # [N, D]
+        posterior, prior = trace.posterior, trace.prior
+        z = trace["z"].z[0]  # [N, D]
         chunks = [z[first : first + CHUNK] for first in range(0, self.num_rows, CHUNK)]
         # log q(z_i) = log 1/N sum_j q(z_i | x_j)
         log_aggregate = [
@@ -156,23 +156,27 @@ class LatentMonitor(keras.callbacks.Callback):
         num_images: Images that are looked at: 300 take a few milliseconds.
     """
 
+    model: LatentVariableModel  # that which is trained; Keras's own annotation says less
+    _reader: LatentReader  # there once training has begun
+
     def __init__(self, examples: Any, num_images: int = 300) -> None:
         super().__init__()
         self.examples, self.num_images = examples, num_images
-        self.numbers, self._reader, self._told = None, None, False
+        self.numbers: dict[str, Any] | None = None
+        self._told = False
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._reader = LatentReader(self.model, self.examples, self.num_images)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self.numbers = self._reader()
+        self.numbers = numbers = self._reader()
         if logs is not None:
             logs |= {
                 f"latent_{name}": value
-                for name, value in self.numbers.items()
+                for name, value in numbers.items()
                 if name not in ("latent_dim", "num_images", "kl_per_dim")
             }
-        message = collapse(self.numbers)
+        message = collapse(numbers)
         if message and not self._told:
             logger.warning(message)
         self._told = message is not None

@@ -39,6 +39,8 @@ class CVAE(VAE):
         ValueError: If labels are missing or out of range, or a part does not fit its neighbour.
     """
 
+    num_classes: int
+
     def __init__(
         self,
         encoder: keras.layers.Layer,

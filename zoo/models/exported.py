@@ -1,13 +1,17 @@
 """The Python model of an exported version: built from its configuration, with its weights."""
 
+import importlib.metadata
+import json
 from pathlib import Path
 
 import keras
 import tensorflow as tf
 
+from zoo import supported
 from zoo.models import architecture
 from zoo.packing import unpack
 
+CARD = Path("assets.extra") / "card.json"
 CONFIGURATION = Path("assets.extra") / "model.json"
 PACKED = "weights/packed/.ATTRIBUTES/VARIABLE_VALUE"
 
@@ -21,9 +25,25 @@ def read_model(version_directory: str | Path) -> keras.Model:
             weights do not fit. Layers of one's own are built once `zoo.serving.import_layers` has
             run the file that defines them.
     """
-    model = architecture.read(Path(version_directory) / CONFIGURATION)
+    try:
+        model = architecture.read(Path(version_directory) / CONFIGURATION)
+    except ValueError as error:
+        raise ValueError(f"{error}{_upgrade(Path(version_directory))}") from None
     read_weights(model, version_directory)
     return model
+
+
+def _upgrade(version_directory):
+    """Advice, where a later version of this package has written the export."""
+    try:
+        card = json.loads((version_directory / CARD).read_text(encoding="utf-8"))
+        theirs, ours = card["versions"]["vae-zoo"], importlib.metadata.version("vae-zoo")
+        is_newer = supported.parts(theirs) > supported.parts(ours)
+    except (OSError, ValueError, KeyError, TypeError):  # a card that does not tell
+        return ""
+    if not is_newer:
+        return ""
+    return f" It was written by vae-zoo {theirs}, and this is {ours}: pip install --upgrade vae-zoo"
 
 
 def read_weights(model: keras.Model, version_directory: str | Path) -> None:

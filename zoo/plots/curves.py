@@ -124,9 +124,8 @@ def _draw_plane(axis, positions, labels):
     """Points [N, 2] with their labels, on lines of equal ELBO = -(distortion + rate)."""
     axis.plot(*positions.T, "o", markersize=4)
     axis.margins(0.18)
-    distortion, rate = np.meshgrid(
-        np.linspace(*axis.get_xlim(), 50), np.linspace(*axis.get_ylim(), 50)
-    )
+    (left, right), (bottom, top) = axis.get_xlim(), axis.get_ylim()
+    distortion, rate = np.meshgrid(np.linspace(left, right, 50), np.linspace(bottom, top, 50))
     lines = axis.contour(
         distortion,
         rate,

@@ -125,8 +125,8 @@ def _counters(samples, num_blocks):
     return element[None, None, :], _as_uint32(samples)[:, None, None]
 
 
-_jitted_uniform = tf.function(_uniform, jit_compile=True)
-_jitted_normal = tf.function(_normal, jit_compile=True)
+_jitted_uniform = tf.function(_uniform, jit_compile=True, autograph=False)
+_jitted_normal = tf.function(_normal, jit_compile=True, autograph=False)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -229,7 +229,7 @@ def layer_noise() -> RowNoise | None:
     return _layers.noise
 
 
-@functools.partial(tf.function, jit_compile=True)
+@functools.partial(tf.function, jit_compile=True, autograph=False)
 def permutation(seed: tf.Tensor, number: tf.Tensor, size: int) -> tf.Tensor:
     """An order of 0 ... size - 1, the same on every device.
 

@@ -1,5 +1,6 @@
 """Where a run comes from: revision of the code, versions of the packages, machine."""
 
+import contextlib
 import importlib.metadata
 import platform
 import subprocess
@@ -9,14 +10,17 @@ import tensorflow as tf
 
 from zoo.machine import cores
 
-PACKAGES = ("tensorflow", "keras", "tensorflow-probability", "tensorflow-datasets", "numpy")
+PACKAGES = ("vae-zoo", "tensorflow", "keras", "tensorflow-probability", "tensorflow-datasets")
+PACKAGES += ("numpy",)
 
 
 def versions() -> dict[str, str]:
-    """Package -> version, Python's among them."""
-    return {"python": platform.python_version()} | {
-        name: importlib.metadata.version(name) for name in PACKAGES
-    }
+    """Package -> version of those that are installed, Python's among them."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
 
 
 def git_revision(recipe: bytes | None = None) -> str | None:

@@ -73,13 +73,11 @@ class Run:
         record: dict[str, Any],
         task: Task,
         spec: Recipe | None = None,
-        file: registry.RecipeFile | None = None,
     ) -> None:
         self.path = path
-        self.record = record
+        self.record: dict[str, Any] = record
         self.task = task
         self.spec = spec
-        self._file = file
 
     @classmethod
     def open(cls, path: str | Path, recipe: str | Path | None = None) -> "Run":
@@ -97,9 +95,8 @@ class Run:
         path = Path(path)
         record = read_record(path)
         if recipe is not None:
-            file = registry.find(recipe)
-            spec = of_record(file.build(record["arguments"]), record)
-            return cls(path, record, lasting(spec.task), spec, file)
+            spec = of_record(registry.find(recipe).build(record["arguments"]), record)
+            return cls(path, record, lasting(spec.task), spec)
         if "task" in record:
             return cls(path, record, task_of(record))
         return cls._open_older(path, record)
@@ -115,9 +112,8 @@ class Run:
                 f"{record['recipe_file']} --resume --out {path}` runs it once and keeps what was "
                 "missing."
             )
-        file = registry.find(record["recipe"])
-        spec = file.build(record["arguments"])
-        return cls(path, record, spec.task, spec, file)
+        spec = registry.find(record["recipe"]).build(record["arguments"])
+        return cls(path, record, spec.task, spec)
 
     @classmethod
     def prepare(
@@ -127,7 +123,7 @@ class Run:
         out: str | Path | None = None,
         resume: bool = False,
         writes: bool = True,
-    ) -> "Run":
+    ) -> "PreparedRun":
         """A run that may begin: everything about it checked, nothing written.
 
         Args:
@@ -164,7 +160,7 @@ class Run:
             "git": git_revision(file.source),
             "machine": machine(),
         }
-        return cls(path, record, lasting(spec.task), spec, file)
+        return PreparedRun(path, record, spec, file)
 
     @classmethod
     def _going_on(cls, recipe, arguments, path):
@@ -190,9 +186,86 @@ class Run:
         revision = git_revision(file.source)
         if revision not in (record.get("git"), *record.get("git_resumed", [])):
             record["git_resumed"] = [*record.get("git_resumed", []), revision]
-        return cls(path, record, lasting(spec.task), spec, file)
+        return PreparedRun(path, record, spec, file)
 
-    # -- Training
+    # -- What came of it
+
+    @property
+    def weights_path(self) -> Path:
+        return self.path / WEIGHTS
+
+    def load_model(self) -> keras.Model:
+        """The trained model, compiled: ready to evaluate, or to train further (with Adam at 3e-4).
+
+        Raises:
+            ValueError: If the run did not finish, its files are damaged, or its model cannot be
+                built without code of the user's own.
+        """
+        if not self.weights_path.is_file():
+            raise ValueError(
+                f"{str(self.path)!r} holds no trained weights. Finish it with `zoo train "
+                f"{self.record['recipe']} --resume`."
+            )
+        self.assert_intact(WEIGHTS)
+        model = self._built()
+        try:
+            model.load_weights(self.weights_path)
+        except Exception as error:  # a damaged file fails in many ways
+            reason = " ".join(str(error).split())
+            raise ValueError(
+                f"The weights {str(self.weights_path)!r} cannot be read: {reason}. Train again."
+            ) from None
+        return architecture.ready(model)
+
+    def _built(self):
+        if self.spec is not None:
+            with generators_left_alone():
+                return self.spec.model()
+        path = self.path / ARCHITECTURE
+        if not path.is_file():
+            raise ValueError(
+                f"{str(self.path)!r} holds no {ARCHITECTURE}, which its model is built from: a "
+                "part of the model has no `get_config`. Give it one, and go on with the run: "
+                f"`zoo train {self.record['recipe']} --resume`."
+            )
+        self.assert_intact(ARCHITECTURE)
+        if self.record.get("registered"):
+            # A recipe that is installed here may register layers of its own.
+            with contextlib.suppress(ValueError):
+                registry.find(self.record["recipe"]).load()
+        return architecture.read(path)
+
+    def docstring(self) -> str:
+        """That of the recipe as it was run; it is read, not run."""
+        return registry.RecipeFile(self.record["recipe"], self._kept_recipe(), None).docstring()
+
+    def _kept_recipe(self):
+        path = self.path / RECIPE
+        if path.is_file():
+            self.assert_intact(RECIPE)
+            return path
+        return registry.find(self.record["recipe"]).path
+
+    def assert_intact(self, name: str) -> None:
+        """Raises ValueError where a file is not the one that the record was written for."""
+        path, expected = self.path / name, self.record.get("files", {}).get(name)
+        if expected is not None and path.is_file() and _sha256(path) != expected:
+            raise ValueError(
+                f"{str(path)!r} cannot be read: it is damaged, for its sha256 is not the one of "
+                f"{RECORD}. Restore it, or train again into another directory."
+            )
+
+
+class PreparedRun(Run):
+    """A run that may begin, or go on: with the recipe that trains it. `Run.prepare` makes one."""
+
+    spec: Recipe
+
+    def __init__(
+        self, path: Path, record: dict[str, Any], spec: Recipe, file: registry.RecipeFile
+    ) -> None:
+        super().__init__(path, record, lasting(spec.task), spec)
+        self._file = file
 
     @contextlib.contextmanager
     def alone(self, resume: bool) -> Iterator[None]:
@@ -285,73 +358,6 @@ class Run:
             path = Path(scratch) / WEIGHTS
             model.save_weights(path)
             write_atomically(self.weights_path, path.read_bytes())
-
-    # -- What came of it
-
-    @property
-    def weights_path(self) -> Path:
-        return self.path / WEIGHTS
-
-    def load_model(self) -> keras.Model:
-        """The trained model, compiled: ready to evaluate, or to train further (with Adam at 3e-4).
-
-        Raises:
-            ValueError: If the run did not finish, its files are damaged, or its model cannot be
-                built without code of the user's own.
-        """
-        if not self.weights_path.is_file():
-            raise ValueError(
-                f"{str(self.path)!r} holds no trained weights. Finish it with `zoo train "
-                f"{self.record['recipe']} --resume`."
-            )
-        self.assert_intact(WEIGHTS)
-        model = self._built()
-        try:
-            model.load_weights(self.weights_path)
-        except Exception as error:  # a damaged file fails in many ways
-            reason = " ".join(str(error).split())
-            raise ValueError(
-                f"The weights {str(self.weights_path)!r} cannot be read: {reason}. Train again."
-            ) from None
-        return architecture.ready(model)
-
-    def _built(self):
-        if self.spec is not None:
-            with generators_left_alone():
-                return self.spec.model()
-        path = self.path / ARCHITECTURE
-        if not path.is_file():
-            raise ValueError(
-                f"{str(self.path)!r} holds no {ARCHITECTURE}, which its model is built from: a "
-                "part of the model has no `get_config`. Give it one, and go on with the run: "
-                f"`zoo train {self.record['recipe']} --resume`."
-            )
-        self.assert_intact(ARCHITECTURE)
-        if self.record.get("registered"):
-            # A recipe that is installed here may register layers of its own.
-            with contextlib.suppress(ValueError):
-                registry.find(self.record["recipe"]).load()
-        return architecture.read(path)
-
-    def docstring(self) -> str:
-        """That of the recipe as it was run; it is read, not run."""
-        return registry.RecipeFile(self.record["recipe"], self._kept_recipe(), None).docstring()
-
-    def _kept_recipe(self):
-        path = self.path / RECIPE
-        if path.is_file():
-            self.assert_intact(RECIPE)
-            return path
-        return registry.find(self.record["recipe"]).path
-
-    def assert_intact(self, name: str) -> None:
-        """Raises ValueError where a file is not the one that the record was written for."""
-        path, expected = self.path / name, self.record.get("files", {}).get(name)
-        if expected is not None and path.is_file() and _sha256(path) != expected:
-            raise ValueError(
-                f"{str(path)!r} cannot be read: it is damaged, for its sha256 is not the one of "
-                f"{RECORD}. Restore it, or train again into another directory."
-            )
 
     def _write_record(self):
         content = json.dumps(self.record, indent=2, default=as_json) + "\n"

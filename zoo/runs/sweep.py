@@ -27,6 +27,7 @@ from zoo.runs import training
 from zoo.runs.points import assert_has_rate, means_over_seeds, measure
 from zoo.runs.points import table as table
 from zoo.runs.records import as_json
+from zoo.runs.run import PreparedRun
 
 logger = logging.getLogger("zoo")
 
@@ -38,14 +39,14 @@ class Plan(NamedTuple):
         file: The `registry.RecipeFile`.
         path: The sweep's directory.
         points: Dict from label to the arguments of each point.
-        runs: Dict from label to its `training.Run`.
+        runs: Dict from label to its `PreparedRun`.
         jobs: Points that train at the same time.
     """
 
     file: registry.RecipeFile
     path: Path
     points: dict[str, dict[str, Any]]
-    runs: dict[str, training.Run]
+    runs: dict[str, PreparedRun]
     jobs: int
 
     @property

@@ -2,6 +2,7 @@
 `zoo.runs.run`."""
 
 import contextlib
+import importlib
 import logging
 import math
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ import tensorflow as tf
 from zoo import data, validation
 from zoo.engine import replicas
 from zoo.engine.checkpoints import Checkpoint
+from zoo.engine.compiled import CompiledModel
 from zoo.recipe import Recipe
 from zoo.runs.provenance import machine
 from zoo.runs.run import Run
@@ -144,7 +146,7 @@ def describe(
     ]
 
 
-def build(spec: Recipe, num_steps: int = 1) -> keras.Model:
+def build(spec: Recipe, num_steps: int = 1) -> CompiledModel:
     """The compiled model of a recipe, with its initial weights drawn from the recipe's seed."""
     keras.utils.set_random_seed(spec.seed)
     model = spec.model()
@@ -177,7 +179,7 @@ def _load(spec, data_dir):
 
 def _tensorboard(path):
     try:
-        import tensorboard  # noqa: F401
+        importlib.import_module("tensorboard")
     except ImportError:
         raise ValueError(
             "--tensorboard needs the package tensorboard: pip install 'vae-zoo[tensorboard]'."

@@ -3,7 +3,7 @@
 import functools
 import math
 import numbers
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
@@ -73,7 +73,7 @@ class Client:
         """Ends the connection; so does the end of a `with`."""
         self._transport.close()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Client":
         return self
 
     def __exit__(self, *exception: Any) -> None:

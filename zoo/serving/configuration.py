@@ -13,6 +13,7 @@ https://www.tensorflow.org/tfx/serving/serving_config
 """
 
 from pathlib import Path, PurePath, PurePosixPath
+from typing import Any
 
 from zoo.extras import need
 
@@ -23,6 +24,9 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from zoo.files import write_atomically
 from zoo.versions import versions
+
+# Protobuf makes its classes while it is imported: to a type checker it is empty.
+messages: Any = model_server_config_pb2
 
 MODELS, BATCHING, COMPOSE = "models.config", "batching.config", "compose.yaml"
 MOUNT = PurePosixPath("/models")
@@ -133,9 +137,7 @@ def problem(base: str | Path) -> str | None:
 def _read(base):
     path = Path(base) / MODELS
     try:
-        return text_format.Parse(
-            path.read_text(encoding="utf-8"), model_server_config_pb2.ModelServerConfig()
-        )
+        return text_format.Parse(path.read_text(encoding="utf-8"), messages.ModelServerConfig())
     except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
         raise ValueError(f"{str(path)!r} cannot be read: {error}") from None
 
@@ -144,7 +146,7 @@ def _updated(base, old):
     kept = {}
     if old is not None:
         kept = {model.name: dict(model.version_labels) for model in old.model_config_list.config}
-    config = model_server_config_pb2.ModelServerConfig()
+    config = messages.ModelServerConfig()
     for directory in models(base):
         there = versions(directory)
         labels = kept.get(directory.name, {})

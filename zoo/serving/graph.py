@@ -104,13 +104,17 @@ def _named(names):
     return f"it holds {', '.join(sorted(names))}" if names else None
 
 
+def _shape(info):
+    return tf.TensorShape(info.tensor_shape)
+
+
 def signature_inputs(
     meta_graph: meta_graph_pb2.MetaGraphDef,
 ) -> dict[str, dict[str, tf.TensorSpec]]:
     """Signature -> dict of input -> `tf.TensorSpec`."""
     return {
         name: {
-            port: tf.TensorSpec(info.tensor_shape, info.dtype, name=port)
+            port: tf.TensorSpec(_shape(info), info.dtype, name=port)
             for port, info in definition.inputs.items()
         }
         for name, definition in sorted(meta_graph.signature_def.items())
@@ -132,7 +136,7 @@ def signature_problems(meta_graph: meta_graph_pb2.MetaGraphDef) -> dict[str, str
             if not ports:
                 found.append(f"it has no {kind}s")
             for port, info in sorted(ports.items()):
-                dtype, shape = tf.as_dtype(info.dtype), tf.TensorShape(info.tensor_shape)
+                dtype, shape = tf.as_dtype(info.dtype), _shape(info)
                 if dtype not in JSON_TYPES:
                     found.append(f"JSON has no {dtype.name}: {kind} {port!r}")
                 if shape.rank is None or shape.rank == 0 or shape[0] is not None:

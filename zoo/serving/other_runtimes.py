@@ -10,6 +10,7 @@ import importlib
 import logging
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -46,7 +47,7 @@ def export_litert(model: keras.Model, directory: str | Path) -> list[Path]:
     def convert(name, signature, path):
         function = signature.traced()
         with tempfile.TemporaryDirectory() as scratch:
-            module = tf.Module()
+            module = _Converted()
             module.variables_used = function.variables
             tf.saved_model.save(module, scratch, {name: function})
             path.write_bytes(
@@ -91,6 +92,12 @@ def export_onnx(model: keras.Model, directory: str | Path) -> list[Path]:
         return dict(zip(outputs, session.run(outputs, inputs), strict=True))
 
     return _export(model, directory, "onnx", convert, answer)
+
+
+class _Converted(tf.Module):
+    """What is saved for the converter, beside the function."""
+
+    variables_used: Sequence[tf.Variable]
 
 
 # Ops of TensorFlow Probability that tf2onnx does not know, in those of ONNX.

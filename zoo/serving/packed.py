@@ -24,7 +24,7 @@ class PackedWeights(tf.Module):
     def __init__(self, variables: Sequence[tf.Variable]) -> None:
         super().__init__()
         content = [pack(variable.numpy()) for variable in variables]
-        self.packed = tf.Variable(content, dtype=tf.string)
+        self.packed = tf.Variable(tf.constant(content, tf.string))
         self.unpacked = [
             _Unpacked(variable, self.packed, number, content[number])
             for number, variable in enumerate(variables)

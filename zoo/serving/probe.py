@@ -9,8 +9,9 @@ import os
 import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+modules: dict = sys.modules  # whose annotation allows no None
 for package in ("zoo", "tensorflow_probability", "tf_keras"):
-    sys.modules[package] = None  # importing it is now an error
+    modules[package] = None  # importing it is now an error
 
 # TensorFlow's C++ side prints notices at its start whatever the log level: they go nowhere, and
 # errors of Python do not.
@@ -27,7 +28,7 @@ finally:
 GAP = 2  # white pixels between images
 
 
-def main(directory: str, png: str, num_rows: int = 4, num_columns: int = 12) -> None:
+def main(directory: str, png: str, *, num_rows: int = 4, num_columns: int = 12) -> None:
     model = tf.saved_model.load(directory)
     for name, function in sorted(model.signatures.items()):
         inputs = ", ".join(
@@ -40,10 +41,11 @@ def main(directory: str, png: str, num_rows: int = 4, num_columns: int = 12) -> 
     rows = tf.range(num_rows * num_columns)
     seed = tf.stack([tf.zeros_like(rows), rows], axis=-1)
     images = model.signatures["sample"](seed=seed)["reconstruction"]
-    zoom = max(1, 48 // images.shape[1])
-    images = tf.image.resize(images, [images.shape[1] * zoom, images.shape[2] * zoom], "nearest")
-    images = tf.pad(images, [[0, 0], [GAP, 0], [GAP, 0], [0, 0]], constant_values=1.0)
     _, height, width, channels = images.shape
+    zoom = max(1, 48 // height)
+    images = tf.image.resize(images, [height * zoom, width * zoom], "nearest")
+    images = tf.pad(images, [[0, 0], [GAP, 0], [GAP, 0], [0, 0]], constant_values=1.0)
+    height, width = height * zoom + GAP, width * zoom + GAP
     sheet = tf.reshape(images, [num_rows, num_columns, height, width, channels])
     sheet = tf.reshape(
         tf.transpose(sheet, [0, 2, 1, 3, 4]), [num_rows * height, num_columns * width, channels]

@@ -25,7 +25,7 @@ import sys
 import types
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -163,7 +163,7 @@ class Session:
                 library.TF_DeleteSession(session, status)
             library.TF_DeleteGraph(self._graph)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Session":
         return self
 
     def __exit__(self, *exception: Any) -> None:
@@ -215,7 +215,7 @@ class _Status:
 
 def _tensorflow_directory():
     spec = importlib.util.find_spec("tensorflow")
-    if spec is None:
+    if spec is None or not spec.submodule_search_locations:
         raise RuntimeFailure("TensorFlow is not installed: its wheel brings the C++ runtime.")
     return Path(next(iter(spec.submodule_search_locations)))
 

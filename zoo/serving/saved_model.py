@@ -29,7 +29,7 @@ from zoo import validation
 from zoo.files import check_directory_target, rename_into_place, scratch_directory
 from zoo.models import architecture
 from zoo.models.base import Model
-from zoo.models.exported import CONFIGURATION
+from zoo.models.exported import CARD, CONFIGURATION
 from zoo.own_layers import import_layers as import_layers  # users know it as of here
 from zoo.serving import graph, warmup
 from zoo.serving.compact import compact
@@ -39,7 +39,6 @@ from zoo.versions import file_hashes, versions
 
 logger = logging.getLogger("zoo")
 
-CARD = Path("assets.extra") / "card.json"
 CHECK_ROWS = 3
 
 
@@ -59,7 +58,7 @@ def export(
             which the model is served.
         version: Positive integer; by default the next one.
         packed: Whether the weights lie packed in the file, in a quarter of the space; they have to
-            be rounded already (`zoo.serving.packed.round_weights`).
+            be rounded already (`zoo.packing.round_weights`).
         card: Dict of what is known of the model, kept in `assets.extra/card.json` with the version
             and the files' sha256.
 
@@ -124,8 +123,15 @@ def _next_version(directory):
     return max(versions(directory), default=0) + 1
 
 
+class _Exported(tf.Module):
+    """What is saved beside the functions: the weights, under the name of their form."""
+
+    weights: PackedWeights
+    model_weights: list[tf.Variable]
+
+
 def _write(model, functions, directory, packed):
-    module = tf.Module()
+    module = _Exported()
     # In the order of `model.weights`: where `read_weights` finds them.
     variables = [weight.value for weight in model.weights]
     if packed:

@@ -282,10 +282,12 @@ class Grpc:
     ) -> None:
         need("serving", "Clients by gRPC")
         import grpc
-        from tensorflow_serving.apis import model_pb2, prediction_service_pb2_grpc
+        from tensorflow_serving.apis import prediction_service_pb2_grpc
+
+        from zoo.serving import messages
 
         self._grpc, self._url, self._model, self._timeout = grpc, url, model, timeout
-        self._spec = functools.partial(model_pb2.ModelSpec, name=model)
+        self._spec = functools.partial(messages.ModelSpec, name=model)
         if version is not None:
             self._spec = functools.partial(self._spec, version={"value": version})
         if label is not None:
@@ -296,13 +298,13 @@ class Grpc:
         self.close = channel.close
 
     def signatures(self) -> dict[str, Ports]:
-        from tensorflow_serving.apis import get_model_metadata_pb2
+        from zoo.serving import messages
 
-        request = get_model_metadata_pb2.GetModelMetadataRequest(
+        request = messages.GetModelMetadataRequest(
             model_spec=self._spec(), metadata_field=["signature_def"]
         )
         reply = self._send(self._stub.GetModelMetadata, request)
-        definitions = get_model_metadata_pb2.SignatureDefMap()
+        definitions = messages.SignatureDefMap()
         if not reply.metadata["signature_def"].Unpack(definitions):
             raise self._malformed("the signatures")
         try:
@@ -318,10 +320,11 @@ class Grpc:
         self, signature: str, inputs: dict[str, np.ndarray], ports: Ports
     ) -> dict[str, np.ndarray]:
         import tensorflow as tf
-        from tensorflow_serving.apis import predict_pb2
+
+        from zoo.serving import messages
 
         tensors = {name: tf.make_tensor_proto(array) for name, array in inputs.items()}
-        request = predict_pb2.PredictRequest(
+        request = messages.PredictRequest(
             model_spec=self._spec(signature_name=signature), inputs=tensors
         )
         reply = self._send(self._stub.Predict, request)

@@ -17,7 +17,7 @@ from zoo.extras import need
 
 need("serving", "Exports")
 
-from tensorflow_serving.apis import model_pb2, predict_pb2, prediction_log_pb2
+from zoo.serving import messages
 
 FILE = Path("assets.extra") / "tf_serving_warmup_requests"
 
@@ -36,13 +36,11 @@ def write(
     path.parent.mkdir(exist_ok=True)
     with tf.io.TFRecordWriter(str(path)) as writer:
         for signature, inputs in requests.items():
-            request = predict_pb2.PredictRequest(
-                model_spec=model_pb2.ModelSpec(name=model_name, signature_name=signature),
+            request = messages.PredictRequest(
+                model_spec=messages.ModelSpec(name=model_name, signature_name=signature),
                 inputs={name: tf.make_tensor_proto(array) for name, array in inputs.items()},
             )
-            log = prediction_log_pb2.PredictionLog(
-                predict_log=prediction_log_pb2.PredictLog(request=request)
-            )
+            log = messages.PredictionLog(predict_log=messages.PredictLog(request=request))
             writer.write(log.SerializeToString())
 
 
@@ -56,8 +54,7 @@ def read(directory: str | Path) -> dict[str, dict[str, np.ndarray]]:
     try:
         records = [record.numpy() for record in tf.data.TFRecordDataset(str(path))]
         requests = [
-            prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
-            for record in records
+            messages.PredictionLog.FromString(record).predict_log.request for record in records
         ]
         return {
             request.model_spec.signature_name: {

@@ -88,7 +88,7 @@ def version_to_load(name: str, version: int | None = None) -> int:
     # A text such as "../2" would be a path.
     if str(number).isdecimal() and (int(number) in here or str(int(number)) in index):
         return int(number)
-    if str(number) == str(newest):
+    if local is not None and str(number) == str(newest):
         raise ValueError(
             f"The files of version {newest} of {name!r} are missing: {local / str(newest)}."
         )
@@ -256,7 +256,8 @@ def _receive(url, path, have, size):
                     if file.tell() < size and time.monotonic() > deadline:
                         raise TimeoutError(f"it sends less than {SLOWEST / 1000:g} kB a second")
     except (OSError, urllib3.exceptions.HTTPError) as error:  # errors of requests are OSErrors
-        if isinstance(error, requests.HTTPError) and error.response.status_code == 416:
+        reply = error.response if isinstance(error, requests.HTTPError) else None
+        if reply is not None and reply.status_code == 416:
             return False  # it ends before what is asked for
         raise OSError(
             f"{url} cannot be fetched: {error}. "
