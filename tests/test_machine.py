@@ -86,6 +86,7 @@ def test_memory_is_that_of_the_older_control_groups(cgroups):
 
 def test_windows_has_no_sysconf(monkeypatch):
     monkeypatch.delattr("os.sysconf")
+    monkeypatch.setattr("sys.platform", "win32")
     monkeypatch.setattr(machine, "_windows_memory", lambda: 2**10)
     assert machine.memory() == 2**10
 

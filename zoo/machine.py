@@ -24,16 +24,20 @@ def memory() -> int:
 
 
 def _host_memory():
-    if sys.platform != "win32":
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if sys.platform == "win32":
+        return _windows_memory()
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
+
+def _windows_memory():
     class Status(ctypes.Structure):  # MEMORYSTATUSEX
         _fields_ = [("length", ctypes.c_uint32), ("load", ctypes.c_uint32)] + [
             (f"bytes{i}", ctypes.c_uint64) for i in range(7)
         ]
 
     status = Status(length=ctypes.sizeof(Status))
-    ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status))
+    if sys.platform == "win32":  # elsewhere ctypes has no such library
+        ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status))
     return status.bytes0  # ullTotalPhys
 
 
