@@ -25,8 +25,8 @@ class Block(NamedTuple):
         batch_size: B.
         size: Number of rows that count, where the others of B only fill the shape; None where all
             count.
-        width: The length of most batches, where the last is shorter: one program serves both. None
-            where all are alike.
+        width: The length of most batches, where the last is shorter and one program is to serve
+            both.
     """
 
     table: dict
@@ -67,7 +67,7 @@ class Block(NamedTuple):
 class Programs:
     """Keeps compiled programs few, whatever lengths batches and data sets have.
 
-    A short last batch is filled up, with rows that do not count, to the width of the others.
+    Where a block names a width, its batches are filled up to it, with rows that do not count.
     Otherwise blocks of the first few shapes are as they are, and those of later ones are filled up
     to shapes that many share.
     """
