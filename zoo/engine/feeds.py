@@ -73,8 +73,8 @@ def device_memory() -> int:
     return machine.memory()
 
 
-# In a pass of fewer steps a short last batch shares the program of the others: half is compiled, and
-# a step of a dense model takes 4% longer.
+# In a pass of fewer steps a short last batch shares the program of the others: half as much is
+# compiled, and a step of a dense model takes 4% longer.
 FEW_STEPS = 100
 
 
