@@ -418,3 +418,17 @@ def test_wheel_holds_package_recipes_and_stored_models_and_no_tests(tmp_path):
         "import zoo; assert 'site' in zoo.__file__, zoo.__file__; zoo.load('vae_digits').sample(2)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path / "site")
+
+
+def probes(path):
+    """Questions whether an object has an attribute: `hasattr`, and `getattr` with a default."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
+            continue
+        if node.func.id == "hasattr" or (node.func.id == "getattr" and len(node.args) == 3):
+            yield f"{path.relative_to(ROOT)}:{node.lineno}"
+
+
+def test_what_an_object_can_is_told_by_its_type():
+    found = [probe for path in FILES for probe in probes(path)]
+    assert len(found) <= 5, f"Name the contract, as in `zoo.typing`: {found}"

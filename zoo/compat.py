@@ -84,7 +84,7 @@ def tensorflow_generator() -> tuple[int | None, random.Random | None, Any]:
     """(seed, generator of the seeds of single operations, its state); there is no generator before
     the first seed."""
     eager = _eager_context()
-    generator = getattr(eager, "_rng", None)
+    generator = vars(eager).get("_rng")
     return eager._seed, generator, generator and generator.getstate()
 
 
@@ -94,8 +94,8 @@ def restore_tensorflow_generator(state: tuple[int | None, random.Random | None, 
     if generator is not None:
         generator.setstate(of_generator)
         eager._rng = generator
-    elif hasattr(eager, "_rng"):
-        del eager._rng
+    else:
+        vars(eager).pop("_rng", None)
 
 
 def keras_generator() -> tuple[int | None, Any, np.ndarray | None]:

@@ -6,6 +6,7 @@ are found; a file that the configuration names is never run on its word.
 """
 
 import importlib
+import inspect
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -46,8 +47,8 @@ def import_layers(name: str | Path) -> ModuleType:
     objects = keras.saving.get_custom_objects()
     package = module.__name__.partition(".")[0]
     for attribute, value in vars(module).items():
-        origin = getattr(value, "__module__", None) or ""  # None of builtins such as random.random
-        if callable(value) and origin.partition(".")[0] == package:
+        origin = inspect.getmodule(value)  # None of builtins such as random.random
+        if callable(value) and origin and origin.__name__.partition(".")[0] == package:
             objects.setdefault(attribute, value)
     lasting = str(Path(name).resolve()) if is_file else str(name)
     if lasting not in imported:

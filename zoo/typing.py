@@ -1,6 +1,6 @@
 """Types for annotations that their packages show no type checker."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import tensorflow_probability as tfp
 
@@ -20,4 +20,21 @@ else:
     # TFP's namespaces are filled at run time, so that a checker sees variables in them.
     Distribution = tfp.distributions.Distribution
 
-__all__ = ["Distribution"]
+
+@runtime_checkable
+class PosteriorLayer(Protocol):
+    """A layer over latents, the zoo's or a user's own: parameters -> distribution."""
+
+    event_shape: Any
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+
+
+@runtime_checkable
+class LikelihoodLayer(PosteriorLayer, Protocol):
+    """A layer over observations: it says which."""
+
+    observation: Any
+
+
+__all__ = ["Distribution", "LikelihoodLayer", "PosteriorLayer"]

@@ -4,21 +4,27 @@ Standard library alone."""
 import math
 import numbers
 import operator
-from typing import Any, TypeGuard
+from typing import Any, Protocol, TypeGuard, runtime_checkable
 
 LARGEST = 2**31 - 1  # steps, rows and samples are counted in int32
 LONGEST_SHOWN = 200  # characters
 
 
+@runtime_checkable
+class Array(Protocol):
+    """An array or tensor of any package."""
+
+    shape: Any
+    dtype: Any
+
+
 def shown(value: Any) -> str:
     """A value of any kind in a message: one short line. An array or a tensor is told by its shape
     and type."""
-    shape = getattr(value, "shape", None)
-    if shape is not None and hasattr(value, "dtype") and tuple(shape):
-        return (
-            f"{type(value).__name__} of shape {tuple(shape)} and type "
-            f"{getattr(value.dtype, 'name', value.dtype)}"
-        )
+    if isinstance(value, Array) and not isinstance(value, type) and tuple(value.shape or ()):
+        # TensorFlow's types call themselves "<dtype: 'float32'>".
+        dtype = str(value.dtype).removeprefix("<dtype: '").removesuffix("'>")
+        return f"{type(value).__name__} of shape {tuple(value.shape)} and type {dtype}"
     text = " ".join(repr(value).split())
     return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
 

@@ -57,7 +57,7 @@ TENSORFLOW_MARKS = re.compile(r"\{\{[^}]*\}\}|\[Op:\w+\](?: name:)?")
 def _in_one_line(error):
     """An error's message, with the advice that a fault of the machine or of this package asks
     for."""
-    message = TENSORFLOW_MARKS.sub("", str(getattr(error, "message", None) or error))
+    message = TENSORFLOW_MARKS.sub("", str(error))
     message = " ".join(message.split())
     if len(message) > LONGEST_LINE:
         message = message[:LONGEST_LINE] + " ..."

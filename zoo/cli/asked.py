@@ -18,7 +18,7 @@ def start_tensorflow(arguments: argparse.Namespace) -> "tf.distribute.Strategy |
     """What commands with TensorFlow begin with: it is imported, and layers of one's own; returns
     the strategy that is asked for."""
     strategy = _import_tensorflow(vars(arguments).get("strategy"))
-    for name in getattr(arguments, "imports", ()):
+    for name in vars(arguments).get("imports") or ():
         from zoo.own_layers import import_layers
 
         import_layers(name)

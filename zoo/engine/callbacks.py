@@ -2,10 +2,39 @@
 
 import math
 from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
 import keras
 
 from zoo.engine.feeds import ArrayFeed, StreamFeed
+
+
+@runtime_checkable
+class PerBlock(Protocol):
+    """A callback that overrides hooks of batches and yet is content with one call a block."""
+
+    per_block: bool
+
+
+@runtime_checkable
+class RestoresMetrics(Protocol):
+    """A callback that brings back the metrics of the epoch that a run was stopped in."""
+
+    restores_metrics: bool
+
+
+@runtime_checkable
+class SavesEvery(Protocol):
+    """`ModelCheckpoint` and `BackupAndRestore`."""
+
+    save_freq: int | str
+
+
+@runtime_checkable
+class WritesEvery(Protocol):
+    """`TensorBoard`."""
+
+    update_freq: int | str
 
 
 def steps_asked_for(
@@ -40,7 +69,10 @@ def last_initial_step(
     """
     if steps_per_epoch is None:
         return math.inf
-    whole = any(getattr(callback, "restores_metrics", False) for callback in _each(callbacks))
+    whole = any(
+        isinstance(callback, RestoresMetrics) and callback.restores_metrics
+        for callback in _each(callbacks)
+    )
     return steps_per_epoch if whole else steps_per_epoch - 1
 
 
@@ -53,13 +85,12 @@ def _each(callbacks):
 
 
 def _steps_of(callback, hooks):
-    if getattr(callback, "per_block", False) or isinstance(
-        callback, (keras.callbacks.TerminateOnNaN, keras.callbacks.ProgbarLogger)
-    ):
+    if isinstance(callback, (keras.callbacks.TerminateOnNaN, keras.callbacks.ProgbarLogger)):
         return None
-    for name in ("save_freq", "update_freq"):  # ModelCheckpoint, BackupAndRestore; TensorBoard
-        frequency = getattr(callback, name, None)
-        if frequency is not None:
+    match callback:
+        case PerBlock(per_block=True):
+            return None
+        case SavesEvery(save_freq=frequency) | WritesEvery(update_freq=frequency):
             return frequency if isinstance(frequency, int) else None
     overridden = (
         hook in vars(callback)

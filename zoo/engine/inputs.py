@@ -2,8 +2,8 @@
 become `tf.data`."""
 
 import itertools
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Set
+from typing import Any, Protocol, runtime_checkable
 
 import keras
 import numpy as np
@@ -137,13 +137,16 @@ def split(data: Any, fraction: float) -> tuple[dict[str, Any], dict[str, Any]]:
     return {k: v[:boundary] for k, v in data.items()}, {k: v[boundary:] for k, v in data.items()}
 
 
+@runtime_checkable
+class _Indexed(Protocol):
+    """Arrays, lists, texts and mappings."""
+
+    def __getitem__(self, index: Any, /) -> Any: ...
+
+
 def _is_loader(x):
     """Whether `x` is walked by batches, and no array, list, text or mapping."""
-    return (
-        hasattr(x, "__iter__")
-        and not hasattr(x, "__getitem__")
-        and not isinstance(x, (tf.data.Dataset, set, frozenset))
-    )
+    return isinstance(x, Iterable) and not isinstance(x, (_Indexed, tf.data.Dataset, Set))
 
 
 def _length(x):

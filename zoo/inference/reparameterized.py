@@ -33,8 +33,8 @@ class ELBO(Objective):
         self, model: keras.Model, batch: Mapping[str, Any], noise: RowNoise, training: bool = False
     ) -> tuple[tf.Tensor, Trace]:
         trace = model.run(self.handler(model, noise), batch, training)
-        distortion = -trace.expect(trace.log_likelihood)
-        return distortion + self.regularization(model, trace), trace
+        expected = trace.expect(trace.log_likelihood)
+        return self.regularization(model, trace) - expected, trace
 
     def handler(self, model: keras.Model, noise: RowNoise) -> Handler:
         """Who draws the latents."""

@@ -40,7 +40,11 @@ def shape_tuple(shape: Any, argument: str) -> tuple[int, ...]:
 
 def _is_sequence(shape):
     """Whether it can be walked, which an array without dimensions cannot."""
-    return hasattr(shape, "__iter__") and getattr(shape, "ndim", 1) != 0
+    try:
+        iter(shape)
+    except TypeError:
+        return False
+    return True
 
 
 def bounded_scale(raw: tf.Tensor) -> tf.Tensor:

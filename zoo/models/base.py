@@ -17,6 +17,7 @@ from zoo.networks import set_output_bias
 from zoo.observations import Image, Observation
 from zoo.observations.masks import VisiblePixels
 from zoo.random import RowNoise
+from zoo.typing import LikelihoodLayer, PosteriorLayer
 from zoo.validation import shown
 
 # Constructor argument -> attribute, where the two have different names.
@@ -342,7 +343,7 @@ def assert_networks(**networks: Any) -> None:
 
 def assert_posterior(posterior: Any) -> None:
     """Raises ValueError unless it is a layer over latents."""
-    if not (callable(posterior) and hasattr(posterior, "event_shape")):
+    if not isinstance(posterior, PosteriorLayer):
         raise ValueError(
             "`posterior` must be a layer over latent vectors, such as "
             f"`zoo.layers.DiagonalNormal(8)`. Received: posterior={shown(posterior)}."
@@ -351,11 +352,7 @@ def assert_posterior(posterior: Any) -> None:
 
 def assert_likelihood(likelihood: Any) -> None:
     """Raises ValueError unless it is a layer over observations."""
-    if not (
-        callable(likelihood)
-        and hasattr(likelihood, "event_shape")
-        and hasattr(likelihood, "observation")
-    ):
+    if not isinstance(likelihood, LikelihoodLayer):
         raise ValueError(
             "`likelihood` must be a layer over images, such as "
             f"`zoo.layers.Bernoulli(image_shape)`. Received: likelihood={shown(likelihood)}."

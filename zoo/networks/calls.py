@@ -3,7 +3,7 @@
 import inspect
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import keras
 import tensorflow as tf
@@ -15,6 +15,27 @@ KERAS_LINES = re.compile(
     r"\AException encountered when calling .*?\.call\(\)\.|Arguments received by .*", re.DOTALL
 )
 BOLD = re.compile(r"\x1b\[\d+m")
+
+
+@runtime_checkable
+class HasInputs(Protocol):
+    """Functional and Sequential models."""
+
+    inputs: Sequence[Any] | None
+
+
+@runtime_checkable
+class HasBias(Protocol):
+    """Dense layers, convolutions and what else adds a bias; None where it adds none."""
+
+    bias: keras.Variable | None
+
+
+@runtime_checkable
+class SetsOutputBias(Protocol):
+    """A network that says by itself what it gives before it has learned anything."""
+
+    def set_output_bias(self, values: tf.Tensor) -> None: ...
 
 
 def reason_of(error: Exception) -> str | None:
@@ -57,8 +78,7 @@ def _apply(network, x, condition, training):
     keywords = {"training": training} if isinstance(network, keras.layers.Layer) else {}
     if condition is None:
         return network(x, **keywords)
-    inputs = getattr(network, "inputs", None)  # of Functional and Sequential models
-    if inputs is not None and len(inputs) == 2:
+    if isinstance(network, HasInputs) and network.inputs is not None and len(network.inputs) == 2:
         return network([x, condition], **keywords)
     if "condition" not in inspect.signature(_function(network)).parameters:
         raise ValueError(
@@ -181,11 +201,11 @@ def set_output_bias(network: Any, values: tf.Tensor) -> None:
     Raises:
         ValueError: If it has neither.
     """
-    if hasattr(network, "set_output_bias"):
+    if isinstance(network, SetsOutputBias):
         network.set_output_bias(values)
         return
     last = network.layers[-1] if isinstance(network, keras.Model) and network.layers else network
-    bias = getattr(last, "bias", None)
+    bias = last.bias if isinstance(last, HasBias) else None
     if bias is None or tuple(bias.shape) != tuple(values.shape):
         raise ValueError(
             f"The decoder must end in a layer whose `bias` has {values.shape[0]} numbers, or "

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from scipy import stats
 
+from zoo.data.sprites import Sprites
 from zoo.inference.handlers import FromPosterior
 from zoo.plots.figures import finished, subplots
 from zoo.random import RowNoise
@@ -74,8 +75,9 @@ def factor_maps(
             f"A map of factors needs 'factors' beside the images. Received: {sorted(examples)}."
         )
     factors = np.asarray(examples["factors"][:num_images])
-    columns = [f"factor {i + 1}" for i in range(factors.shape[1])]
-    names = list(names or getattr(examples[model.key], "factor_names", columns))
+    if names is None and isinstance(examples[model.key], Sprites):
+        names = Sprites.factor_names
+    names = list(names or (f"factor {i + 1}" for i in range(factors.shape[1])))
     if len(names) != factors.shape[1]:
         raise ValueError(f"There are {factors.shape[1]} factors. Received: names={names}.")
     codes = means(model, {name: array[:num_images] for name, array in examples.items()})

@@ -261,7 +261,7 @@ def _is_dropped(cause):
 def _innermost(error):
     """The cause at the bottom of requests' wrappers."""
     while True:
-        parts = (*error.args, getattr(error, "reason", None))
+        parts = (*error.args, vars(error).get("reason"))
         inner = next((part for part in parts if isinstance(part, Exception)), None)
         if inner is None:
             return error

@@ -284,8 +284,10 @@ def _opened(url: str, have: int) -> Iterator[tuple[int, int | None, Iterator[byt
         first = have if reply.status_code == 206 else 0
         length = reply.headers.get("Content-Length", "")
         # `iter_content` waits for whole chunks, and loses the last when a connection breaks off.
-        # Urllib3 before 2.1 has no read1, and its read loses nothing.
-        read = getattr(reply.raw, "read1", reply.raw.read)
+        try:
+            read = reply.raw.read1
+        except AttributeError:  # before urllib3 2.1, whose `read` loses nothing
+            read = reply.raw.read
         yield (
             first,
             first + int(length) if length.isdecimal() else None,
@@ -294,7 +296,7 @@ def _opened(url: str, have: int) -> Iterator[tuple[int, int | None, Iterator[byt
 
 
 def _without_links(path, flags):
-    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o644)
+    return os.open(path, flags | os.O_NOFOLLOW, 0o644)
 
 
 def _sha256(path):
