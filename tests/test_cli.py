@@ -29,7 +29,7 @@ def run(tmp_path_factory):
     assert process.returncode == 0, process.stderr
     assert "Epoch 3/3" in process.stdout and "val_elbo" in process.stdout
     assert (
-        "Training runs as xla-block in blocks of 24 steps, in float32; 0.1 MB of data "
+        "Training runs as tf-loop in blocks of 24 steps, in float32; 0.1 MB of data "
         "stay on the device." in process.stderr
     )
     return out

@@ -53,10 +53,44 @@ def assert_same_weights(a, b, rtol=1e-4, atol=1e-5):
         ((True, True, "cpu", "dense"), "eager"),
         (("auto", False, "cpu", "dense", True), "xla-block"),
         ((True, False, "gpu", "dense", True), "tf-loop"),
+        # Of a short run: steps, and products of each.
+        (("auto", False, "cpu", "dense", False, True, 450, 1.6e6), "tf-loop"),
+        (("auto", False, "cpu", "dense", False, True, 450, 1.2e8), "xla-block"),
+        (("auto", False, "cpu", "dense", False, True, 5000, 1.6e6), "xla-block"),
+        (("auto", False, "gpu", "dense", False, True, 1, 1.6e6), "xla-block"),
+        ((True, False, "cpu", "dense", False, True, 1, 1.6e6), "xla-block"),
     ],
 )
 def test_execution_mode_is_the_measured_policy(arguments, expected):
     assert execution_mode(*arguments) == expected
+
+
+@pytest.mark.skipif(
+    bool(tf.config.list_physical_devices("GPU")), reason="the choice is a CPU's: XLA pays on a GPU"
+)
+def test_a_short_run_goes_without_xla_and_keeps_to_it(make_vae, images, tmp_path):
+    whole = make_vae()
+    whole.compile(keras.optimizers.Adam(0.01))
+    whole.fit(images, batch_size=16, epochs=3, verbose=0)
+    assert whole.execution == "tf-loop"
+
+    first = make_vae()
+    first.compile(keras.optimizers.Adam(0.01))
+    first.fit(images, batch_size=16, epochs=2, verbose=0)
+    first.save(tmp_path / "first.keras")
+    resumed = keras.saving.load_model(tmp_path / "first.keras")
+    # However long it goes on: a mode is the whole run's.
+    resumed.fit(images, batch_size=16, epochs=3, initial_epoch=2, verbose=0)
+    assert resumed.execution == "tf-loop" and resumed.get_compile_config()["jit_compile"] is False
+    for a, b in zip(weights_of(resumed), weights_of(whole), strict=True):
+        np.testing.assert_array_equal(a, b)
+    resumed.compile()
+    assert resumed.execution == "xla-block"
+
+    asked = make_vae()
+    asked.compile(keras.optimizers.Adam(0.01), jit_compile=True)
+    asked.fit(images, batch_size=16, verbose=0)
+    assert asked.execution == "xla-block"
 
 
 @pytest.mark.slow

@@ -226,8 +226,10 @@ def test_resuming_a_finished_run_changes_nothing(run):
 
 def test_dry_run_writes_nothing(tmp_path):
     lines = training.describe("vae_digits", {"epochs": "3"}, out=tmp_path / "out")
-    assert any("3 epochs, 72 steps of 50 images, as xla-block" in line for line in lines)
+    assert any("3 epochs, 72 steps of 50 images, as tf-loop" in line for line in lines)
     assert any("1,200 training images" in line for line in lines)
+    lines = training.describe("vae_digits", {"epochs": "200"}, out=tmp_path / "out")
+    assert any("4,800 steps of 50 images, as xla-block" in line for line in lines)
     assert not (tmp_path / "out").exists()
 
 

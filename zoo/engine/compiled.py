@@ -72,7 +72,8 @@ class CompiledModel(Feeding):
             optimizer: As in Keras; of a model whose step has several updates, that of the first.
             optimizers: Name -> optimizer of each other update (`updates`), such as
                 {"discriminator": "adam"}.
-            jit_compile: "auto" (by device and kind of network), True (XLA) or False.
+            jit_compile: "auto" (by device, kind of network and, from the first `fit` on, length of
+                the run), True (XLA) or False.
             run_eagerly: Run step by step in Python, for debugging.
             steps_per_execution: Batches per compiled call; None: 30, or an epoch where that is
                 shorter.
@@ -126,6 +127,7 @@ class CompiledModel(Feeding):
         if steps_per_execution is not None:
             steps_per_execution = validation.integer("steps_per_execution", steps_per_execution)
         self._requested = {"jit_compile": jit_compile, "steps_per_execution": steps_per_execution}
+        self._is_fixed = False
         self.deterministic = op_determinism_is_on()
         self._mode = mode = mode_of(self, jit_compile, run_eagerly)
         if jit_compile is True and mode == "tf-loop":
@@ -245,6 +247,9 @@ class CompiledModel(Feeding):
             initial_epoch,
             initial_step,
         )
+        length = self._train_feed.steps_per_epoch
+        begins = length and first_step == initial_epoch * length + initial_step
+        self.fix_execution(epochs * length if begins else None, self._train_feed.batch_size or 32)
         validated = {}
         if validation_data is not None:
             self._test_feed = self._test_feed_of(
@@ -274,6 +279,23 @@ class CompiledModel(Feeding):
                 validation_freq=validation_freq,
                 **validated,
             )
+
+    def fix_execution(self, num_steps: int | None, batch_size: int) -> None:
+        """Fixes how the model runs before its first step, where `compile` was left the choice: it
+        is without XLA where compilation takes longer than it saves in a run of `num_steps`. `fit`
+        does so by itself. What is saved from then on holds the choice.
+
+        Args:
+            num_steps: Length of the whole run, with the steps that were taken before; None: long.
+            batch_size: B.
+        """
+        fixed, self._is_fixed = self._is_fixed, True
+        open_to_choice = self._requested["jit_compile"] == "auto" and self._strategy is None
+        if fixed or not open_to_choice or self.execution != "xla-block":
+            return
+        if mode_of(self, "auto", False, num_steps, batch_size) == "tf-loop":
+            self._mode, self.jit_compile, self._requested["jit_compile"] = "tf-loop", False, False
+            self.train_function = self.test_function = self.predict_function = None
 
     def evaluate(
         self,

@@ -26,6 +26,14 @@ FASTEST = {
     ("gpu", "drawing"): "xla-block",
 }
 
+# On a CPU, XLA takes longer than TensorFlow to make a dense model's program, and less for each step
+# of it: it pays from so many steps on where products are small, and sooner where they are large
+# (benchmarks/first_minute.py and train_step.py: 2,900 steps of 26,000 weights on 64 rows, 1,150 of
+# 34,000 that draw their pixels, 520 of 980,000 on 128).
+STEPS_THAT_PAY = 2500
+# Products of a step (weights times rows) that halve that number.
+PRODUCTS_THAT_HALVE = 12e6
+
 # Hooks of Keras that a model of the zoo never calls: what they would change is changed in
 # `loss_terms`.
 NEVER_CALLED = ("train_step", "test_step", "compute_loss", "compute_metrics")
@@ -38,6 +46,8 @@ def execution_mode(
     network: str,
     deterministic: bool = False,
     supports_jit: bool = True,
+    num_steps: int | None = None,
+    num_products: int = 0,
 ) -> str:
     """How training runs.
 
@@ -51,6 +61,8 @@ def execution_mode(
         deterministic: Whether op determinism is on. XLA's programs for a GPU are not covered by it,
             those for a CPU repeat themselves to the bit in any case.
         supports_jit: Whether every layer can be compiled.
+        num_steps: Length of the run; None: as long as it takes for compilation not to count.
+        num_products: Weights times rows of a batch.
 
     Returns:
         "xla-block": a block of steps is one XLA program. "tf-loop": the same loop over TensorFlow's
@@ -59,13 +71,28 @@ def execution_mode(
     if run_eagerly:
         return "eager"
     if jit_compile == "auto":
-        jit_compile = FASTEST[device, network] == "xla-block"
+        jit_compile = FASTEST[device, network] == "xla-block" and (
+            device == "gpu" or _compilation_pays(num_steps, num_products)
+        )
     mode = "xla-block" if jit_compile else "tf-loop"
     return "tf-loop" if not supports_jit or (deterministic and device == "gpu") else mode
 
 
-def mode_of(model: keras.Model, jit_compile: bool | str, run_eagerly: bool) -> str:
-    """`execution_mode` of a model on this machine."""
+def _compilation_pays(num_steps, num_products):
+    if num_steps is None:
+        return True
+    return num_steps * (1 + num_products / PRODUCTS_THAT_HALVE) >= STEPS_THAT_PAY
+
+
+def mode_of(
+    model: keras.Model,
+    jit_compile: bool | str,
+    run_eagerly: bool,
+    num_steps: int | None = None,
+    num_rows: int = 0,
+) -> str:
+    """`execution_mode` of a model on this machine, in a run of `num_steps` batches of
+    `num_rows`."""
     device = "gpu" if tf.config.list_physical_devices("GPU") else "cpu"
     supports_jit = all(layer.supports_jit for layer in layers_inside(model))
     return execution_mode(
@@ -75,6 +102,8 @@ def mode_of(model: keras.Model, jit_compile: bool | str, run_eagerly: bool) -> s
         kind_of_network(model),
         op_determinism_is_on(),
         supports_jit,
+        num_steps,
+        num_rows * model.count_params() if num_rows else 0,
     )
 
 

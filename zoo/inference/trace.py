@@ -105,7 +105,15 @@ class Site:
     @property
     def has_analytic_kl(self) -> bool:
         """Whether KL(q || p) is a formula: TFP knows it, and p does not move with the draw."""
-        return not self.prior_sees_z and _knows_kl(self._posterior, self._prior)
+        return not self.prior_sees_z and self._formula is not None
+
+    @functools.cached_property
+    def _formula(self) -> tf.Tensor | None:
+        """KL(q || p) as TFP knows it, made once for a pass; None where it knows none."""
+        try:
+            return tfd.kl_divergence(self._posterior, self._prior)
+        except NotImplementedError:  # how TFP says so
+            return None
 
     def kl(self, analytic: bool = True) -> tf.Tensor:
         """KL(q || p) in nats: [B], or [S, B] where q or p is given another draw.
@@ -114,8 +122,8 @@ class Site:
             analytic: Whether to take the formula where there is one. Otherwise it is log q - log p
                 at the draw, whose mean is the KL.
         """
-        if analytic and self.has_analytic_kl:
-            return tfd.kl_divergence(self.posterior, self.prior)
+        if analytic and not self.prior_sees_z and self._formula is not None:
+            return self._formula
         return self.log_q - self.log_p
 
     def kl_per_dim(self) -> tf.Tensor:
@@ -152,14 +160,6 @@ def _family(distribution: Distribution) -> str:
         for c in type(distribution).__mro__
         if c.__module__.startswith("tensorflow_probability")
     )
-
-
-def _knows_kl(q: Distribution | None, p: Distribution | None) -> bool:
-    try:
-        tfd.kl_divergence(q, p)
-    except NotImplementedError:  # how TFP says that it knows none
-        return False
-    return True
 
 
 class Trace(Mapping):

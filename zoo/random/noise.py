@@ -229,7 +229,8 @@ def layer_noise() -> RowNoise | None:
     return _layers.noise
 
 
-@functools.partial(tf.function, jit_compile=True, autograph=False)
+# Not by XLA: its sort is slower on a CPU, and takes longer to compile.
+@functools.partial(tf.function, autograph=False)
 def permutation(seed: tf.Tensor, number: tf.Tensor, size: int) -> tf.Tensor:
     """An order of 0 ... size - 1, the same on every device.
 

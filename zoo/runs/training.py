@@ -146,12 +146,16 @@ def describe(
     ]
 
 
-def build(spec: Recipe, num_steps: int = 1) -> CompiledModel:
-    """The compiled model of a recipe, with its initial weights drawn from the recipe's seed."""
+def build(spec: Recipe, num_steps: int | None = None) -> CompiledModel:
+    """The compiled model of a recipe, with its initial weights drawn from the recipe's seed, for a
+    run of `num_steps`; None: to look at."""
     keras.utils.set_random_seed(spec.seed)
     model = spec.model()
-    others = {name: make(num_steps) for name, make in spec.optimizers.items()}
-    model.compile(spec.optimizer(num_steps), optimizers=others)
+    length = num_steps or 1  # of schedules
+    others = {name: make(length) for name, make in spec.optimizers.items()}
+    model.compile(spec.optimizer(length), optimizers=others)
+    if num_steps is not None:
+        model.fix_execution(num_steps, spec.batch_size)
     return model
 
 
