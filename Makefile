@@ -46,6 +46,7 @@ test-versions: install
 lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/pyright
 
 format: install
 	$(BIN)/ruff format .

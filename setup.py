@@ -75,6 +75,7 @@ setup(
             *LITERT,
             *ONNX,
             "ruff>=0.14,<0.15",
+            "pyright[nodejs]>=1.1.414,<1.2",
             "build",
             "pyyaml",
             "selenium",

@@ -247,9 +247,10 @@ class CompiledModel(Feeding):
             initial_epoch,
             initial_step,
         )
-        length = self._train_feed.steps_per_epoch
-        begins = length and first_step == initial_epoch * length + initial_step
-        self.fix_execution(epochs * length if begins else None, self._train_feed.batch_size or 32)
+        length, num_steps = self._train_feed.steps_per_epoch, None
+        if length is not None and first_step == initial_epoch * length + initial_step:
+            num_steps = epochs * length
+        self.fix_execution(num_steps, self._train_feed.batch_size or 32)
         validated = {}
         if validation_data is not None:
             self._test_feed = self._test_feed_of(

@@ -263,8 +263,9 @@ class StreamFeed:
             _empty_batches(stream, initial_step).concatenate(stream) if initial_step else stream
         )
         self.where = "data stream to the device"
+        specs: Any = stream.element_spec
         # None where batches may have different lengths.
-        self.batch_size = next(iter(stream.element_spec.values())).shape[0]
+        self.batch_size: int | None = next(iter(specs.values())).shape[0]
         self.was_checked = False  # whether the model has looked at the first block
 
     def dataset(self) -> tf.data.Dataset:

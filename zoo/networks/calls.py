@@ -78,7 +78,7 @@ def _apply(network, x, condition, training):
     keywords = {"training": training} if isinstance(network, keras.layers.Layer) else {}
     if condition is None:
         return network(x, **keywords)
-    if isinstance(network, HasInputs) and network.inputs is not None and len(network.inputs) == 2:
+    if _num_inputs(network) == 2:
         return network([x, condition], **keywords)
     if "condition" not in inspect.signature(_function(network)).parameters:
         raise ValueError(
@@ -87,6 +87,10 @@ def _apply(network, x, condition, training):
             f"{_named(network)}, which does not."
         )
     return network(x, condition=condition, **keywords)
+
+
+def _num_inputs(network):
+    return len(network.inputs or ()) if isinstance(network, HasInputs) else 1
 
 
 def _function(network):
@@ -209,7 +213,7 @@ def set_output_bias(network: Any, values: tf.Tensor) -> None:
     if bias is None or tuple(bias.shape) != tuple(values.shape):
         raise ValueError(
             f"The decoder must end in a layer whose `bias` has {values.shape[0]} numbers, or "
-            f"have a method `set_output_bias(values)`. Received: {type(network).__name__} "
-            f"{network.name!r}, which ends in {type(last).__name__} {last.name!r}."
+            f"have a method `set_output_bias(values)`. Received: {_named(network)}, which ends in "
+            f"{_named(last)}."
         )
     bias.assign(values)
