@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from zoo.store import cards
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+SNIPPETS = re.findall(r"```python[^\n]*\n(.*?)```", README, re.DOTALL)  # and those not to be run
 COMMANDS = re.findall(r"^\$ zoo (.*?)(?:\s+#.*)?$", README, re.MULTILINE)
 
 
@@ -48,6 +51,14 @@ def test_readmes_of_stored_models_are_those_of_their_cards(path):
 def test_python_runs(code, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     exec(compile(code, "README.md", "exec"), {"__name__": "__main__"})
+
+
+def test_python_passes_a_type_checker(tmp_path):
+    for number, code in enumerate(SNIPPETS):
+        (tmp_path / f"snippet_{number}.py").write_text(code, encoding="utf-8")
+    command = [sys.executable, "-m", "pyright", "--pythonpath", sys.executable, tmp_path]
+    checked = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert checked.returncode == 0, checked.stdout
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -34,7 +34,7 @@ def as_text(model: keras.Model) -> str:
         ) from None
 
 
-def read(path: Path) -> keras.Model:
+def read(path: Path) -> CompiledModel:
     """The model of a file that holds `as_text`, with weights of no meaning; the global generators
     are left alone.
 
@@ -53,8 +53,8 @@ def read(path: Path) -> keras.Model:
             )
         with generators_left_alone():
             model = keras.saving.deserialize_keras_object(configuration)
-        if not isinstance(model, keras.Model):
-            raise TypeError("it describes no model")
+        if not isinstance(model, CompiledModel):
+            raise TypeError("it describes no model of the zoo")
     except Exception as error:  # whatever the constructors of a model's parts raise
         # Of a part that fails Keras tells in what it says of the whole, behind the whole's
         # configuration.

@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from zoo import supported
+from zoo.engine.compiled import CompiledModel
 from zoo.models import architecture
 from zoo.packing import unpack
 
@@ -16,7 +17,7 @@ CONFIGURATION = Path("assets.extra") / "model.json"
 PACKED = "weights/packed/.ATTRIBUTES/VARIABLE_VALUE"
 
 
-def read_model(version_directory: str | Path) -> keras.Model:
+def read_model(version_directory: str | Path) -> CompiledModel:
     """The Python model of an export: built from its configuration, with its weights. Nothing that
     lies there is executed.
 

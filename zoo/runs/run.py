@@ -30,6 +30,7 @@ from typing import Any
 import keras
 
 from zoo import registry
+from zoo.engine.compiled import CompiledModel
 from zoo.files import alone_in, remove_half_written, write_atomically
 from zoo.generators import generators_left_alone
 from zoo.models import architecture
@@ -194,7 +195,7 @@ class Run:
     def weights_path(self) -> Path:
         return self.path / WEIGHTS
 
-    def load_model(self) -> keras.Model:
+    def load_model(self) -> CompiledModel:
         """The trained model, compiled: ready to evaluate, or to train further (with Adam at 3e-4).
 
         Raises:

@@ -13,6 +13,7 @@ from typing import Any
 import keras
 
 from zoo import registry, validation
+from zoo.engine.compiled import CompiledModel
 from zoo.generators import generators_left_alone
 from zoo.models import architecture
 from zoo.models.exported import CONFIGURATION, read_model, read_weights
@@ -22,7 +23,7 @@ from zoo.store import cards, hub
 from zoo.versions import versions
 
 
-def load(source: str | Path, version: int | None = None) -> keras.Model:
+def load(source: str | Path, version: int | None = None) -> CompiledModel:
     """A trained model, compiled: ready to encode, sample, evaluate or train further (with Adam at
     3e-4).
 
@@ -52,14 +53,14 @@ def load(source: str | Path, version: int | None = None) -> keras.Model:
 
 def load_with_card(
     source: str | Path, version: int | None = None
-) -> tuple[keras.Model, dict[str, Any]]:
+) -> tuple[CompiledModel, dict[str, Any]]:
     """(model, the card of its version) of a stored or exported model. Arguments and errors as in
     `load`."""
     directory = _version_directory(source, version)
     return load_version(directory), cards.card_of(directory)
 
 
-def load_version(directory: Path) -> keras.Model:
+def load_version(directory: Path) -> CompiledModel:
     """The compiled model of a version's directory, whose files were checked."""
     with generators_left_alone():
         if (directory / CONFIGURATION).is_file():
