@@ -1,6 +1,11 @@
 """What users call of images by name: which arrays count as images, and which pixels are seen."""
 
-from zoo.observations.image import check_images as check_images
-from zoo.observations.masks import VisiblePixels as VisiblePixels
-from zoo.observations.masks import center_column as center_column
-from zoo.observations.masks import quadrants as quadrants
+from zoo.observations.image import check_images
+from zoo.observations.masks import VisiblePixels, center_column, quadrants
+
+__all__ = [
+    "VisiblePixels",
+    "center_column",
+    "check_images",
+    "quadrants",
+]

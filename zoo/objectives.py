@@ -5,21 +5,44 @@ functions. An objective's value is minus its bound, in nats per example; its gra
 regularizer is the part of it that is subtracted from E_q[log p(x|z)].
 """
 
-from zoo.inference import ELBO as ELBO
-from zoo.inference import KL as KL
-from zoo.inference import VIMCO as VIMCO
-from zoo.inference import Capacity as Capacity
-from zoo.inference import DensityRatio as DensityRatio
-from zoo.inference import DoublyReparameterized as DoublyReparameterized
-from zoo.inference import Enumeration as Enumeration
-from zoo.inference import FreeBits as FreeBits
-from zoo.inference import ImportanceWeighted as ImportanceWeighted
-from zoo.inference import Objective as Objective
-from zoo.inference import PathDerivative as PathDerivative
-from zoo.inference import Regularizer as Regularizer
-from zoo.inference import Relaxation as Relaxation
-from zoo.inference import ScoreFunction as ScoreFunction
-from zoo.inference import TotalCorrelation as TotalCorrelation
-from zoo.inference import WeightedKL as WeightedKL
-from zoo.inference import WeightSums as WeightSums
-from zoo.inference import importance_weighted_bound as importance_weighted_bound
+from zoo.inference import (
+    ELBO,
+    KL,
+    VIMCO,
+    Capacity,
+    DensityRatio,
+    DoublyReparameterized,
+    Enumeration,
+    FreeBits,
+    ImportanceWeighted,
+    Objective,
+    PathDerivative,
+    Regularizer,
+    Relaxation,
+    ScoreFunction,
+    TotalCorrelation,
+    WeightedKL,
+    WeightSums,
+    importance_weighted_bound,
+)
+
+__all__ = [
+    "ELBO",
+    "KL",
+    "VIMCO",
+    "Capacity",
+    "DensityRatio",
+    "DoublyReparameterized",
+    "Enumeration",
+    "FreeBits",
+    "ImportanceWeighted",
+    "Objective",
+    "PathDerivative",
+    "Regularizer",
+    "Relaxation",
+    "ScoreFunction",
+    "TotalCorrelation",
+    "WeightSums",
+    "WeightedKL",
+    "importance_weighted_bound",
+]

@@ -14,22 +14,31 @@ from zoo.extras import need
 
 need("plots", "Pictures")
 
-from zoo.plots.codes import aggregate_posterior as aggregate_posterior
-from zoo.plots.codes import factor_maps as factor_maps
-from zoo.plots.codes import has_code_of_normals as has_code_of_normals
-from zoo.plots.codes import latent_maps as latent_maps
-from zoo.plots.curves import curves as curves
-from zoo.plots.curves import importance_curve as importance_curve
-from zoo.plots.curves import rate_distortion as rate_distortion
-from zoo.plots.figures import check_suffix as check_suffix
-from zoo.plots.latents import interpolations as interpolations
-from zoo.plots.latents import manifold as manifold
-from zoo.plots.latents import traversals as traversals
-from zoo.plots.sheets import completions as completions
-from zoo.plots.sheets import decoded_draws as decoded_draws
-from zoo.plots.sheets import reconstructions as reconstructions
-from zoo.plots.sheets import samples as samples
-from zoo.plots.sheets import transfers as transfers
+from zoo.plots.codes import aggregate_posterior, factor_maps, has_code_of_normals, latent_maps
+from zoo.plots.curves import curves, importance_curve, rate_distortion
+from zoo.plots.figures import check_suffix
+from zoo.plots.latents import interpolations, manifold, traversals
+from zoo.plots.sheets import completions, decoded_draws, reconstructions, samples, transfers
+
+__all__ = [
+    "aggregate_posterior",
+    "check_suffix",
+    "completions",
+    "curves",
+    "decoded_draws",
+    "factor_maps",
+    "has_code_of_normals",
+    "importance_curve",
+    "interpolations",
+    "latent_maps",
+    "manifold",
+    "pictures",
+    "rate_distortion",
+    "reconstructions",
+    "samples",
+    "transfers",
+    "traversals",
+]
 
 
 def pictures(model: keras.Model, examples: Mapping[str, Any], directory: Path) -> None:
