@@ -3,6 +3,7 @@ have."""
 
 import ast
 import importlib
+import pydoc
 import subprocess
 import sys
 from pathlib import Path
@@ -432,3 +433,11 @@ def probes(path):
 def test_what_an_object_can_is_told_by_its_type():
     found = [probe for path in FILES for probe in probes(path)]
     assert len(found) <= 5, f"Name the contract, as in `zoo.typing`: {found}"
+
+
+@pytest.mark.parametrize("name", ["layers", "networks", "objectives", "models", "observations"])
+def test_help_shows_the_classes_of_a_public_module(name):
+    module = importlib.import_module(f"zoo.{name}")
+    text = pydoc.plaintext.document(module)
+    classes = [c for c in module.__all__ if isinstance(getattr(module, c), type)]
+    assert classes and all(f"class {c}(" in text for c in classes)
