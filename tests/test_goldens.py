@@ -84,8 +84,20 @@ def test_five_steps_of_every_recipe_stay(name, mode):
     ],
 )
 def test_answers_stay(name, version, ask):
+    assert_answers(name, version, ask(name, version))
+
+
+@pytest.mark.slow
+@pytest.mark.contract
+@pytest.mark.parametrize("name", FAMILIES.values())
+def test_what_is_exported_now_answers_as_what_is_stored(name, tmp_path):
+    version = max(version for stored, version in STORED if stored == name)
+    assert_answers(name, version, goldens.exported(name, version, tmp_path))
+
+
+def assert_answers(name, version, ask):
     expected = goldens.read("answers")[f"{name}/{version}"]
-    received = goldens.answers(name, version, ask(name, version))
+    received = goldens.answers(name, version, ask)
     assert received.keys() == expected.keys()
     for output, values in expected.items():
         np.testing.assert_allclose(received[output], values, rtol=1e-5, atol=1e-6, err_msg=output)

@@ -74,6 +74,7 @@ CONTRACT = (
     "test_serving",
     "test_registry",
 )
+MARKS = "not slow or contract"
 # What runs first where there is little time.
 QUICK = ("test_compat", "test_random", "test_layers", "test_goldens")
 
@@ -125,7 +126,7 @@ def run(row: Row, python: Path, files: tuple[str, ...]) -> dict:
         copy(ROOT / name, work / name)
     log = BUILD / row.name / "log.txt"
     tests = [f"tests/{name}.py" for name in files]
-    command = [python, "-m", "pytest", "-m", "not slow", "--numprocesses", "2", *tests]
+    command = [python, "-m", "pytest", "-m", MARKS, "--numprocesses", "2", *tests]
     environment = {
         **os.environ,
         "XLA_FLAGS": "--xla_backend_optimization_level=0",

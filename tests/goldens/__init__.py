@@ -24,6 +24,7 @@ from zoo import registry
 from zoo.random import EVALUATION_STEP, RowNoise
 from zoo.random import noise as draws_of_rows
 from zoo.runs import training
+from zoo.serving import export
 from zoo.serving.signatures import made_up_rows, signatures
 from zoo.store import cards, pretrained
 from zoo.versions import versions
@@ -141,7 +142,16 @@ def answers(name: str, version: int, ask) -> dict:
 
 def served(name: str, version: int):
     """Asks the stored SavedModel."""
-    loaded = tf.saved_model.load(str(cards.model_directory(name) / str(version)))
+    return _asks(cards.model_directory(name) / str(version))
+
+
+def exported(name: str, version: int, directory: Path):
+    """Asks a SavedModel that the loaded model is now exported to."""
+    return _asks(export(pretrained.load(name, version), directory / name))
+
+
+def _asks(directory):
+    loaded = tf.saved_model.load(str(directory))
     return lambda signature, inputs: _arrays(
         loaded.signatures[signature](**{key: tf.constant(value) for key, value in inputs.items()})
     )
