@@ -12,7 +12,7 @@ import tensorflow as tf
 from zoo import compat
 from zoo.generators import generators_left_alone
 
-PACKAGE = Path(__file__).parents[1] / "zoo"
+PACKAGE = Path(compat.__file__).parent
 PRIVATE = r"tensorflow\.python|keras\.src|\b\w+\._(?:flatten_layers|clip_gradients|rng|seed)\b"
 
 
