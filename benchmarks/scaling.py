@@ -95,7 +95,7 @@ def step_seconds(size, rounds):
         if size.num_samples == 1
         else zoo.objectives.ImportanceWeighted(size.num_samples),
     )
-    model.compile(keras.optimizers.Adam(1e-3))
+    model.compile(keras.optimizers.Adam(1e-3), jit_compile=True)
     images = spots(size.batch_size * STEPS, 28)
     times = [
         fit_epoch(keras.callbacks, model, images, batch_size=size.batch_size)

@@ -19,6 +19,7 @@ CLASSES = {
     "zoo.layers": [
         "Bernoulli",
         "Categorical",
+        "Columns",
         "Conditional",
         "ContinuousBernoulli",
         "DiagonalNormal",
@@ -72,7 +73,7 @@ CLASSES = {
         "VIMCO",
         "WeightedKL",
     ],
-    "zoo.observations": ["Counts", "Image", "Vector"],
+    "zoo.observations": ["Counts", "Image", "Table", "Vector"],
     "zoo.schedules": ["Constant", "Cyclical", "Exponential", "Linear"],
 }
 

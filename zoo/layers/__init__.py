@@ -1,6 +1,7 @@
 """Distribution layers for Keras 3: parameters in, `tfd.Distribution` out."""
 
 from zoo.layers.base import DistributionLayer
+from zoo.layers.columns import Columns
 from zoo.layers.counts import NegativeBinomial
 from zoo.layers.likelihoods import Bernoulli, ContinuousBernoulli, DiscretizedLogistic, Normal
 from zoo.layers.noise import Dropout, GaussianNoise
@@ -12,6 +13,7 @@ from zoo.layers.sample import Sample
 __all__ = [
     "Bernoulli",
     "Categorical",
+    "Columns",
     "Conditional",
     "ContinuousBernoulli",
     "DiagonalNormal",
