@@ -254,9 +254,9 @@ class Columns(Likelihood):
     def params_of(self, mean: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
         flat = [tf.constant(0.0)] * self.num_params
         for (kind, size), (numbers, places) in self._alike.items():
-            values = KINDS[kind].params_of(
-                *(tf.gather(tf.cast(v, tf.float32), numbers) for v in (mean, scale)), size
-            )
+            means = tf.gather(tf.cast(mean, tf.float32), numbers)
+            scales = tf.gather(tf.cast(scale, tf.float32), numbers)
+            values = KINDS[kind].params_of(means, scales, size)
             for row, of_column in enumerate(places):
                 for place, value in zip(of_column, values, strict=True):
                     flat[place] = value[row]

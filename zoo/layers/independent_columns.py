@@ -8,6 +8,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from zoo.random import RowNoise, Stream, draw, draw_elementwise
+from zoo.tensors import static_sizes
 from zoo.typing import Distribution
 
 tfd = tfp.distributions
@@ -143,7 +144,8 @@ def draw_elementwise_student_t(
 ) -> tf.Tensor:
     """By the polar method of Bailey, Mathematics of Computation 62, 1994, which rejects nothing:
     sqrt(df (u^(-2 / df) - 1)) cos(2 pi v)."""
-    u, v = tf.unstack(noise.uniform(stream, [*event_shape, 2], num_samples, first_sample), axis=-1)
+    shape = (*static_sizes(event_shape), 2)
+    u, v = tf.unstack(noise.uniform(stream, shape, num_samples, first_sample), axis=-1)
     # 1 - u lies in (0, 1]: its power is finite.
     growth = tf.math.expm1(-2.0 / distribution.df * tf.math.log(1.0 - u))
     t = tf.sqrt(distribution.df * growth) * tf.cos(2.0 * math.pi * v)
@@ -162,7 +164,7 @@ def draw_elementwise_categorical(
     """The least class whose distribution function exceeds u."""
     u = noise.uniform(stream, event_shape, num_samples, first_sample)
     below = tf.cumsum(distribution.probs_parameter(), axis=-1)[..., :-1]
-    return tf.reduce_sum(tf.cast(below <= u[..., None], tf.int32), axis=-1)
+    return tf.reduce_sum(tf.cast(below <= tf.expand_dims(u, -1), tf.int32), axis=-1)
 
 
 @draw_elementwise.register(tfd.MixtureSameFamily)

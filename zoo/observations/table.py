@@ -61,7 +61,9 @@ class Table(Vector):
         super().__init__(len(self.columns), missing=True)
         self.supports = [_support(column) for column in self.columns]
         # Number of classes of each column; 0 of those that hold numbers.
-        self.num_classes = [0 if isinstance(column, str) else column[1] for column in self.columns]
+        self.num_classes = [
+            0 if isinstance(column, str) else int(column[1]) for column in self.columns
+        ]
 
     @property
     def encoder_size(self) -> int:
