@@ -13,11 +13,17 @@ metrics in one loop) as StableHLO, its variables' values, which output becomes w
 the losses that TensorFlow gave here. `run` compiles it, compares the losses, and times it with the
 variables donated: what a GPU takes for a step, without Keras's work around blocks and with the XLA
 of the JAX there. TensorFlow lowers it for a CPU; nothing in these programs is a CPU's alone.
+
+    python gpu_program.py compile build/gpu --json gpu_program_compiled.json
+
+compiles them for an H100 where no GPU is, with JAX's packages jax-cuda12-plugin and
+jax-cuda12-pjrt, nvidia-cuda-runtime-cu12 and nvidia-cuda-nvcc-cu12.
 """
 
 import argparse
 import dataclasses
 import datetime
+import importlib
 import json
 import os
 import re
@@ -36,6 +42,21 @@ DTYPES = {
     **{"u32": "uint32", "f64": "float64", "bf16": "bfloat16", "u64": "uint64", "f16": "float16"},
 }
 TYPE = re.compile(rf"\b({'|'.join(DTYPES)})\[([\d,]*)\]")
+
+# What XLA's compiler asks of an H100, as in https://github.com/openxla/xla/pull/25919.
+H100 = """
+gpu_device_info {
+  threads_per_block_limit: 1024 threads_per_warp: 32 shared_memory_per_block: 49152
+  shared_memory_per_core: 233472 threads_per_core_limit: 2048 core_count: 132 fpus_per_core: 128
+  block_dim_limit_x: 2147483647 block_dim_limit_y: 65535 block_dim_limit_z: 65535
+  memory_bandwidth: 3352320000000 l2_cache_size: 52428800 clock_rate_ghz: 1.98
+  device_memory_size: 84929347584 shared_memory_per_block_optin: 232448
+  cuda_compute_capability { major: 9 } registers_per_core_limit: 65536
+  registers_per_block_limit: 65536
+}
+platform_name: "CUDA" dnn_version_info { major: 9 minor: 7 }
+runtime_version { major: 12 minor: 8 patch: 0 } device_description_str: "NVIDIA H100 80GB HBM3"
+"""
 
 
 # -- Where TensorFlow is
@@ -108,9 +129,8 @@ def _without_comments(text):
 # -- Where JAX is
 
 
-def run(path, rounds):
-    """What a program gives and takes here: a dict."""
-    os.environ.setdefault("JAX_ENABLE_X64", "1")  # Keras counts steps in int64
+def exported_of(path, platform=None):
+    """(record, values of all arguments, the program as a `jax.export.Exported`)."""
     import jax
     from jax import export, numpy
 
@@ -124,12 +144,38 @@ def run(path, rounds):
         for kind, sizes in record["results"]
     ]
     # An exported function of the same types, with the program in its place.
-    blank = export.export(jax.jit(lambda *_: [numpy.zeros(r.shape, r.dtype) for r in results]))
+    blank = export.export(
+        jax.jit(lambda *_: [numpy.zeros(r.shape, r.dtype) for r in results]),
+        platforms=None if platform is None else [platform],
+    )
     exported = dataclasses.replace(
         blank(*shapes),
         mlir_module_serialized=program,
         module_kept_var_idx=tuple(range(len(values))),
     )
+    return record, values, without_copies(exported)
+
+
+def without_copies(exported):
+    """The same program without `mhlo.copy`, which TensorFlow puts before its results and a GPU's
+    compiler refuses: in its place what else gives an operand as it is."""
+    from jax._src.export import _export
+    from jax._src.interpreters import mlir
+    from jaxlib.mlir import ir
+
+    text = exported.mlir_module().replace("mhlo.copy", "stablehlo.optimization_barrier")
+    with mlir.make_ir_context():
+        module = ir.Module.parse(text)
+        return dataclasses.replace(
+            exported, mlir_module_serialized=_export._module_to_bytecode(module)
+        )
+
+
+def run(path, rounds):
+    """What a program gives and takes here: a dict."""
+    record, values, exported = exported_of(path)
+    import jax
+
     inputs = record["inputs"]
     becomes = {int(out): int(place) - inputs for out, place in record["becomes"].items()}
 
@@ -170,9 +216,63 @@ def run(path, rounds):
     }
 
 
+# -- Where JAX's CUDA plugin is, and no GPU
+
+
+def gpu_topology():
+    """An H100 that is not there, for the compiler."""
+    os.environ["JAX_SKIP_CUDA_CONSTRAINTS_CHECK"] = "1"
+    nvidia = Path(next(iter(importlib.import_module("nvidia").__path__)))
+    # What would be tried out on the GPU is not.
+    os.environ["XLA_FLAGS"] = (
+        f"--xla_gpu_cuda_data_dir={nvidia / 'cuda_nvcc'} --xla_gpu_autotune_level=0 "
+        "--xla_gpu_enable_triton_gemm=false"
+    )
+    from jax._src.lib import xla_client
+
+    plugin = Path(importlib.import_module("jax_plugins.xla_cuda12").__file__)
+    interface = xla_client.load_pjrt_plugin_dynamically(
+        "cuda", str(plugin.with_name("xla_cuda_plugin.so"))
+    )
+    xla_client.initialize_pjrt_plugin("cuda")
+    topology = xla_client.make_c_api_device_topology(
+        interface, "h100", topology="1x1x1", target_config=H100
+    )
+    return topology._make_compile_only_devices()
+
+
+def compile_for(devices, path):
+    """What becomes of a program under XLA's compiler for a GPU: a dict."""
+    record, values, exported = exported_of(path, "cuda")
+    import jax
+    from jax._src.lib import xla_client
+
+    shapes = [jax.ShapeDtypeStruct(value.shape, value.dtype) for value in values]
+    lowered = (
+        jax.jit(lambda *a: exported.call(*a)).trace(*shapes).lower(lowering_platforms=("cuda",))
+    )
+    options = xla_client.CompileOptions()
+    options.executable_build_options.num_replicas = 1
+    options.executable_build_options.num_partitions = 1
+    start = time.perf_counter()
+    executable = devices[0].client.compile(
+        lowered.compiler_ir("stablehlo"), xla_client.DeviceList(tuple(devices[:1])), options
+    )
+    text = executable.hlo_modules()[0].to_string()
+    return {
+        **{key: record[key] for key in ("model", "steps", "batch_size", "tensorflow")},
+        "jax": jax.__version__,
+        "device": devices[0].device_kind,
+        "compile_seconds": time.perf_counter() - start,
+        "fusions": len(re.findall(r" fusion\(", text)),
+        "copies": len(re.findall(r" copy\(", text)),
+        "libraries": sorted(set(re.findall(r'custom_call_target="([^"]+)"', text))),
+    }
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("write", "run"))
+    parser.add_argument("what", choices=("write", "run", "compile"))
     parser.add_argument("directory", type=Path)
     parser.add_argument("--models", default=",".join(MODELS), metavar="NAME,...")
     parser.add_argument("--rounds", type=int, default=20)
@@ -184,10 +284,13 @@ def main():
         for name in names:
             write(name, arguments.directory)
         return
+    os.environ["JAX_ENABLE_X64"] = "1"  # Keras counts steps in int64; read at JAX's import
     record = {"date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")}
+    devices = gpu_topology() if arguments.what == "compile" else None
     for name in names:
+        path = arguments.directory / f"{name}.npz"
         try:
-            record[name] = run(arguments.directory / f"{name}.npz", arguments.rounds)
+            record[name] = compile_for(devices, path) if devices else run(path, arguments.rounds)
         except Exception as error:  # what was measured of the others is kept
             record[name] = {"error": f"{type(error).__name__}: {error}"[:2000]}
         print(json.dumps(record[name]), flush=True)

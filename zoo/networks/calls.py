@@ -19,7 +19,7 @@ BOLD = re.compile(r"\x1b\[\d+m")
 
 @runtime_checkable
 class HasInputs(Protocol):
-    """Functional and Sequential models."""
+    """Functional models."""
 
     inputs: Sequence[Any] | None
 
@@ -90,7 +90,10 @@ def _apply(network, x, condition, training):
 
 
 def _num_inputs(network):
-    return len(network.inputs or ()) if isinstance(network, HasInputs) else 1
+    # A Sequential model has one, and until it is built its `inputs` raises.
+    if isinstance(network, keras.Sequential) or not isinstance(network, HasInputs):
+        return 1
+    return len(network.inputs or ())
 
 
 def _function(network):
