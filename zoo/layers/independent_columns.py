@@ -1,5 +1,6 @@
 """The distribution of a row of mixed columns, and how its kinds are drawn by row."""
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -108,6 +109,20 @@ def _mean_of(distribution):
     return distribution.mean()
 
 
+@functools.singledispatch
+def draw_kind(
+    distribution: Distribution,
+    event_shape: Sequence[int] | tf.TensorShape,
+    noise: RowNoise,
+    stream: Stream,
+    num_samples: int | tf.Tensor | None,
+    first_sample: int | tf.Tensor,
+) -> tf.Tensor:
+    """Draws of the columns of one kind: by `zoo.random.draw_elementwise`, unless that has no rule
+    for it, or one that takes a loop. Arguments and shapes as there."""
+    return draw_elementwise(distribution, event_shape, noise, stream, num_samples, first_sample)
+
+
 @draw.register(IndependentColumns)
 def draw_columns(
     distribution: IndependentColumns,
@@ -118,7 +133,7 @@ def draw_columns(
 ) -> tf.Tensor:
     # Each group's draws are its own.
     drawn = [
-        draw_elementwise(
+        draw_kind(
             of_kind,
             (len(numbers),),
             noise.of_latent(noise.latent + number),
@@ -133,8 +148,8 @@ def draw_columns(
     return distribution._together([tf.cast(values, tf.float32) for values in drawn])
 
 
-@draw_elementwise.register(tfd.StudentT)
-def draw_elementwise_student_t(
+@draw_kind.register(tfd.StudentT)
+def draw_student_t(
     distribution: Distribution,
     event_shape: Sequence[int] | tf.TensorShape,
     noise: RowNoise,
@@ -152,8 +167,8 @@ def draw_elementwise_student_t(
     return distribution.loc + distribution.scale * t
 
 
-@draw_elementwise.register(tfd.Categorical)
-def draw_elementwise_categorical(
+@draw_kind.register(tfd.Categorical)
+def draw_categorical(
     distribution: Distribution,
     event_shape: Sequence[int] | tf.TensorShape,
     noise: RowNoise,
@@ -167,8 +182,8 @@ def draw_elementwise_categorical(
     return tf.reduce_sum(tf.cast(below <= tf.expand_dims(u, -1), tf.int32), axis=-1)
 
 
-@draw_elementwise.register(tfd.MixtureSameFamily)
-def draw_elementwise_mixture(
+@draw_kind.register(tfd.MixtureSameFamily)
+def draw_mixture(
     distribution: Distribution,
     event_shape: Sequence[int] | tf.TensorShape,
     noise: RowNoise,
@@ -177,7 +192,7 @@ def draw_elementwise_mixture(
     first_sample: int | tf.Tensor,
 ) -> tf.Tensor:
     """A component, and a draw of it; components are normals."""
-    component = draw_elementwise(
+    component = draw_kind(
         distribution.mixture_distribution,
         event_shape,
         noise,
@@ -191,8 +206,8 @@ def draw_elementwise_mixture(
     return loc + scale * noise.normal(stream, event_shape, num_samples, first_sample)
 
 
-@draw_elementwise.register(tfd.Poisson)
-def draw_elementwise_poisson(
+@draw_kind.register(tfd.Poisson)
+def draw_poisson(
     distribution: Distribution,
     event_shape: Sequence[int] | tf.TensorShape,
     noise: RowNoise,
