@@ -16,6 +16,8 @@ tfd = tfp.distributions
 
 # Halvings of the interval that holds a Poisson's quantile: its rate is at most e^8.
 HALVINGS = 13
+# What stands for the number of a latent in the draws of the first group of columns.
+FIRST_GROUP = 1000
 
 
 class ClassNumber(tfd.Categorical):
@@ -131,12 +133,12 @@ def draw_columns(
     num_samples: int | tf.Tensor | None = None,
     first_sample: int | tf.Tensor = 0,
 ) -> tf.Tensor:
-    # Each group's draws are its own.
+    # Each group's draws are its own, and none are those of a latent, whose prior may be a mixture.
     drawn = [
         draw_kind(
             of_kind,
             (len(numbers),),
-            noise.of_latent(noise.latent + number),
+            noise.of_latent(FIRST_GROUP + number),
             stream,
             num_samples,
             first_sample,
