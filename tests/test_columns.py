@@ -225,7 +225,7 @@ def test_wrong_columns_are_refused(columns, message):
 
 
 def test_the_encoder_gets_classes_as_one_of_k_and_what_was_seen():
-    table = zoo.observations.Table(["real", ("class", 3), "count"])
+    table = zoo.observations.Rows(["real", ("class", 3), "count"])
     rows = np.array([[0.5, 2.0, 7.0], [np.nan, np.nan, 1.0]], np.float32)
     data = table.as_tensors(rows)
     np.testing.assert_array_equal(
@@ -233,7 +233,7 @@ def test_the_encoder_gets_classes_as_one_of_k_and_what_was_seen():
         [[0.5, 0, 0, 1, 7, 1, 1, 1], [0, 0, 0, 0, 1, 0, 0, 1]],
     )
     assert table.encoder_size == 8
-    assert zoo.observations.Table.from_config(table.get_config()) == table
+    assert zoo.observations.Rows.from_config(table.get_config()) == table
 
 
 @pytest.mark.parametrize(
@@ -247,7 +247,7 @@ def test_the_encoder_gets_classes_as_one_of_k_and_what_was_seen():
     ],
 )
 def test_values_that_a_column_may_not_hold_are_refused(column, value, message):
-    table = zoo.observations.Table([column])
+    table = zoo.observations.Rows([column])
     rows = np.array([[1.0], [np.nan], [value]], np.float32)
     with pytest.raises(ValueError, match=message):
         table.check(rows)
@@ -260,4 +260,4 @@ def test_values_that_a_column_may_not_hold_are_refused(column, value, message):
 @pytest.mark.parametrize("column", ["text", ("class",), ("class", 1), ("real", 2)])
 def test_what_no_column_holds_is_refused(column):
     with pytest.raises(ValueError, match="Received"):
-        zoo.observations.Table([column])
+        zoo.observations.Rows([column])

@@ -11,7 +11,7 @@ from zoo import validation
 from zoo.layers.base import bounded_scale, raw_of_scale
 from zoo.layers.independent_columns import ClassNumber, IndependentColumns
 from zoo.layers.likelihoods import Likelihood
-from zoo.observations import Observation, Table, Vector
+from zoo.observations import Observation, Rows, Vector
 from zoo.typing import Distribution
 from zoo.validation import shown
 
@@ -30,7 +30,7 @@ class Kind(NamedTuple):
             columns, batch [..., n].
         params_of: Function (mean [n], scale [n], number of classes or components) -> parameters
             [n, P] of columns with about this mean and scale.
-        holds: What the column may hold, as `zoo.observations.Table` calls it.
+        holds: What the column may hold, as `zoo.observations.Rows` calls it.
         has_size: Whether it has classes or components, whose number a column says.
     """
 
@@ -206,7 +206,7 @@ class Columns(Likelihood):
         ValueError: If a column is of no such kind.
     """
 
-    observes = (Vector,)  # and with it `Table`
+    observes = (Vector,)  # and with it `Rows`
 
     def __init__(
         self, columns: Sequence[str | tuple[str, int]], least_scale: float = 0.0, **kwargs: Any
@@ -236,7 +236,7 @@ class Columns(Likelihood):
     @property
     def observation(self) -> Observation:
         held = [(KINDS[kind].holds, size) for kind, size in self.columns]
-        return Table([column if column[0] == "class" else column[0] for column in held])
+        return Rows([column if column[0] == "class" else column[0] for column in held])
 
     def distribution(self, params: tf.Tensor) -> Distribution:
         groups = {

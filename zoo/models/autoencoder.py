@@ -90,9 +90,9 @@ class Autoencoder(Model):
         log_likelihood = self._decode(self._encode(batch, training), batch, training).log_prob(x)
         return {"loss": -log_likelihood, "log_likelihood": log_likelihood}
 
-    def reconstruct(self, x: Any, condition: Any = None) -> tf.Tensor:
+    def reconstruction(self, data: Mapping[str, Any]) -> tf.Tensor:
         """Mean of p(x|z) at the code: [B, *shape of x]."""
-        return self(self.as_data(x, condition)).mean()
+        return self(dict(data)).mean()
 
     # -- What a server is asked for
 
@@ -102,10 +102,10 @@ class Autoencoder(Model):
 
     def answers(self) -> dict[str, Answer]:
         def encode(**x):
-            return {"z": self.encode(x[self.key])}
+            return {"z": self.encode(self.observation.of_served(x))}
 
         def decode(z):
-            return {"reconstruction": self.decode(z).mean()}
+            return self.observation.to_served("reconstruction", self.decode(z).mean())
 
         z = tf.TensorSpec([None, self.latent_dim], tf.float32, name="z")
         return {

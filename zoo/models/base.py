@@ -188,7 +188,8 @@ class Model(CompiledModel, metaclass=BuiltAfterConstruction):
 
     def predict_step(self, data: Any) -> tf.Tensor:
         batch = data[0] if isinstance(data, tuple) else data
-        return self.reconstruct(self.observation.as_stored(batch), batch.get("condition"))
+        x = self.observation.as_stored(batch)
+        return self.reconstruction(self.as_data(x, batch.get("condition")))
 
     def as_data(self, x: Any, condition: Any = None) -> dict[str, Any]:
         """x and its condition as a user hands them to a method: the dict that the programs take.
@@ -214,15 +215,22 @@ class Model(CompiledModel, metaclass=BuiltAfterConstruction):
 
     # -- What it answers
 
-    def reconstruct(self, x: Any, condition: Any = None) -> tf.Tensor:
+    def reconstruction(self, data: Mapping[str, Any]) -> tf.Tensor:
+        """Outcomes of the likelihood [B, *shape] that are most like x, of a dict as `as_data` gives
+        it."""
         raise NotImplementedError
+
+    def reconstruct(self, x: Any, condition: Any = None) -> Any:
+        """x as the model gives it again, in the form in which users hand it in."""
+        return self.observation.to_user(self.reconstruction(self.as_data(x, condition)))
 
     def answers(self) -> dict[str, Answer]:
         """Name -> what the model can be asked about rows: the one source for servers, clients and
         pictures."""
 
         def reconstruct(condition=None, **x):
-            return {"reconstruction": self.reconstruct(x[self.key], condition)}
+            data = self.as_data(self.observation.of_served(x), condition)
+            return self.observation.to_served("reconstruction", self.reconstruction(data))
 
         return {"reconstruct": Answer(reconstruct, self.observation.spec() | self.condition.spec())}
 

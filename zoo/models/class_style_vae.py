@@ -187,6 +187,6 @@ class ClassStyleVAE(LatentVariableModel):
 
     def answers(self) -> dict[str, Answer]:
         def classify(**x):
-            return {"probs": self.classify(x[self.key])}
+            return {"probs": self.classify(self.observation.of_served(x))}
 
         return {**super().answers(), "classify": Answer(classify, self.observation.spec())}

@@ -212,10 +212,10 @@ class CompletionNetwork(Model):
         self.observation.assert_outcomes(data)
         return self(data).log_prob(data[self.key])
 
-    def reconstruct(self, x: Any, condition: Any = None) -> tf.Tensor:
+    def reconstruction(self, data: Mapping[str, Any]) -> tf.Tensor:
         """The images completed: visible pixels, and the mean of the hidden ones,
         [B, *image_shape]."""
-        return self(self.as_data(x, condition)).mean()
+        return self(dict(data)).mean()
 
 
 def check_binary_likelihood(owner: str, likelihood: Any) -> None:

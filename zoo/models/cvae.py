@@ -93,6 +93,7 @@ class CVAE(VAE):
         }
 
         def transfer(from_label, to_label, **x):
-            return {"reconstruction": self.transfer(x[self.key], from_label, to_label)}
+            x = self.observation.of_served(x)
+            return {"reconstruction": self.transfer(x, from_label, to_label)}
 
         return {**super().answers(), "transfer": Answer(transfer, self.observation.spec() | labels)}

@@ -257,15 +257,17 @@ class LatentVariableModel(ImportanceSampling):
 
     # -- What users ask of a trained model
 
-    def reconstruct(self, x: Any, condition: Any = None) -> tf.Tensor:
+    def reconstruction(self, data: Mapping[str, Any]) -> tf.Tensor:
         """Mean of p(x|z) at the posterior's mean, a class at its most probable value:
         [B, *shape of x]."""
-        return self.run(Typical(), self.as_data(x, condition)).likelihood.mean()
+        return self.run(Typical(), data).likelihood.mean()
 
-    def sample(self, num_rows: int, seed: int = 0, condition: Any = None) -> tf.Tensor:
-        """`num_rows` draws of p(x|c): [num_rows, *shape of x]. Row i is a function of (seed, i)."""
+    def sample(self, num_rows: int, seed: int = 0, condition: Any = None) -> Any:
+        """`num_rows` draws of p(x|c), in the form in which users hand in x. Row i is a function of
+        (seed, i)."""
         num_rows = validation.integer("num_rows", num_rows)
-        return self.generate(RowNoise.of_seed(validation.seed(seed), num_rows), condition)["sample"]
+        noise = RowNoise.of_seed(validation.seed(seed), num_rows)
+        return self.observation.to_user(self.generate(noise, condition)["sample"])
 
     def generate(self, noise: RowNoise, condition: Any = None) -> dict[str, tf.Tensor]:
         """Draws from the generative program.
@@ -314,23 +316,29 @@ class LatentVariableModel(ImportanceSampling):
             for name, shape in self.latent_shapes.items()
         }
 
+        observation = self.observation
+
         def encode(condition=None, **x):
-            return self.latent_parameters(x[self.key], condition)
+            return self.latent_parameters(observation.of_served(x), condition)
 
         def decode(condition=None, **latents):
             z = latents["z"] if set(latents) == {"z"} else latents
             likelihood = self.decode(z) if condition is None else self.decode(z, condition)
-            return {"reconstruction": likelihood.mean()}
+            return observation.to_served("reconstruction", likelihood.mean())
 
         def sample(seed, condition=None):
-            return self.generate(row_noise(seed), condition)
+            draws = self.generate(row_noise(seed), condition)
+            x = {name: draws.pop(name) for name in ("reconstruction", "sample")}
+            for name, values in x.items():
+                draws |= observation.to_served(name, values)
+            return draws
 
         def score(seed, condition=None, **x):
-            return self.score(x[self.key], row_noise(seed), condition)
+            return self.score(observation.of_served(x), row_noise(seed), condition)
 
         def score_k64(seed, condition=None, **x):
             log_prob = self.importance_weighted_log_prob(
-                x[self.key], row_noise(seed), SCORE_SAMPLES, condition
+                observation.of_served(x), row_noise(seed), SCORE_SAMPLES, condition
             )
             return {"log_prob": log_prob}
 

@@ -124,18 +124,18 @@ class VQVAE(Model):
             "kl": length,
         }
 
-    def reconstruct(self, x: Any, condition: Any = None) -> tf.Tensor:
+    def reconstruction(self, data: Mapping[str, Any]) -> tf.Tensor:
         """Mean of p(x|codes) at the codes of x: [B, *shape of x]."""
-        return self(self.as_data(x, condition)).mean()
+        return self(dict(data)).mean()
 
     def answers(self) -> dict[str, Answer]:
         codes = {"codes": tf.TensorSpec([None, self.num_positions], tf.int32, name="codes")}
 
         def encode(**x):
-            return {"codes": self.encode(x[self.key])}
+            return {"codes": self.encode(self.observation.of_served(x))}
 
         def decode(codes):
-            return {"reconstruction": self.decode(codes).mean()}
+            return self.observation.to_served("reconstruction", self.decode(codes).mean())
 
         return {
             **super().answers(),

@@ -3,13 +3,13 @@
 from zoo.observations.base import Observation
 from zoo.observations.counts import Counts
 from zoo.observations.image import Image
-from zoo.observations.table import Table
+from zoo.observations.rows import Rows
 from zoo.observations.vector import Vector
 
 __all__ = [
     "Counts",
     "Image",
     "Observation",
-    "Table",
+    "Rows",
     "Vector",
 ]

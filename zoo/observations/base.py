@@ -64,7 +64,7 @@ class Observation:
         raise NotImplementedError
 
     def as_stored(self, stored: Mapping[str, Any]) -> tf.Tensor:
-        """Stored rows as a user would hand them to a method, with nothing drawn: [B, *shape]."""
+        """Stored rows as `as_tensors` takes them, with nothing drawn: [B, *shape]."""
         return stored[self.key]
 
     def assert_outcomes(self, data: Mapping[str, tf.Tensor]) -> None:
@@ -78,6 +78,19 @@ class Observation:
     def spec(self) -> dict[str, tf.TensorSpec]:
         """A served row: name -> spec of [B, ...]."""
         return {self.key: tf.TensorSpec([None, *self.shape], tf.float32, name=self.key)}
+
+    def of_served(self, inputs: Mapping[str, tf.Tensor]) -> Any:
+        """x, as a user would hand it to a method, of the inputs that `spec` names."""
+        return inputs[self.key]
+
+    def to_served(self, name: str, values: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Outcomes of the likelihood [B, *shape] as the outputs of an answer that calls them
+        `name`."""
+        return {name: values}
+
+    def to_user(self, values: tf.Tensor) -> Any:
+        """Outcomes of the likelihood [B, *shape] in the form in which users hand in x."""
+        return values
 
     @staticmethod
     def made_up(shape: tuple[int, ...], generator: np.random.Generator) -> np.ndarray:

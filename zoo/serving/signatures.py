@@ -13,11 +13,11 @@ import numpy as np
 import tensorflow as tf
 
 from zoo.models.answers import row_noise as row_noise
-from zoo.observations import Counts, Image, Table, Vector
+from zoo.observations import Counts, Image, Rows, Vector
 
 DEFAULT_SIGNATURE = "reconstruct"
 # By the name under which a server is handed one.
-OBSERVATIONS = {kind.key: kind for kind in (Counts, Image, Table, Vector)}
+OBSERVATIONS = {kind.key: kind for kind in (Counts, Image, Rows, Vector)}
 
 
 class Signature(NamedTuple):

@@ -1,4 +1,4 @@
-"""Rows of a table: columns that are real, positive, counts, or one of several classes."""
+"""Rows of mixed columns: numbers that are real, positive, counts, or one of several classes."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -38,9 +38,9 @@ SUPPORTS = {
 
 
 @keras.saving.register_keras_serializable(package="zoo")
-class Table(Vector):
-    """Rows [C] of a table: one number of each column, a class as its number 0 ... K - 1, and NaN
-    for what was not seen.
+class Rows(Vector):
+    """Rows [C] of mixed columns: one number of each, a class as its number 0 ... K - 1, and NaN for
+    what was not seen.
 
     The encoder gets each column's number, a class as K numbers of which one is 1, zeros for what
     was not seen, and behind them 1 for each column that was: [B, `encoder_size`].
@@ -53,7 +53,7 @@ class Table(Vector):
         ValueError: If a column may hold none of these.
     """
 
-    key = "table"
+    key = "rows"
     noun = "row"
 
     def __init__(self, columns: Sequence[str | tuple[str, int]]) -> None:
