@@ -164,7 +164,8 @@ def _evaluate(arguments: argparse.Namespace) -> None:
         numbers |= quality(
             model, examples, Reader.stored(model.observation.shape), seed=arguments.seed
         )
-    print(f"{name} on {len(examples['image']):,} images, {recipe.dataset.name} {split}:")
+    noun = model.observation.noun
+    print(f"{name} on {len(examples[model.key]):,} {noun}s, {recipe.dataset.name} {split}:")
     print(table(numbers))
     if arguments.json:
         content = json.dumps({"recipe": name, "numbers": numbers}, indent=2) + "\n"

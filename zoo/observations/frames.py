@@ -1,6 +1,7 @@
 """What users hand in as a table, as a DataFrame."""
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,12 @@ import tensorflow as tf
 
 from zoo.extras import need
 from zoo.validation import shown
+
+
+def is_frame(data: Any) -> bool:
+    """Whether data are a pandas DataFrame, which is not imported for it."""
+    pandas = sys.modules.get("pandas")
+    return pandas is not None and isinstance(data, pandas.DataFrame)
 
 
 def as_frame(data: Any, names: Sequence[str] | None = None) -> Any:
