@@ -116,7 +116,7 @@ class Imputing(ImportanceSampling):
         Reference:
             Mattei & Frellsen, ICML 2019, eqs. 11 and 12. https://arxiv.org/abs/1812.02633
         """
-        self._assert_gaps()
+        self.assert_gaps()
         num_samples, seed = validation.integer("num_samples", num_samples), validation.seed(seed)
         draws = validation.integer("draws", draws, least=0)
         if not validation.is_number(interval) or not 0 < interval < 1:
@@ -126,22 +126,22 @@ class Imputing(ImportanceSampling):
             )
         data = self.as_data(x, condition)
         x = self._x_of(x) if isinstance(x, dict) else x
-        num_draws = max(draws, INTERVAL_DRAWS)
         if is_symbolic(data[self.key]):
-            noise = RowNoise(seed, 0, tf.range(tf.shape(data[self.key])[0]))
-            filled, drawn = self._impute_at_once(data, noise, num_samples, num_draws, interval)
+            noise = RowNoise.of_seed(seed, tf.shape(data[self.key])[0])
+            filled, drawn = self._impute_at_once(data, noise, num_samples, draws, interval)
         else:
-            filled, drawn = self._impute(data, seed, num_samples, num_draws, interval)
+            filled, drawn = self._impute(data, seed, num_samples, draws, interval)
         fill = self.observation.fill
         return Imputation(
             *(fill(x, values) for values in (filled.imputed, filled.lower, filled.upper)),
-            tuple(fill(x, each) for each in tf.unstack(drawn[:draws])),
+            tuple(fill(x, each) for each in tf.unstack(drawn)),
             filled.probabilities,
         )
 
-    def _impute(self, data, seed, num_samples, num_draws, interval):
-        """The filled rows and the draws [R, B, *shape], rows and samples and draws in chunks."""
+    def _impute(self, data, seed, num_samples, draws, interval):
+        """The filled rows and as many draws, [R, B, *shape]: rows, samples and draws in chunks."""
         weigh, complete = self._compiled_imputing()
+        num_draws = max(draws, INTERVAL_DRAWS)
         seed, chunk = tf.constant(seed, tf.uint32), least_of(SAMPLE_CHUNKS, num_samples)
         parts = []
         for part, rows, num_rows in chunks_of_rows(data, len(data[self.key])):
@@ -154,16 +154,26 @@ class Imputing(ImportanceSampling):
                 drawn.append(complete(part, seed, rows, latents, tf.constant(first)))
             drawn = tf.concat(drawn, axis=0)[:num_draws]
             filled = self._filled(part, sums.statistics, drawn, interval)
-            parts.append((*(values[:num_rows] for values in filled), drawn[:, :num_rows]))
+            parts.append((*(values[:num_rows] for values in filled), drawn[:draws, :num_rows]))
         *filled, drawn = zip(*parts, strict=True)
         return Filled(*(tf.concat(values, axis=0) for values in filled)), tf.concat(drawn, axis=1)
 
-    def _impute_at_once(self, data, noise, num_samples, num_draws, interval):
+    def _impute_at_once(self, data, noise, num_samples, draws, interval):
         """The same without chunks and loops."""
+        num_draws = max(draws, INTERVAL_DRAWS)
         sums = self._none_weighed(tf.shape(data[self.key])[0], num_draws)
         sums = self._weigh_chunk(sums, data, noise, 0, num_samples, num_samples)
         drawn = self.completions(sums.latents, data, noise, num_draws)
-        return self._filled(data, sums.statistics, drawn, interval), drawn
+        return self._filled(data, sums.statistics, drawn, interval), drawn[:draws]
+
+    def assert_gaps(self) -> None:
+        """Raises ValueError where x may have no gaps."""
+        if not self.observation.missing:
+            raise ValueError(
+                "Values can be missing where the observation may have gaps: pass "
+                "`observation=zoo.observations.Vector(30, missing=True)`. Received: "
+                f"a model of {type(self.observation).__name__} without."
+            )
 
     def importance_weighted_imputation(
         self,
@@ -175,7 +185,7 @@ class Imputing(ImportanceSampling):
     ) -> Filled:
         """As `impute`, all samples at once and without a loop: what an exported signature holds."""
         data = self.as_data(x, condition)
-        return self._impute_at_once(data, noise, num_samples, INTERVAL_DRAWS, interval)[0]
+        return self._impute_at_once(data, noise, num_samples, 0, interval)[0]
 
     def answers(self) -> dict[str, Answer]:
         if not self.observation.missing:
@@ -275,16 +285,6 @@ class Imputing(ImportanceSampling):
             name: _chosen(z, trace[name].z, chosen, u < kept) for name, z in sums.latents.items()
         }
         return Weighed(log_sum, statistics, latents)
-
-    # -- Ends
-
-    def _assert_gaps(self):
-        if not self.observation.missing:
-            raise ValueError(
-                "Only what may have gaps can be imputed, such as "
-                "`observation=zoo.observations.Vector(30, missing=True)`. Received: a model of "
-                f"{self.observation.noun}s that have none, {type(self.observation).__name__}."
-            )
 
     def _filled(self, data, statistics, drawn, interval):
         typical, probabilities = self.likelihood_layer.typical(statistics)
