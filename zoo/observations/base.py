@@ -29,6 +29,10 @@ class Observation:
     shape: tuple[int, ...]
     missing = False
 
+    def is_x(self, data: Mapping[str, Any]) -> bool:
+        """Whether a dict is x itself, and not a dict of data that holds it under `key`."""
+        return False
+
     def check(self, x: Any) -> dict[str, Any]:
         """What a user passes as x, checked, as it is stored: name -> array [N, ...].
 
