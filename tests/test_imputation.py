@@ -206,6 +206,91 @@ def test_what_has_no_gaps_cannot_be_imputed(make_vae, images):
         make_vae(objective=zoo.objectives.MIWAE())
 
 
+# -- Tables, data, numbers, pictures
+
+
+def test_the_gaps_of_a_data_frame_are_filled_by_values_of_its_columns():
+    pd = pytest.importorskip("pandas")
+    from zoo.models.table_vae import table_vae
+
+    frame = pd.DataFrame(
+        {
+            "wage": [1.1, 2.2, None, 3.3, 0.1, 5.0],
+            "job": ["cook", None, "vet", "vet", "cook", None],
+            "since": pd.to_datetime(["2020-01-01", None, "2021-05-05", "2020-03-04", None, None]),
+            "smokes": [True, False, True, True, False, False],
+            "country": ["FR"] * 6,
+            "unknown": [None] * 6,
+        },
+        index=range(3, 9),
+    )
+    known = frame.drop(columns="unknown")
+    model = table_vae(zoo.observations.Table.of(known), hidden_units=(4,))
+    model.compile("adam", run_eagerly=True)
+    filled = model.impute(frame, 8, draws=2)
+    for each in (filled.imputed, filled.lower, filled.upper, *filled.draws):
+        assert list(each.columns) == list(frame.columns)
+        assert each["unknown"].isna().all()
+        assert each[known.columns].notna().all().all()
+        assert set(each["job"]) <= {"cook", "vet"}
+        for name in known:
+            seen = known[name].notna().to_numpy()
+            assert each[name][seen].tolist() == known[name][seen].tolist()
+            assert each[name].dtype == known[name].dtype
+
+
+def test_the_mask_is_that_of_the_authors_notebook():
+    numbers, _ = pytest.importorskip("sklearn.datasets").load_breast_cancer(return_X_y=True)
+    complete = (numbers - np.mean(numbers, 0)) / np.std(numbers, 0)
+    # As there.
+    np.random.seed(1234)
+    n, p = complete.shape
+    flat = np.copy(complete).flatten()
+    flat[np.random.choice(n * p, np.floor(n * p * 0.5).astype(int), replace=False)] = np.nan
+    examples = zoo.data.load("breast_cancer_half_missing_1234", "all")
+    np.testing.assert_array_equal(examples["vector"], flat.reshape(n, p).astype(np.float32))
+    np.testing.assert_array_equal(examples["complete"], complete.astype(np.float32))
+    other = zoo.data.load("breast_cancer_half_missing_0", "all[:100]")["vector"]
+    assert other.shape == (100, 30) and np.isnan(other).mean() == pytest.approx(0.5, abs=0.05)
+    with pytest.raises(ValueError, match=r"no split 'test'. Its splits are all"):
+        zoo.data.load("breast_cancer_half_missing_0", "test")
+
+
+def test_error_and_coverage_are_those_of_the_hidden_cells(tmp_path):
+    model = linear()
+    generator = np.random.default_rng(5)
+    z, noise = generator.normal(size=(200, 2)), generator.normal(size=(200, C))
+    complete = (z @ LOADINGS + BIAS + SCALE * noise).astype(np.float32)
+    hidden = generator.random(complete.shape) < 0.3
+    rows = np.where(hidden, np.nan, complete)
+    examples = {"vector": rows, "complete": complete}
+    numbers = zoo.evaluate(model, examples, num_samples=500, verbose=0)
+    filled = model.impute(rows, 500)
+    errors = np.where(hidden, np.asarray(filled.imputed) - complete, 0.0).astype(np.float64) ** 2
+    mse = numbers["imputation_mse"]
+    np.testing.assert_allclose(mse["value"], errors.sum() / hidden.sum(), rtol=1e-5)
+    assert mse["num_cells"] == hidden.sum() and mse["num_examples"] == 200
+    # Of the true model it is the variance that is left, and intervals hold what they say.
+    expected = np.concatenate([np.diag(conditional(row)[1]) for row in rows])
+    np.testing.assert_allclose(mse["value"], expected.mean(), atol=4 * mse["stderr_examples"])
+    coverage = numbers["interval_coverage"]
+    np.testing.assert_allclose(coverage["value"], 0.9, atol=4 * coverage["stderr_examples"] + 0.01)
+    zoo.plots.pictures(model, examples, tmp_path)
+    assert (tmp_path / "imputations.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("complete", "message"),
+    [
+        (np.zeros((3, C)), r"Received: 3 complete rows for 4"),
+        (X, r"judged by hidden cells of columns of numbers. Received: 4 rows without"),
+    ],
+)
+def test_an_imputation_needs_hidden_cells_to_be_judged(complete, message):
+    with pytest.raises(ValueError, match=message):
+        zoo.evaluate(linear(), {"vector": X, "complete": complete}, num_samples=2, verbose=0)
+
+
 # -- Objectives
 
 

@@ -1,6 +1,6 @@
 """How well hidden cells are filled, where the truth is known."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -9,14 +9,33 @@ from zoo.models.latent_variable import LatentVariableModel
 from zoo.observations import Rows
 
 
-def imputation_numbers(
-    model: LatentVariableModel, x: Any, complete: Any, *, num_samples: int = 1000, seed: int = 0
-) -> dict[str, dict[str, Any]]:
-    """The error and the coverage of `model.impute` on cells that are hidden from it.
+class HiddenCells(NamedTuple):
+    """Cells that a model has filled and whose values are known: arrays [n], in the units of the
+    rows that it is given.
 
-    - `imputation_mse`, the mean squared error over hidden cells of columns of numbers, in the units
-      of the rows that the model is given (standardized ones where the table is);
-    - `interval_coverage`, the share of these cells that lie in their 90 % interval.
+    Attributes:
+        row: Number of the cell's row.
+        truth, imputed: What was hidden, and what the model puts there.
+        lower, upper: The ends of its 90 % interval.
+    """
+
+    row: np.ndarray
+    truth: np.ndarray
+    imputed: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+
+    @property
+    def inside(self) -> np.ndarray:
+        """Whether the truth lies in its interval: bool [n]."""
+        return (self.lower <= self.truth) & (self.truth <= self.upper)
+
+
+def hidden_cells(
+    model: LatentVariableModel, x: Any, complete: Any, *, num_samples: int = 1000, seed: int = 0
+) -> HiddenCells:
+    """The cells of columns of numbers that are missing in `x` and known in `complete`, and what
+    `model.impute` makes of them.
 
     Args:
         model: A model whose observation may have gaps.
@@ -24,10 +43,6 @@ def imputation_numbers(
         complete: The same rows without, or with fewer.
         num_samples: Importance samples.
         seed: Of all draws.
-
-    Returns:
-        Name -> dict with `value`, `unit` and what it is of: `num_cells`. Errors carry
-        `stderr_images`, over rows.
 
     Raises:
         ValueError: If no cell is hidden whose value is known, or the rows do not fit the model.
@@ -51,21 +66,37 @@ def imputation_numbers(
             f"{len(seen)} rows without."
         )
     filled = model.impute(x, num_samples, seed=seed)
-    imputed, lower, upper = (
-        numbers(values) for values in (filled.imputed, filled.lower, filled.upper)
+    return HiddenCells(
+        np.nonzero(hidden)[0],
+        truth[hidden],
+        *(numbers(rows)[hidden] for rows in (filled.imputed, filled.lower, filled.upper)),
     )
-    errors = np.where(hidden, (imputed - np.nan_to_num(truth)) ** 2, 0.0)
-    inside = hidden & (lower <= truth) & (truth <= upper)
+
+
+def imputation_numbers(cells: HiddenCells) -> dict[str, dict[str, Any]]:
+    """The error and the coverage of hidden cells.
+
+    - `imputation_mse`, their mean squared error: of standardized rows in standardized units
+    - `interval_coverage`, the share of them that lie in their 90 % interval
+
+    Returns:
+        Name -> dict with `value`, `unit`, `num_cells`, and `stderr_images`, the standard error over
+        rows.
+    """
+    errors = (cells.imputed - cells.truth) ** 2
     return {
-        "imputation_mse": _mean(errors, hidden) | {"unit": "score"},
-        "interval_coverage": _mean(inside, hidden) | {"unit": "share", "interval": INTERVAL},
+        "imputation_mse": {**_mean(errors, cells.row), "unit": "score"},
+        "interval_coverage": {
+            **_mean(cells.inside, cells.row),
+            "unit": "share",
+            "interval": INTERVAL,
+        },
     }
 
 
-def _mean(values, counted):
-    """The mean over the cells that are counted, [N, C], and its standard error over rows: cells of
-    a row err together."""
-    values, counts = (np.where(counted, v, 0.0).sum(axis=-1) for v in (values, counted))
-    mean = values.sum() / counts.sum()
-    error = np.sqrt(np.sum((values - mean * counts) ** 2)) / counts.sum()
-    return {"value": float(mean), "stderr_images": float(error), "num_cells": int(counts.sum())}
+def _mean(values, rows):
+    """The mean over cells, and its standard error over rows: cells of a row err together."""
+    mean = values.mean()
+    of_rows = np.bincount(rows, weights=values - mean)
+    error = np.sqrt(np.sum(of_rows**2)) / len(values)
+    return {"value": float(mean), "stderr_images": float(error), "num_cells": len(values)}

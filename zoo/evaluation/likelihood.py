@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from zoo import validation
 from zoo.engine.inputs import as_arrays
-from zoo.evaluation.imputation import imputation_numbers
+from zoo.evaluation.imputation import hidden_cells, imputation_numbers
 from zoo.extras import need
 from zoo.inference.handlers import FromPosterior
 from zoo.models.base import Model
@@ -179,7 +179,7 @@ def evaluate(
         numbers |= {name: {"value": score, "unit": "score"} for name, score in scores.items()}
     if complete is not None and isinstance(model, LatentVariableModel):
         numbers |= imputation_numbers(
-            model, given[model.key], complete, num_samples=num_samples, seed=seed
+            hidden_cells(model, given[model.key], complete, num_samples=num_samples, seed=seed)
         )
     if not isinstance(model.observation, Image):
         numbers = {name: _over_examples(number) for name, number in numbers.items()}
