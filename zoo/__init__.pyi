@@ -28,6 +28,7 @@ from .models.factor_vae import FactorVAE as FactorVAE
 from .models.hierarchical_vae import HierarchicalVAE as HierarchicalVAE
 from .models.joint_vae import JointVAE as JointVAE
 from .models.ladder_vae import LadderVAE as LadderVAE
+from .models.not_miwae import NotMIWAE as NotMIWAE
 from .models.semi_supervised_vae import SemiSupervisedVAE as SemiSupervisedVAE
 from .models.stacked_vae import StackedVAE as StackedVAE
 from .models.table_vae import table_vae as table_vae

@@ -4,6 +4,7 @@ from zoo.layers.base import DistributionLayer
 from zoo.layers.columns import Columns
 from zoo.layers.counts import NegativeBinomial
 from zoo.layers.likelihoods import Bernoulli, ContinuousBernoulli, DiscretizedLogistic, Normal
+from zoo.layers.missing import SelfMasking
 from zoo.layers.noise import Dropout, GaussianNoise
 from zoo.layers.posteriors import Categorical, DiagonalNormal, FullCovarianceNormal
 from zoo.layers.priors import Conditional, StandardNormal, UniformCategorical, VampPrior
@@ -25,6 +26,7 @@ __all__ = [
     "NegativeBinomial",
     "Normal",
     "Sample",
+    "SelfMasking",
     "StandardNormal",
     "UniformCategorical",
     "VampPrior",

@@ -10,6 +10,7 @@ from zoo.models.factor_vae import FactorVAE
 from zoo.models.hierarchical_vae import HierarchicalVAE
 from zoo.models.joint_vae import JointVAE
 from zoo.models.ladder_vae import LadderVAE
+from zoo.models.not_miwae import NotMIWAE
 from zoo.models.semi_supervised_vae import SemiSupervisedVAE
 from zoo.models.stacked_vae import StackedVAE
 from zoo.models.vae import VAE
@@ -32,6 +33,7 @@ __all__ = [
     "HierarchicalVampVAE",
     "JointVAE",
     "LadderVAE",
+    "NotMIWAE",
     "SemiSupervisedVAE",
     "StackedVAE",
     "VampVAE",

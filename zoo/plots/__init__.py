@@ -18,6 +18,7 @@ need("plots", "Pictures")
 from zoo.plots.codes import aggregate_posterior, factor_maps, has_code_of_normals, latent_maps
 from zoo.plots.curves import curves, importance_curve, rate_distortion
 from zoo.plots.figures import check_suffix
+from zoo.plots.imputation import imputations
 from zoo.plots.latents import interpolations, manifold, traversals
 from zoo.plots.sheets import completions, decoded_draws, reconstructions, samples, transfers
 from zoo.plots.tables import marginals
@@ -31,6 +32,7 @@ __all__ = [
     "factor_maps",
     "has_code_of_normals",
     "importance_curve",
+    "imputations",
     "interpolations",
     "latent_maps",
     "manifold",
@@ -52,6 +54,8 @@ def pictures(model: keras.Model, examples: Mapping[str, Any], directory: Path) -
         examples: Dict with x [N, ...], and "label" where there are labels.
         directory: `pathlib.Path`.
     """
+    if model.observation.missing and "complete" in examples:
+        imputations(model, examples, path=directory / "imputations.png")
     if isinstance(model.observation, Table):
         marginals(model, examples, path=directory / "marginals.png")
     if isinstance(model.observation, Image):
