@@ -37,6 +37,7 @@ CLASSES = {
     ],
     "zoo.losses": ["NegativeLogLikelihood"],
     "zoo.models": [
+        "AnomalyModel",
         "Autoencoder",
         "BetaTCVAE",
         "BetaVAE",
@@ -73,7 +74,7 @@ CLASSES = {
         "VIMCO",
         "WeightedKL",
     ],
-    "zoo.observations": ["Counts", "Image", "Rows", "Vector"],
+    "zoo.observations": ["Counts", "Image", "Rows", "ScaledVector", "Vector"],
     "zoo.schedules": ["Constant", "Cyclical", "Exponential", "Linear"],
 }
 
