@@ -117,9 +117,7 @@ class Detector(OutlierMixin, BaseEstimator):
         if num_rows < FEW_ROWS:
             train = np.arange(num_rows)
         else:
-            size = conformal.calibration_size(
-                num_rows, CALIBRATION_SHARE, MOST_CALIBRATION, wanted
-            )
+            size = conformal.calibration_size(num_rows, CALIBRATION_SHARE, MOST_CALIBRATION, wanted)
             held, train = np.split(generator.permutation(num_rows), [size])
         self._scale_by(_take(rows, train))
         rows = self._scaled(rows)
@@ -213,9 +211,7 @@ class Detector(OutlierMixin, BaseEstimator):
 
     def _new_model(self, rows, steps):
         if self.model is None:
-            return table_vae(
-                rows["vector"].shape[1], self._missing, steps, self._settings
-            )
+            return table_vae(rows["vector"].shape[1], self._missing, steps, self._settings)
         model = type(self.model).from_config(self.model.get_config())
         model.compile_from_config(self.model.get_compile_config())
         model.set_weights(self.model.get_weights())
@@ -327,9 +323,10 @@ class Detector(OutlierMixin, BaseEstimator):
         `anomaly`. Of its 64 importance samples a member its scores come out a little lower."""
         check_is_fitted(self)
         rows = {name: np.zeros((1, *shape)) for name, shape in self._shapes}
-        members = []
+        program, members = self._program_for(rows, self._steps, len(self.weights_)), []
         for weights in self.weights_:
-            member = self._new_model(rows, self._steps)
+            # A copy without the optimizer that trained it.
+            member = type(program.model).from_config(program.model.get_config())
             member.set_weights(weights)
             members.append(member)
         observation = None

@@ -1,13 +1,12 @@
 """One compiled program that trains and scores several models of one form, one after another."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from zoo.models.latent_variable import LatentVariableModel
 from zoo.models.anomaly_model import column_nats
+from zoo.models.latent_variable import LatentVariableModel
 from zoo.random import RowNoise
 
 # Rows that are scored at once: the last of them are repeated to fill the shape, so that one program
@@ -61,7 +60,9 @@ class Program:
         num_rows = len(next(iter(rows.values())))
         passes = -(-steps * batch_size // num_rows)
         order = np.concatenate([generator.permutation(num_rows) for _ in range(passes)])
-        order = order[: len(order) // batch_size * batch_size if passes == 1 else steps * batch_size]
+        order = order[
+            : len(order) // batch_size * batch_size if passes == 1 else steps * batch_size
+        ]
         if not len(order):  # a batch is more than there are rows
             order = generator.permutation(num_rows)
         self.model.set_weights(list(weights))

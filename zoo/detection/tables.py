@@ -28,7 +28,7 @@ class Settings:
 
     hidden_units: tuple[int, ...] = (128, 128)
     latent_dim: int = 16
-    least_scale: float = 0.1
+    least_scale: float = 0.05
     jitter: float = 0.05
     learning_rate: float = 3e-3
     weight_decay: float = 4e-3

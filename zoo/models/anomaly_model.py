@@ -115,8 +115,7 @@ class AnomalyModel(LatentVariableModel):
     ) -> tf.Tensor:
         data = self.as_data(x, condition)
         bounds = [
-            member.importance_weighted_log_prob(data, noise, num_samples)
-            for member in self.members
+            member.importance_weighted_log_prob(data, noise, num_samples) for member in self.members
         ]
         return _log_sum(bounds) - math.log(len(bounds))
 
@@ -171,8 +170,7 @@ class AnomalyModel(LatentVariableModel):
         scores = np.sort(np.asarray(scores, np.float32))
         if scores.shape != (self.num_calibration,):
             raise ValueError(
-                f"There must be {self.num_calibration} calibration rows. Received: "
-                f"{shown(scores)}."
+                f"There must be {self.num_calibration} calibration rows. Received: {shown(scores)}."
             )
         self.calibration.assign(scores)
 

@@ -25,9 +25,7 @@ class ScaledVector(Vector):
         ValueError: If the two differ in length, or a scale is not positive.
     """
 
-    def __init__(
-        self, loc: Sequence[float], scale: Sequence[float], missing: bool = False
-    ) -> None:
+    def __init__(self, loc: Sequence[float], scale: Sequence[float], missing: bool = False) -> None:
         self.loc = [float(value) for value in loc]
         self.scale = [float(value) for value in scale]
         if len(self.loc) != len(self.scale):

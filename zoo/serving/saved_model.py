@@ -139,7 +139,11 @@ def _write(model, functions, directory, packed):
     else:
         module.model_weights = variables
     tf.saved_model.save(
-        module, str(directory), {**functions, "serving_default": functions[DEFAULT_SIGNATURE]}
+        module,
+        str(directory),
+        {**functions, "serving_default": functions[DEFAULT_SIGNATURE]},
+        # A server takes no gradients, and those of silu hold tensors that no loader finds.
+        options=tf.saved_model.SaveOptions(experimental_custom_gradients=False),
     )
     compact(directory)
 
