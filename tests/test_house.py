@@ -27,6 +27,7 @@ ROOMS = (
     "models",
     "data",
     "evaluation",
+    "detection",
     "plots",
     "runs",
     "serving",

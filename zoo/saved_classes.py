@@ -38,6 +38,7 @@ CLASSES = {
     ],
     "zoo.losses": ["NegativeLogLikelihood"],
     "zoo.models": [
+        "AnomalyModel",
         "Autoencoder",
         "BetaTCVAE",
         "BetaVAE",
@@ -76,7 +77,11 @@ CLASSES = {
         "VIMCO",
         "WeightedKL",
     ],
+<<<<<<< HEAD
     "zoo.observations": ["Counts", "Image", "Rows", "Table", "Vector"],
+=======
+    "zoo.observations": ["Counts", "Image", "Rows", "ScaledVector", "Vector"],
+>>>>>>> detect
     "zoo.schedules": ["Constant", "Cyclical", "Exponential", "Linear"],
 }
 

@@ -1,5 +1,6 @@
 """Models: one file each."""
 
+from zoo.models.anomaly_model import AnomalyModel
 from zoo.models.autoencoder import Autoencoder
 from zoo.models.beta_tcvae import BetaTCVAE
 from zoo.models.beta_vae import BetaVAE, CapacityVAE
@@ -21,6 +22,7 @@ __all__ = [
     "CVAE",
     "VAE",
     "VQVAE",
+    "AnomalyModel",
     "Autoencoder",
     "BetaTCVAE",
     "BetaVAE",
