@@ -149,9 +149,9 @@ def test_classifiers_learn_what_the_rows_tell():
     real = pd.DataFrame({"x": x, "y": np.where(x > 0, "yes", "no")})
     table = Table.of(real)
     f1 = synthesis.machine_learning_f1(table, real[:200], real[200:], "y", "yes")
-    assert f1["mean"] > 0.95 and len(f1) == 5
+    assert f1["mean"] > 0.85 and len(f1) == 5
     reversed_ = real.assign(y=np.where(x > 0, "no", "yes"))
-    assert synthesis.machine_learning_f1(table, reversed_, real, "y", "yes")["mean"] < 0.05
+    assert synthesis.machine_learning_f1(table, reversed_, real, "y", "yes")["mean"] < 0.15
     with pytest.raises(ValueError, match="Received: target='z'"):
         synthesis.machine_learning_f1(table, real, real, "z", "yes")
 
