@@ -100,11 +100,11 @@ def test_a_file_that_nobody_prepared_trains_and_draws(tmp_path, monkeypatch, cap
     number = json.loads((tmp_path / "numbers.json").read_text())["numbers"]["nll"]
     assert "stderr_examples" in number and "stderr_images" not in number
     capsys.readouterr()
-    assert cli.main(["sample", str(run), "--out", "rows.png"]) == 1
+    assert cli.main(["sample", str(run), "--out", "rows.png"]) == 2
     assert "Rows are written as .csv or .parquet. Received: --out rows.png" in (
         capsys.readouterr().err
     )
-    assert cli.main(["sample", "vae_digits", "--out", "rows.csv"]) == 1
+    assert cli.main(["sample", "vae_digits", "--out", "rows.csv"]) == 2
     assert "Rows are drawn by models of tables. Received: a model of images" in (
         capsys.readouterr().err
     )
@@ -151,7 +151,7 @@ def test_classifiers_learn_what_the_rows_tell():
     f1 = synthesis.machine_learning_f1(table, real[:200], real[200:], "y", "yes")
     assert f1["mean"] > 0.85 and len(f1) == 5
     reversed_ = real.assign(y=np.where(x > 0, "no", "yes"))
-    assert synthesis.machine_learning_f1(table, reversed_, real, "y", "yes")["mean"] < 0.15
+    assert synthesis.machine_learning_f1(table, reversed_, real, "y", "yes")["mean"] < 0.2
     with pytest.raises(ValueError, match="Received: target='z'"):
         synthesis.machine_learning_f1(table, real, real, "z", "yes")
 
