@@ -130,6 +130,8 @@ LABELS = {
     "log_likelihood": "log p(x given z)",
     "bits_per_dim": "-log p(x)",
     "accuracy": "accuracy",
+    "auroc": "AUROC",
+    "average_precision": "average precision",
     "factor_vae": "FactorVAE score",
 }
 # As in `zoo.evaluation.likelihood`, which warns of fewer.
