@@ -339,7 +339,6 @@ class Detector(OutlierMixin, BaseEstimator):
             false_alarm_rate=self.false_alarm_rate,
         )
         model.set_calibration(self.calibration_scores_)
-        model.compile("adam")
         return model
 
     def save(self, path: str | Path) -> None:
