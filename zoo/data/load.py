@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from zoo import validation
 from zoo.data import sources, sprites
-from zoo.data.examples import IMAGE
+from zoo.data.examples import IMAGE, num_examples
 from zoo.observations.image import to_unit_interval
 from zoo.random import RowNoise, Stream
 from zoo.validation import shown
@@ -55,14 +55,18 @@ def load(
     seed = validation.seed(seed)
     arrays = sources.find(name, data_dir)(base)
     # Which are black and white.
-    if binarization == "static" and not isinstance(arrays[IMAGE], sprites.Sprites):
+    if (
+        binarization == "static"
+        and IMAGE in arrays
+        and not isinstance(arrays[IMAGE], sprites.Sprites)
+    ):
         arrays = {**arrays, IMAGE: _binarize_once(arrays[IMAGE], seed, base)}
     elif binarization not in ("grey", "dynamic"):
         raise ValueError(
             "`binarization` must be 'dynamic', 'static' or 'grey'. Received: "
             f"binarization={shown(binarization)}."
         )
-    num_rows = len(arrays[IMAGE])
+    num_rows = num_examples(arrays)
     first, last = (
         _position(edge, num_rows, default) for edge, default in ((start, 0), (stop, num_rows))
     )
@@ -87,12 +91,12 @@ def batches(
     `load`; a short last batch is kept."""
     batch_size = validation.integer("batch_size", batch_size)
     arrays = load(name, split, data_dir=data_dir, binarization=binarization, seed=seed)
-    drawn = isinstance(arrays[IMAGE], sprites.Sprites)
+    drawn = isinstance(arrays.get(IMAGE), sprites.Sprites)
     stored = {key: array for key, array in arrays.items() if key != IMAGE} if drawn else arrays
     # Its stub knows of tensors alone, not of dicts of them.
     dataset = tf.data.Dataset.from_tensor_slices(cast("Any", stored))
     if shuffle:
-        dataset = dataset.shuffle(len(arrays[IMAGE]), seed=seed, reshuffle_each_iteration=True)
+        dataset = dataset.shuffle(num_examples(arrays), seed=seed, reshuffle_each_iteration=True)
     dataset = dataset.batch(batch_size)
     if drawn:
         dataset = dataset.map(

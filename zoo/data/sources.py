@@ -15,6 +15,7 @@ import numpy as np
 
 from zoo.data import sprites
 from zoo.data.archives import read_archive
+from zoo.data.cells import worm_neurons
 from zoo.data.examples import IMAGE, checked_images, checked_labels, known_split
 from zoo.extras import need
 
@@ -38,6 +39,8 @@ def find(name: object, data_dir: str | Path | None = None) -> Callable[[str], di
         return functools.partial(_from_arrays, name)
     if isinstance(name, str) and name in EMBEDDED:
         return EMBEDDED[name]
+    if isinstance(name, str) and name in FILES:
+        return functools.partial(FILES[name], data_dir=data_dir or default_data_dir())
     path = Path(name)
     could_be_tfds = isinstance(name, str) and TFDS_NAME.fullmatch(name) is not None
     if path.suffix.lower() == ".npz":
@@ -96,6 +99,8 @@ def _sprites(split):
 
 
 EMBEDDED = {"digits": _digits, "sprites": _sprites}
+# Functions (split, data directory) of one file each, which is downloaded where it is not there.
+FILES = {"worm_neurons": worm_neurons}
 
 
 def _from_arrays(arrays, split):
