@@ -111,9 +111,8 @@ def install(row: Row, wheel: Path, interpreter: str) -> Path:
     if not python.exists():
         subprocess.run([interpreter, "-m", "venv", environment], check=True)
     pip = [python, "-m", "pip", "install", "--quiet"]
-    # The pins first: asked for everything at once in an empty environment, pip's resolver goes back
-    # over versions for minutes.
-    subprocess.run([*pip, *row.pins], check=True)
+    # The pip that old Pythons bring goes back over versions for minutes.
+    subprocess.run([*pip, "--upgrade", "pip"], check=True)
     subprocess.run([*pip, f"{wheel}[test]", *row.pins], check=True)
     subprocess.run([*pip, "--force-reinstall", "--no-deps", wheel], check=True)
     return python

@@ -30,10 +30,12 @@ from .models.joint_vae import JointVAE as JointVAE
 from .models.ladder_vae import LadderVAE as LadderVAE
 from .models.semi_supervised_vae import SemiSupervisedVAE as SemiSupervisedVAE
 from .models.stacked_vae import StackedVAE as StackedVAE
+from .models.table_vae import table_vae as table_vae
 from .models.vae import VAE as VAE
 from .models.vamp_vae import HierarchicalVampVAE as HierarchicalVampVAE
 from .models.vamp_vae import VampVAE as VampVAE
 from .models.vq_vae import VQVAE as VQVAE
+from .observations.table import Table as Table
 from .recipe import Dataset as Dataset
 from .recipe import Recipe as Recipe
 from .registry import list_recipes as list_recipes

@@ -8,6 +8,7 @@ EXTRAS = {
     "data": ("tensorflow_datasets", "PIL", "sklearn"),
     "plots": ("matplotlib", "PIL", "scipy"),
     "metrics": ("sklearn", "scipy", "joblib"),
+    "tables": ("pandas", "pyarrow", "pooch"),
     "cells": ("h5py", "pooch", "scipy"),
     "serving": ("tensorflow_serving", "grpc"),
 }

@@ -69,7 +69,10 @@ class Recipe:
 
     Attributes:
         family: Name of the model's class, for tables.
-        model: Function () -> `keras.Model`.
+        model: Function () -> `keras.Model`; (training examples) -> `keras.Model` where
+            `model_of_examples`.
+        model_of_examples: Whether the model is made from the training examples, as one of a table
+            is, whose columns are found in them.
         optimizer: Function (number of training steps) -> Keras optimizer.
         optimizers: The same for each other update of a step, by its name, such as "discriminator".
         dataset: What it is trained and measured on.
@@ -87,7 +90,7 @@ class Recipe:
     """
 
     family: str
-    model: Callable[[], Any]
+    model: Callable[..., Any]
     optimizer: Callable[[int], Any]
     dataset: Dataset
     epochs: int
@@ -99,6 +102,7 @@ class Recipe:
     headline: str = "nll"
     evaluation_samples: int = 5000
     keep: str = "last"
+    model_of_examples: bool = False
 
     @property
     def task(self) -> Task:

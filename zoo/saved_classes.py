@@ -76,7 +76,7 @@ CLASSES = {
         "VIMCO",
         "WeightedKL",
     ],
-    "zoo.observations": ["Counts", "Image", "Rows", "Vector"],
+    "zoo.observations": ["Counts", "Image", "Rows", "Table", "Vector"],
     "zoo.schedules": ["Constant", "Cyclical", "Exponential", "Linear"],
 }
 

@@ -94,6 +94,11 @@ def _parser(functions):
         metavar="name=value",
         help="arguments of the recipe (`zoo show RECIPE` lists them)",
     )
+    sub.add_argument(
+        "--data",
+        metavar="FILE",
+        help="short for data=FILE, of recipes that take data of your own, such as table_vae",
+    )
     sub.add_argument("--out", metavar="DIR", help="run directory (default: runs/RECIPE)")
     add_imports(sub)
     add_data_dir(sub)
@@ -184,8 +189,15 @@ def _parser(functions):
     sub.add_argument("--json", metavar="FILE", help="write the numbers to FILE as well")
     add_data_dir(sub)
 
-    sub = command("sample", "draw images from the prior into a PNG")
+    sub = command("sample", "draw images from the prior into a PNG, or rows of a table into a CSV")
     add_target(sub)
+    sub.add_argument(
+        "-n",
+        "--num-rows",
+        type=_positive,
+        metavar="N",
+        help="rows to draw, of a model of tables (default: 1000)",
+    )
     sub.add_argument(
         "--label",
         type=int,
@@ -193,7 +205,9 @@ def _parser(functions):
         help="the class to draw, of a model that is conditional on one (default: a column each)",
     )
     sub.add_argument("--seed", type=int, default=0)
-    sub.add_argument("--out", metavar="PNG", help="default: RECIPE_samples.png")
+    sub.add_argument(
+        "--out", metavar="FILE", help="default: RECIPE_samples.png, or RECIPE_rows.csv"
+    )
 
     sub = command("reconstruct", "encode and decode test images into a PNG")
     add_target(sub)

@@ -80,6 +80,8 @@ def _train(arguments: argparse.Namespace) -> None:
     from zoo.runs import training
 
     assigned = assignments(arguments.arguments)
+    if arguments.data is not None:
+        assigned["data"] = arguments.data
     if arguments.dry_run:
         lines = training.describe(
             arguments.recipe, assigned, out=arguments.out, data_dir=arguments.data_dir
@@ -164,7 +166,8 @@ def _evaluate(arguments: argparse.Namespace) -> None:
         numbers |= quality(
             model, examples, Reader.stored(model.observation.shape), seed=arguments.seed
         )
-    print(f"{name} on {len(examples['image']):,} images, {recipe.dataset.name} {split}:")
+    noun = model.observation.noun
+    print(f"{name} on {len(examples[model.key]):,} {noun}s, {recipe.dataset.name} {split}:")
     print(table(numbers))
     if arguments.json:
         content = json.dumps({"recipe": name, "numbers": numbers}, indent=2) + "\n"
@@ -175,10 +178,18 @@ def _sample(arguments: argparse.Namespace) -> None:
     check_file("--out", arguments.out)
     start_tensorflow(arguments)
     from zoo import plots
+    from zoo.cli import tables
     from zoo.store import pretrained
 
-    plots.check_suffix(arguments.out or "samples.png")
+    if not tables.is_table(arguments.out):
+        plots.check_suffix(arguments.out or "samples.png")
     model, name, _ = pretrained.open_model(arguments.target)
+    if tables.draws_rows(model, arguments):
+        path = arguments.out or f"{name}_rows.csv"
+        num_rows = arguments.num_rows or 1000
+        tables.write(model.sample(num_rows, seed=arguments.seed), path)
+        print(f"Rows: {path}")
+        return
     path = arguments.out or f"{name}_samples.png"
     plots.samples(model, seed=arguments.seed, label=arguments.label, path=path)
     print(f"Samples: {path}")

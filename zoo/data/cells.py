@@ -1,22 +1,23 @@
 """Cells and the transcripts that were counted of their genes."""
 
 import functools
-import hashlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from zoo.data.examples import known_split
+from zoo.data.tables import find_file
 from zoo.extras import need
 from zoo.observations import Counts
 
 COUNTS = Counts.key
-WORM_NEURONS = "worm_neuron_cell.h5"
-WORM_NEURONS_SHA256 = "4f2a3c4b8492bcd11d957a8a74098ba258c271d714718c175854a7c44b1e31e6"
-WORM_NEURONS_URL = (
+# Name, address and sha256.
+WORM_NEURONS = (
+    "worm_neuron_cell.h5",
     "https://raw.githubusercontent.com/ttgump/scDeepCluster/"
-    "ff7f29d003be7112c6a3dcab37c44d461423647d/scRNA-seq%20data/worm_neuron_cell.h5"
+    "ff7f29d003be7112c6a3dcab37c44d461423647d/scRNA-seq%20data/worm_neuron_cell.h5",
+    "4f2a3c4b8492bcd11d957a8a74098ba258c271d714718c175854a7c44b1e31e6",
 )
 # Shares of the cells, in a fixed random order.
 PARTS = {"train": (0.0, 0.7), "validation": (0.7, 0.8), "test": (0.8, 1.0)}
@@ -38,7 +39,7 @@ def worm_neurons(split: str, data_dir: str | Path | None = None) -> dict[str, An
     Args:
         split: "train", "validation" or "test".
         data_dir: Directory that holds `worm_neuron_cell.h5`, or a directory `tables` with it. Where
-            it is not there it is downloaded.
+            it is in neither it is downloaded.
 
     Returns:
         Dict of "counts" int32 [N, 2000] and "label" int32 [N], the type of each cell, 0 ... 9.
@@ -48,41 +49,7 @@ def worm_neurons(split: str, data_dir: str | Path | None = None) -> dict[str, An
     """
     known_split("worm_neurons", split, PARTS)
     need("cells", "Cells")
-    return _splits(worm_neuron_file(data_dir))[split]
-
-
-def worm_neuron_file(data_dir: str | Path | None) -> Path:
-    """The file, where it lies or once it is downloaded."""
-    if data_dir is not None:
-        for path in (Path(data_dir) / WORM_NEURONS, Path(data_dir) / "tables" / WORM_NEURONS):
-            if path.is_file():
-                return _checked(path)
-    import pooch
-
-    try:
-        path = pooch.retrieve(
-            WORM_NEURONS_URL,
-            known_hash=f"sha256:{WORM_NEURONS_SHA256}",
-            fname=WORM_NEURONS,
-            path=data_dir or pooch.os_cache("vae-zoo"),
-        )
-    except (OSError, ValueError) as error:  # no network, no room; another file
-        reason = " ".join(str(error).split())
-        raise ValueError(
-            f"{WORM_NEURONS} is not in {str(data_dir)!r} and cannot be downloaded ({reason}). "
-            f"Fetch {WORM_NEURONS_URL}, and say where it is with --data-dir or ZOO_DATA_DIR."
-        ) from None
-    return Path(path)
-
-
-def _checked(path):
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    if digest != WORM_NEURONS_SHA256:
-        raise ValueError(
-            f"{str(path)!r} must have the sha256 {WORM_NEURONS_SHA256[:12]}... Received: "
-            f"{digest[:12]}... Remove it, to download it again."
-        )
-    return path
+    return _splits(find_file(*WORM_NEURONS, data_dir))[split]
 
 
 @functools.lru_cache(maxsize=1)

@@ -1,4 +1,4 @@
-"""From a name and a split to images."""
+"""From a name and a split to examples."""
 
 import hashlib
 import re
@@ -12,6 +12,7 @@ import tensorflow as tf
 from zoo import validation
 from zoo.data import sources, sprites
 from zoo.data.examples import IMAGE, num_examples
+from zoo.observations.frames import is_frame
 from zoo.observations.image import to_unit_interval
 from zoo.random import RowNoise, Stream
 from zoo.validation import shown
@@ -25,7 +26,7 @@ def load(
     binarization: str = "grey",
     seed: int = 0,
 ) -> dict[str, Any]:
-    """The images of a split, in memory.
+    """The examples of a split, in memory.
 
     Args:
         name: "digits" or "sprites" (embedded), the TFDS name of an image data set ("mnist",
@@ -52,14 +53,9 @@ def load(
     """
     seed = validation.seed(seed)
     base, start, stop = _parse_split(split)
-    seed = validation.seed(seed)
     arrays = sources.find(name, data_dir)(base)
     # Which are black and white.
-    if (
-        binarization == "static"
-        and IMAGE in arrays
-        and not isinstance(arrays[IMAGE], sprites.Sprites)
-    ):
+    if binarization == "static" and isinstance(arrays.get(IMAGE), np.ndarray):
         arrays = {**arrays, IMAGE: _binarize_once(arrays[IMAGE], seed, base)}
     elif binarization not in ("grey", "dynamic"):
         raise ValueError(
@@ -137,8 +133,11 @@ def _position(edge, num_rows, default):
 
 def sha256(images: Any, chunk: int = 10_000) -> str:
     """Of the decoded pixels as they are stored, some images at a time: they may be drawn only
-    now."""
+    now. Of a table, of its CSV file."""
     digest = hashlib.sha256()
+    if is_frame(images):
+        digest.update(images.to_csv(index=False).encode())
+        return digest.hexdigest()
     for first in range(0, len(images), chunk):
         digest.update(np.ascontiguousarray(images[first : first + chunk]).data)
     return digest.hexdigest()

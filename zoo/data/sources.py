@@ -1,4 +1,4 @@
-"""Where images come from. A source is a function from the name of a split to a dict of whole
+"""Where data come from. A source is a function from the name of a split to a dict of whole
 arrays."""
 
 import functools
@@ -13,17 +13,19 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from zoo.data import sprites
+from zoo.data import sprites, tables
 from zoo.data.archives import read_archive
 from zoo.data.cells import worm_neurons
 from zoo.data.examples import IMAGE, checked_images, checked_labels, known_split
 from zoo.extras import need
+from zoo.observations.frames import is_frame
 
 logger = logging.getLogger("zoo")
 
 OFFLINE_RECIPE = "vae_digits"
 # "mnist", "mnist:3.0.1", "emnist/letters", "emnist/letters:3.1.0"
 TFDS_NAME = re.compile(r"\w+(/[\w.-]+)?(:[\w.*]+)?")
+TABLE_FILE = re.compile(r"\.(csv(\.gz)?|parquet)$")
 # TFDS's sets whose uint8 images are not 0 ... 255 but 0 and 1.
 OF_ZEROS_AND_ONES = ("binarized_mnist", "dsprites")
 
@@ -45,9 +47,12 @@ def find(name: object, data_dir: str | Path | None = None) -> Callable[[str], di
     could_be_tfds = isinstance(name, str) and TFDS_NAME.fullmatch(name) is not None
     if path.suffix.lower() == ".npz":
         return functools.partial(read_archive, path)
+    if TABLE_FILE.search(path.name.lower()):
+        return functools.partial(tables.read_file, path)
     if path.is_file():
         raise ValueError(
-            f"Data are a folder of images or an .npz file. Received: the file {str(name)!r}. "
+            "Data are a folder of images, an .npz file, or a table as .csv or .parquet. Received: "
+            f"the file {str(name)!r}. "
             "`np.savez` writes an .npz file."
         )
     if path.is_dir() and not _is_prepared_by_tfds(path):
@@ -98,12 +103,14 @@ def _sprites(split):
     return {IMAGE: sprites.Sprites(factors), "factors": factors}
 
 
-EMBEDDED = {"digits": _digits, "sprites": _sprites}
-# Functions (split, data directory) of one file each, which is downloaded where it is not there.
-FILES = {"worm_neurons": worm_neurons}
+EMBEDDED = {"digits": _digits, "sprites": _sprites, **tables.EMBEDDED}
+# What takes a file that lies in the data directory, or is downloaded.
+FILES = {"adult": tables.adult, "worm_neurons": worm_neurons}
 
 
 def _from_arrays(arrays, split):
+    if is_frame(arrays):
+        return tables.part_of(arrays, "the table", split)
     arrays = arrays if isinstance(arrays, dict) else {IMAGE: arrays}
     if IMAGE not in arrays:
         raise ValueError(f"A dict of data must hold 'image'. Received: keys {sorted(arrays)}.")

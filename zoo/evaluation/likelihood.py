@@ -77,10 +77,11 @@ def evaluate(
 
     Returns:
         Dict of numbers, each a dict with `value` and what it means: `unit`, `split`,
-        `num_examples`. Those in nats carry `stderr_images`, the standard error of the mean over
-        examples. `nll` carries besides `num_samples`, `effective_sample_size` (median over
-        examples) and `stderr_sampling`: what new noise, of binarization and samples, does to the
-        mean. It is estimated from four redraws with 64 samples each, so it errs on the large side.
+        `num_examples`. Those in nats carry `stderr_images` (`stderr_examples` where x is no image),
+        the standard error of the mean over examples. `nll` carries besides `num_samples`,
+        `effective_sample_size` (median over examples) and `stderr_sampling`: what new noise, of
+        binarization and samples, does to the mean. It is estimated from four redraws with 64
+        samples each, so it errs on the large side.
 
     Raises:
         ValueError: If an argument is out of range or the examples do not fit the model.
@@ -171,6 +172,8 @@ def evaluate(
 
         scores = disentanglement.scores(codes, factors, metrics, seed)
         numbers |= {name: {"value": score, "unit": "score"} for name, score in scores.items()}
+    if not isinstance(model.observation, Image):
+        numbers = {name: _over_examples(number) for name, number in numbers.items()}
     return {
         nll_name if name == "nll" else name: {**number, **common}
         for name, number in numbers.items()
@@ -264,6 +267,14 @@ def _mean(values):
     return {"value": float(values.mean()), **error, "unit": "nats"}
 
 
+def _over_examples(number):
+    """A number with the name of its error where x is no image."""
+    return {
+        "stderr_examples" if name == "stderr_images" else name: value
+        for name, value in number.items()
+    }
+
+
 def table(numbers: Mapping[str, Mapping[str, Any]]) -> str:
     """The numbers of `evaluate` as lines of text."""
     lines, width = [], max(15, *map(len, numbers))
@@ -273,8 +284,9 @@ def table(numbers: Mapping[str, Mapping[str, Any]]) -> str:
         else:
             value = f"{number['value']:5d} of {number['of']}"
         errors = ""
-        if "stderr_images" in number:
-            errors = f" +- {number['stderr_images']:.3f} over images"
+        for over in ("images", "examples"):
+            if f"stderr_{over}" in number:
+                errors = f" +- {number[f'stderr_{over}']:.3f} over {over}"
         if "stderr_sampling" in number:
             errors += f", +- {number['stderr_sampling']:.3f} over noise"
             errors += (

@@ -225,6 +225,30 @@ class Columns(Likelihood):
             numbers.append(i)
             places.append(list(range(starts[i], starts[i] + sizes[i])))
 
+    @classmethod
+    def of(
+        cls,
+        rows: Rows,
+        *,
+        real: str | tuple[str, int] = "student_t",
+        count: str = "negative_binomial",
+        least_scale: float = 0.1,
+        **kwargs: Any,
+    ) -> "Columns":
+        """The likelihood of rows with columns such as these.
+
+        Args:
+            rows: `zoo.observations.Rows`, or a `Table`.
+            real, count: Kind of the columns that hold real numbers, and counts.
+            least_scale: As above.
+        """
+        kinds = {"real": real, "count": count, "positive": "log_normal", "binary": "bernoulli"}
+        columns = [
+            kinds[column] if isinstance(column, str) else ("categorical", column[1])
+            for column in rows.columns
+        ]
+        return cls(columns, least_scale=least_scale, **kwargs)
+
     @staticmethod
     def params_size(columns: Sequence[str | tuple[str, int]]) -> int:
         return sum(KINDS[kind].num_params * size for kind, size in columns_of(columns))
@@ -233,8 +257,17 @@ class Columns(Likelihood):
     def num_params(self) -> int:
         return self._num_params
 
+    def assert_is_over(self, observation: Observation) -> None:
+        super().assert_is_over(observation)
+        needed = self.observation.columns
+        if isinstance(observation, Rows) and observation.columns != needed:
+            raise ValueError(
+                f"`observation` must have the columns {shown(needed)} that the likelihood is over: "
+                f"`Columns.of(observation)` is. Received: {shown(observation.columns)}."
+            )
+
     @property
-    def observation(self) -> Observation:
+    def observation(self) -> Rows:
         held = [(KINDS[kind].holds, size) for kind, size in self.columns]
         return Rows([column if column[0] == "class" else column[0] for column in held])
 

@@ -147,9 +147,10 @@ class Model(CompiledModel, metaclass=BuiltAfterConstruction):
         noun = self.observation.noun
         if x is None:
             raise ValueError(f"There are no {noun}s. Received: x=None.")
-        data = x if isinstance(x, dict) else {self.key: x}
-        x = self._x_of(data)
-        return self.observation.check(x) | self.standardize_companions(data, len(x))
+        data = x if self._is_data(x) else {self.key: x}
+        stored = self.observation.check(self._x_of(data))
+        num_rows = len(next(iter(stored.values())))
+        return stored | self.standardize_companions(data, num_rows)
 
     def standardize_companions(
         self, data: Mapping[str, Any], num_rows: int | None = None
@@ -170,7 +171,7 @@ class Model(CompiledModel, metaclass=BuiltAfterConstruction):
 
         @tf.autograph.experimental.do_not_convert  # which would tell errors in several lines
         def to_dict(element):
-            data = element if isinstance(element, dict) else {self.key: element}
+            data = element if self._is_data(element) else {self.key: element}
             stored = self.observation.check_stream(self._x_of(data))
             (x, *_) = stored.values()
             companions = self.standardize_companions(data)
@@ -200,11 +201,15 @@ class Model(CompiledModel, metaclass=BuiltAfterConstruction):
         """
         if isinstance(x, Data):
             return x
-        if isinstance(x, dict):
+        if self._is_data(x):
             x, condition = self._x_of(x), self.condition.of(x)
         data = self.observation.as_tensors(x)
         condition = self.condition.check(condition, data[self.key].shape[0])
         return data if condition is None else {**data, "condition": condition}
+
+    def _is_data(self, x):
+        """Whether x stands in a dict of data."""
+        return isinstance(x, dict) and not self.observation.is_x(x)
 
     def _x_of(self, data):
         if self.key not in data:

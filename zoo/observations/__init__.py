@@ -4,6 +4,7 @@ from zoo.observations.base import Observation
 from zoo.observations.counts import Counts
 from zoo.observations.image import Image
 from zoo.observations.rows import Rows
+from zoo.observations.table import Table
 from zoo.observations.vector import Vector
 
 __all__ = [
@@ -11,5 +12,6 @@ __all__ = [
     "Image",
     "Observation",
     "Rows",
+    "Table",
     "Vector",
 ]

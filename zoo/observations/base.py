@@ -27,6 +27,10 @@ class Observation:
     noun: str
     shape: tuple[int, ...]
 
+    def is_x(self, data: Mapping[str, Any]) -> bool:
+        """Whether a dict is x itself, and not a dict of data that holds it under `key`."""
+        return False
+
     def check(self, x: Any) -> dict[str, Any]:
         """What a user passes as x, checked, as it is stored: name -> array [N, ...].
 

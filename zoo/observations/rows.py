@@ -59,6 +59,8 @@ class Rows(Vector):
     def __init__(self, columns: Sequence[str | tuple[str, int]]) -> None:
         self.columns = [column if isinstance(column, str) else tuple(column) for column in columns]
         super().__init__(len(self.columns), missing=True)
+        # What messages call them.
+        self.names = [str(number) for number in range(len(self.columns))]
         self.supports = [_support(column) for column in self.columns]
         # Number of classes of each column; 0 of those that hold numbers.
         self.num_classes = [
@@ -72,12 +74,11 @@ class Rows(Vector):
 
     def check(self, x: Any) -> dict[str, Any]:
         rows = as_rows(x, self.noun, self.shape).astype(np.float32, copy=False)
-        for number, support in enumerate(self.supports):
-            column = rows[:, number]
-            outside = ~(np.isnan(column) | _is_in(support, column))
+        for name, column, support in zip(self.names, rows.T, self.supports, strict=True):
+            outside = ~(np.isnan(column) | is_in(support, column))
             if outside.any():
                 raise ValueError(
-                    f"Column {number} must hold values that are {support.text}, or NaN. Received: "
+                    f"Column {name!r} must hold values that are {support.text}, or NaN. Received: "
                     f"{column[outside][0]:g}."
                 )
         return {self.key: rows}
@@ -85,7 +86,7 @@ class Rows(Vector):
     def check_stream(self, x: Any) -> dict[str, tf.Tensor]:
         rows = super().check_stream(x)[self.key]
         inside = [
-            tf.reduce_all(tf.math.is_nan(column) | _is_in(support, column))
+            tf.reduce_all(tf.math.is_nan(column) | is_in(support, column))
             for support, column in zip(self.supports, tf.unstack(rows, axis=-1), strict=True)
         ]
         message = "A batch holds a row with a value that its column may not hold: columns are "
@@ -128,7 +129,7 @@ def _support(column):
     )
 
 
-def _is_in(support, column):
+def is_in(support: Support, column: Any) -> Any:
     """Of an array or a tensor, whether each value is one that the column may hold; NaN is none."""
     least = column >= support.least if support.least_allowed else column > support.least
     whole = column == tf.math.floor(column) if tf.is_tensor(column) else column == np.floor(column)

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 
 from zoo.extras import need
+from zoo.observations import Image, Table
 
 need("plots", "Pictures")
 
@@ -19,6 +20,7 @@ from zoo.plots.curves import curves, importance_curve, rate_distortion
 from zoo.plots.figures import check_suffix
 from zoo.plots.latents import interpolations, manifold, traversals
 from zoo.plots.sheets import completions, decoded_draws, reconstructions, samples, transfers
+from zoo.plots.tables import marginals
 
 __all__ = [
     "aggregate_posterior",
@@ -32,6 +34,7 @@ __all__ = [
     "interpolations",
     "latent_maps",
     "manifold",
+    "marginals",
     "pictures",
     "rate_distortion",
     "reconstructions",
@@ -46,9 +49,16 @@ def pictures(model: keras.Model, examples: Mapping[str, Any], directory: Path) -
 
     Args:
         model: A trained model of the zoo.
-        examples: Dict with the images [N, H, W, C], and "label" where there are labels.
+        examples: Dict with x [N, ...], and "label" where there are labels.
         directory: `pathlib.Path`.
     """
+    if isinstance(model.observation, Table):
+        marginals(model, examples, path=directory / "marginals.png")
+    if isinstance(model.observation, Image):
+        _pictures_of_images(model, examples, directory)
+
+
+def _pictures_of_images(model, examples, directory):
     answers = model.answers()
     if model.visible is not None:
         completions(model, examples, path=directory / "completions.png")

@@ -13,6 +13,7 @@ from scipy import stats
 
 from zoo.data.sprites import Sprites
 from zoo.inference.handlers import FromPosterior
+from zoo.observations.frames import is_frame
 from zoo.plots.figures import finished, subplots
 from zoo.random import RowNoise
 
@@ -179,7 +180,8 @@ def has_code_of_normals(model: keras.Model) -> bool:
 
 def means(model: keras.Model, examples: Mapping[str, Any]) -> np.ndarray:
     """Posterior means of images as they are given: [N, D]."""
-    x = np.asarray(examples[model.key])
+    x = examples[model.key]
+    x = x if is_frame(x) else np.asarray(x)
     if not model.latents:  # an autoencoder's codes
         return np.asarray(model.encode(x))
     return np.asarray(model.encode(x, model.condition.of(examples)).mean())

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from zoo import data, plots
 from zoo.evaluation.latents import LatentReader, is_readable, most_information
 from zoo.files import check_file_target, write_atomically
+from zoo.observations import Image, Table
 from zoo.plots.figures import png
 from zoo.report import explorer
 from zoo.store import cards, pretrained
@@ -53,7 +54,7 @@ def report(*targets: str | Path, path: str | Path, data_dir: str | Path | None =
     ]
     page = Template(_file("page.html")).substitute(
         title=" and ".join(name for name, _ in sections),
-        subtitle="Variational autoencoders of the zoo. Nats per image; the decoders on this page "
+        subtitle="Variational autoencoders of the zoo. Nats per example; the decoders on this page "
         "run in it.",
         columns=len(sections),
         models="\n".join(text for _, text in sections),
@@ -100,7 +101,7 @@ def _examples(recipe, data_dir):
             dataset.name, dataset.test, data_dir=data_dir, binarization=dataset.binarization
         )
     except ValueError as error:
-        return None, f"Pictures and numbers that need images are left out: {error}"
+        return None, f"Pictures and numbers that need data are left out: {error}"
     return {name: array[:NUM_EXAMPLES] for name, array in examples.items()}, None
 
 
@@ -169,6 +170,7 @@ def _row(name, number):
     value = f"{value:.3f}" if isinstance(value, float) else f"{value} of {number['of']}"
     errors = {
         "stderr_images": "images",
+        "stderr_examples": "examples",
         "stderr_sampling": "noise",
         "stderr_runs": f"{len(number.get('values', ()))} runs",
     }
@@ -178,6 +180,14 @@ def _row(name, number):
 
 
 def _pictures(model, examples):
+    if isinstance(model.observation, Image):
+        return _pictures_of_images(model, examples)
+    if examples is None or not isinstance(model.observation, Table):
+        return []
+    return [_figure(plots.marginals(model, examples), "Columns of real rows, and of drawn ones")]
+
+
+def _pictures_of_images(model, examples):
     completes = model.visible is not None
     draws: list[tuple[Callable[..., Figure], str, dict[str, Any]]] = []
     if "sample" in model.answers() and not completes:

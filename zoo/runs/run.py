@@ -219,7 +219,7 @@ class Run:
         return architecture.ready(model)
 
     def _built(self):
-        if self.spec is not None:
+        if self.spec is not None and not self.spec.model_of_examples:
             with generators_left_alone():
                 return self.spec.model()
         path = self.path / ARCHITECTURE

@@ -80,7 +80,9 @@ def _train(run, data_dir, strategy, writes, tensorboard, checkpoint_minutes, ver
     several = strategy is not None and replicas.is_multi_worker(strategy)
     examples = _load(spec, data_dir)
     with strategy.scope() if strategy is not None else contextlib.nullcontext():
-        model = build(spec, num_steps(spec, data.num_examples(examples["train"])))
+        model = build(
+            spec, num_steps(spec, data.num_examples(examples["train"])), examples["train"]
+        )
     if spec.initialize is not None:
         spec.initialize(model, examples["train"])
     # Reading a metric within an epoch takes all workers, and their clocks differ.
@@ -130,27 +132,31 @@ def describe(
     """What `train` would run, as lines of text; nothing is written. Raises as `train` does."""
     run = Run.prepare(recipe, arguments or {}, out, resume=False)
     spec = run.spec
-    sizes = {part: data.num_examples(arrays) for part, arrays in _load(spec, data_dir).items()}
+    examples = _load(spec, data_dir)
+    sizes = {part: data.num_examples(arrays) for part, arrays in examples.items()}
     steps = num_steps(spec, sizes["train"])
-    model = build(spec, steps)
+    model = build(spec, steps, examples["train"])
+    noun = model.observation.noun
     return [
         f"recipe     {run.record['recipe']}: "
         f"{', '.join(f'{name}={value!r}' for name, value in run.record['arguments'].items())}",
         f"data       {spec.dataset.name} ({spec.dataset.binarization}): "
-        f"{sizes['train']:,} training images ({spec.dataset.train}), "
-        f"{sizes['validation']:,} validation images ({spec.dataset.validation})",
+        f"{sizes['train']:,} training {noun}s ({spec.dataset.train}), "
+        f"{sizes['validation']:,} validation {noun}s ({spec.dataset.validation})",
         f"model      {spec.family}, {model.count_params():,} parameters",
-        f"training   {spec.epochs:,} epochs, {steps:,} steps of {spec.batch_size} images, "
+        f"training   {spec.epochs:,} epochs, {steps:,} steps of {spec.batch_size} {noun}s, "
         f"as {model.execution} on {machine()}",
         f"output     {run.path}",
     ]
 
 
-def build(spec: Recipe, num_steps: int | None = None) -> CompiledModel:
+def build(
+    spec: Recipe, num_steps: int | None = None, examples: Mapping[str, Any] | None = None
+) -> CompiledModel:
     """The compiled model of a recipe, with its initial weights drawn from the recipe's seed, for a
-    run of `num_steps`; None: to look at."""
+    run of `num_steps` on `examples`; None: to look at."""
     keras.utils.set_random_seed(spec.seed)
-    model = spec.model()
+    model = spec.model(examples) if spec.model_of_examples else spec.model()
     length = num_steps or 1  # of schedules
     others = {name: make(length) for name, make in spec.optimizers.items()}
     model.compile(spec.optimizer(length), optimizers=others)

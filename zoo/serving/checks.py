@@ -207,15 +207,24 @@ def _python_answers(directory, inputs):
         for rows in BATCHES:
             question = made_up_rows(inputs[name], rows)
             question = {key: tf.constant(value) for key, value in question.items()}
-            answer = {output: value.numpy() for output, value in function(**question).items()}
-            draws = [sample(**question)["sample"].numpy() for sample in moved]
-            between = {"sample": (np.minimum(*draws), np.maximum(*draws))} if draws else {}
+            answer = {output: _array(value) for output, value in function(**question).items()}
+            draws = [sample(**question) for sample in moved]
+            between = {
+                output: tuple(_array(draw[output]) for draw in draws)
+                for output in (draws[0] if draws else ())
+            }
             expected[f"{rows}/{name}"] = answer, between
     return expected
 
 
 def _moves(name):
     return (-UNIFORM_TOLERANCE, UNIFORM_TOLERANCE) if name == "sample" else ()
+
+
+def _array(tensor):
+    """A tensor's array; texts as bytes, as the runtime gives them."""
+    array = tensor.numpy()
+    return array.astype(bytes) if array.dtype == object else array
 
 
 def _with_moved_draws(model, by):
@@ -225,7 +234,7 @@ def _with_moved_draws(model, by):
     def sample(seed, condition=None):
         noise = row_noise(seed)
         noise = _Moved(noise.seed, noise.step, noise.rows, by=by)
-        return {"sample": model.generate(noise, condition)["sample"]}
+        return model.observation.to_served("sample", model.generate(noise, condition)["sample"])
 
     return sample
 
@@ -281,18 +290,24 @@ def _changes(cases, answers, again):
 
 
 def _difference(received, expected, between, tolerance=TOLERANCE):
-    """What is different in words, or None. `between`: output -> (least, greatest) array within
-    which it may differ."""
+    """What is different in words, or None. `between`: output -> two arrays, one of which a text may
+    be, and between which a number may lie."""
     if received.keys() != expected.keys():
         return f"outputs {', '.join(sorted(received))}, not {', '.join(sorted(expected))}"
     for name, value in expected.items():
         if received[name].shape != value.shape:
             return f"{name!r} has the shape {received[name].shape}, not {value.shape}"
+        if value.dtype.kind == "S":
+            others = between.get(name, ())
+            equal = np.any([received[name] == texts for texts in (value, *others)], axis=0)
+            if not np.all(equal):
+                return f"{name!r} differs in {np.sum(~equal):,} of {equal.size:,} texts"
+            continue
         if not np.all(np.isfinite(received[name])):
             return f"{name!r} holds numbers that are not finite"
         equal = np.isclose(received[name], value, rtol=tolerance, atol=tolerance)
         if name in between:
-            least, greatest = between[name]
+            least, greatest = np.minimum(*between[name]), np.maximum(*between[name])
             equal |= (least <= received[name]) & (received[name] <= greatest)
         if not np.all(equal):
             largest = np.max(np.abs(received[name] - value))

@@ -10,6 +10,9 @@ import numpy as np
 from zoo.serving.transports import DTYPES, Grpc, Ports, Rest
 from zoo.serving.transports import ServerError as ServerError
 
+# Inputs that hold finite numbers in any model.
+NEVER_MISSING = ("image", "z", "condition")
+
 
 class Client:
     """A model on a server.
@@ -202,6 +205,8 @@ def _as_array(name, value, dtype, shape):
             f"{name!r} must hold {dtype}, which this client does not send. It sends "
             f"{', '.join(sorted(DTYPES.values()))}."
         )
+    if dtype == "string":
+        return _as_texts(name, value, shape)
     array = np.asarray(value)
     if array.dtype.kind not in "fiub" or (array.dtype.kind == "f" and "int" in dtype):
         raise ValueError(f"{name!r} must hold numbers of type {dtype}. Received: {array.dtype}.")
@@ -210,12 +215,25 @@ def _as_array(name, value, dtype, shape):
         return _as_image(array)
     with np.errstate(over="ignore"):  # found below
         converted = array.astype(dtype)
-    if not np.all(np.isfinite(converted)) or ("int" in dtype and np.any(converted != array)):
+    # NaN is what is missing, in columns and vectors.
+    finite = np.isfinite(converted) | (np.isnan(converted) & (name not in NEVER_MISSING))
+    if not np.all(finite) or ("int" in dtype and np.any(converted != array)):
         raise ValueError(
             f"{name!r} must hold finite numbers of type {dtype}. Received: {array.dtype} in "
             f"[{array.min()}, {array.max()}]."
         )
     return converted
+
+
+def _as_texts(name, value, shape):
+    array = np.asarray(value, dtype=object)
+    _check_shape(name, array, shape)
+    # pandas says None or NaN of what is missing.
+    texts = ["" if text is None or text != text else text for text in array.tolist()]
+    wrong = [text for text in texts if not isinstance(text, str)]
+    if wrong:
+        raise ValueError(f"{name!r} must hold texts. Received: {wrong[0]!r}.")
+    return np.array(texts, dtype=object)
 
 
 def _check_shape(name, array, shape):
@@ -264,6 +282,6 @@ def _problem(answer, outputs, num_rows):
         sizes = (num_rows, *(answer[name].shape if shape is None else shape)[1:])
         if not _fits(answer[name].shape, sizes):
             return f"{name!r} has the shape {answer[name].shape} in place of {sizes}"
-        if answer[name].dtype.name != dtype:
+        if answer[name].dtype.name != ("object" if dtype == "string" else dtype):
             return f"{name!r} holds {answer[name].dtype} in place of {dtype}"
     return None

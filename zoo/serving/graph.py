@@ -28,6 +28,7 @@ MORE_STATEFUL_DRAWS = {
 # tensorflow_serving/util/json_tensor.cc; 16-bit floats are not among them.
 JSON_TYPES = {
     tf.bool,
+    tf.string,
     tf.int8,
     tf.int16,
     tf.int32,

@@ -41,11 +41,15 @@ DTYPES = {
     4: "uint8",
     5: "int16",
     6: "int8",
+    7: "string",
     9: "int64",
     10: "bool",
     19: "float16",
 }
 CODES = {dtype: code for code, dtype in DTYPES.items()}
+STRING = CODES["string"]
+# Bytes of a TF_TString.
+STRING_SIZE = 24
 
 
 class RuntimeFailure(RuntimeError):
@@ -254,6 +258,10 @@ def _library():
         ("TF_TensorType", integer, pointer),
         ("TF_NumDims", integer, pointer),
         ("TF_Dim", ctypes.c_int64, pointer, integer),
+        ("TF_StringInit", None, pointer),
+        ("TF_StringCopy", None, pointer, string, size),
+        ("TF_StringGetDataPointer", pointer, pointer),
+        ("TF_StringGetSize", size, pointer),
     ):
         function = getattr(library, name)
         function.restype, function.argtypes = result, arguments
@@ -284,6 +292,8 @@ def _ports(definitions):
 
 
 def _to_tensor(array):
+    if array.dtype.kind == "S":
+        return _to_strings(array)
     if array.dtype.name not in CODES:
         raise RuntimeFailure(f"Arrays of {array.dtype.name} cannot be sent.")
     array = np.ascontiguousarray(array).reshape(array.shape)  # which a scalar would lose
@@ -291,6 +301,27 @@ def _to_tensor(array):
     tensor = _library().TF_AllocateTensor(code, sizes, array.ndim, array.nbytes)
     ctypes.memmove(_library().TF_TensorData(tensor), array.ctypes.data, array.nbytes)
     return tensor
+
+
+def _to_strings(array):
+    library, sizes = _library(), (ctypes.c_int64 * array.ndim)(*array.shape)
+    tensor = library.TF_AllocateTensor(STRING, sizes, array.ndim, STRING_SIZE * array.size)
+    first = library.TF_TensorData(tensor)
+    for number, text in enumerate(array.ravel().tolist()):
+        place = first + STRING_SIZE * number
+        library.TF_StringInit(place)
+        library.TF_StringCopy(place, text, len(text))
+    return tensor
+
+
+def _from_strings(tensor, shape):
+    library = _library()
+    first, texts = library.TF_TensorData(tensor), []
+    for number in range(int(np.prod(shape))):
+        place = first + STRING_SIZE * number
+        data, size = library.TF_StringGetDataPointer(place), library.TF_StringGetSize(place)
+        texts.append(ctypes.string_at(data, size))
+    return np.array(texts, dtype=bytes).reshape(shape)
 
 
 def _to_array(tensor):
@@ -302,6 +333,8 @@ def _to_array(tensor):
             "NumPy has no such numbers."
         )
     shape = [library.TF_Dim(tensor, axis) for axis in range(library.TF_NumDims(tensor))]
+    if dtype == "string":
+        return _from_strings(tensor, shape)
     array = np.empty(shape, dtype)
     ctypes.memmove(array.ctypes.data, library.TF_TensorData(tensor), array.nbytes)
     return array

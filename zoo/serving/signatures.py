@@ -24,7 +24,7 @@ class Signature(NamedTuple):
     """A question that a model answers.
 
     Attributes:
-        function: Tensors [B, ...] by name -> dict of float32 tensors [B, ...].
+        function: Tensors [B, ...] by name -> dict of tensors [B, ...], texts or float32.
         inputs: Name -> `tf.TensorSpec`.
     """
 
@@ -48,15 +48,22 @@ def _signature(function, inputs):
         arguments = {
             name: tf.ensure_shape(value, inputs[name].shape) for name, value in arguments.items()
         }
-        return {name: tf.cast(value, tf.float32) for name, value in function(**arguments).items()}
+        answer = function(**arguments)
+        return {name: _as_output(value) for name, value in answer.items()}
 
     return Signature(checked, inputs)
+
+
+def _as_output(value):
+    value = tf.convert_to_tensor(value)
+    return value if value.dtype == tf.string else tf.cast(value, tf.float32)
 
 
 def made_up_rows(inputs: Mapping[str, tf.TensorSpec], num_rows: int) -> dict[str, np.ndarray]:
     """Something to ask a signature: dict of arrays. Fewer rows are the first ones of more.
 
-    Grey levels for images, labels 0 and 1, any seeds, standard normal latents and conditions.
+    Grey levels for images, labels 0 and 1, any seeds, standard normal latents and conditions; in
+    the columns of a table normal numbers, and texts that are no category.
     """
     return {name: _made_up(name, spec, num_rows) for name, spec in inputs.items()}
 
@@ -68,6 +75,8 @@ def _made_up(name, spec, num_rows):
         return OBSERVATIONS[name].made_up(shape, generator)
     if name == "seed":
         return generator.integers(-(2**31), 2**31, shape).astype(np.int32)
+    if spec.dtype == tf.string:
+        return generator.choice(np.array([b"", b"?"]), shape)
     if spec.dtype.is_integer:
         return generator.integers(0, 2, shape).astype(spec.dtype.as_numpy_dtype)
     return generator.normal(size=shape).astype(np.float32)

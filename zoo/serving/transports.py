@@ -6,6 +6,7 @@ tensorflow_serving/apis/prediction_service.proto). No TensorFlow is imported for
 
 import functools
 import http.client
+import json
 import queue
 import threading
 import time
@@ -23,6 +24,7 @@ DTYPES = {"DT_FLOAT": "float32", "DT_DOUBLE": "float64", "DT_BOOL": "bool"} | {
     for sign in ("", "U")
     for bits in (8, 16, 32, 64)
 }
+DTYPES["DT_STRING"] = "string"
 # What reading an answer of another form raises.
 MALFORMED = (AttributeError, IndexError, KeyError, TypeError, ValueError, ArithmeticError)
 
@@ -157,7 +159,9 @@ class Rest:
         question = {
             "method": method,
             "url": self._url + path,
-            "json": content,
+            # A server reads NaN, which `requests` would refuse to write.
+            "data": None if content is None else json.dumps(content),
+            "headers": {"Content-Type": "application/json"},
             "timeout": self._timeout,
         }
         try:
@@ -234,6 +238,8 @@ def _size(size):
 def _numbers(values, dtype):
     """JSON's numbers as an array; one of `MALFORMED` if they are ragged, of another kind, or too
     large for the type."""
+    if dtype == "string":
+        return _texts(values)
     array, dtype = np.array(values), np.dtype(dtype)
     if array.dtype.kind not in {"f": "fiu", "i": "iu", "u": "iu", "b": "b"}[dtype.kind]:
         raise TypeError(array.dtype)
@@ -245,6 +251,14 @@ def _numbers(values, dtype):
         raise ValueError(dtype)
     with np.errstate(over="raise"):
         return array.astype(dtype)
+
+
+def _texts(values):
+    """Texts as an array of Python's; TypeError if one is none."""
+    texts = [value.decode() if isinstance(value, bytes) else value for value in values]
+    if not all(isinstance(text, str) for text in texts):
+        raise TypeError(values)
+    return np.array(texts, dtype=object)
 
 
 def _start(reply):
@@ -329,7 +343,7 @@ class Grpc:
         )
         reply = self._send(self._stub.Predict, request)
         try:
-            return {name: tf.make_ndarray(tensor) for name, tensor in reply.outputs.items()}
+            return {name: _grpc_array(tensor) for name, tensor in reply.outputs.items()}
         except MALFORMED:
             raise self._malformed(f"rows of {signature!r}") from None
 
@@ -356,6 +370,13 @@ class Grpc:
                 f"The server of {self._model!r} refused the request: {error.details()} "
                 f"({error.code().name})"
             ) from None
+
+
+def _grpc_array(tensor):
+    import tensorflow as tf
+
+    array = tf.make_ndarray(tensor)
+    return _texts(array.tolist()) if array.dtype == object else array
 
 
 def _grpc_ports(definitions):

@@ -58,7 +58,7 @@ def read(directory: str | Path) -> dict[str, dict[str, np.ndarray]]:
         ]
         return {
             request.model_spec.signature_name: {
-                name: tf.make_ndarray(tensor) for name, tensor in request.inputs.items()
+                name: _array(tensor) for name, tensor in request.inputs.items()
             }
             for request in requests
         }
@@ -66,3 +66,9 @@ def read(directory: str | Path) -> dict[str, dict[str, np.ndarray]]:
         raise ValueError(
             f"The warm-up requests {str(path)!r} cannot be read: {str(error).splitlines()[0]}"
         ) from None
+
+
+def _array(tensor):
+    """A tensor's array; of texts one of bytes, which a file of arrays can hold."""
+    array = tf.make_ndarray(tensor)
+    return array.astype(bytes) if array.dtype.kind == "O" else array

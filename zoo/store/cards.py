@@ -193,6 +193,7 @@ def _is_bound(card, number):
 def _cell(label, number, is_bound):
     errors = {
         "stderr_images": "images",
+        "stderr_examples": "examples",
         "stderr_sampling": "noise",
         "stderr_runs": f"{len(number.get('values', ()))} runs",
     }
@@ -213,6 +214,7 @@ def readme(card: Mapping[str, Any], about: str, pictures: Sequence[str]) -> str:
         pictures: Names of the image files beside.
     """
     title, _, body = _true_of(card, about).partition("\n")
+    noun = card["data"].get("noun", "image")
     name, version = card["recipe"], card["version"]
     training, dataset = card["training"], card["data"]
     table = ["| number | value | unit | split | how |", "| --- | --- | --- | --- | --- |"]
@@ -221,14 +223,14 @@ def readme(card: Mapping[str, Any], about: str, pictures: Sequence[str]) -> str:
         if "of" in number:
             value = f"{number['value']:.4g} of {number['of']}"
         table.append(
-            f"| `{key}` | {value} | {number['unit']} | {number['split']} | {_how(number)} |"
+            f"| `{key}` | {value} | {number['unit']} | {number['split']} | {_how(number, noun)} |"
         )
     made = {
         "arguments": ", ".join(f"`{key}={value!r}`" for key, value in card["arguments"].items()),
         "seed": card["seed"],
         "data": f"{dataset['name']}, {dataset['binarization']}: trained on `{dataset['train']}`, "
         f"choices by `{dataset['validation']}`, measured on `{dataset['test']}`",
-        "sha256 of the images": ", ".join(
+        f"sha256 of the {noun}s": ", ".join(
             f"{part} `{digest}`" for part, digest in dataset["sha256"].items()
         ),
         "epochs": f"{training['epochs']:,} of {training['of']:,}; the weights are those after "
@@ -332,9 +334,9 @@ def _without_expectations(paragraph):
     )
 
 
-def _how(number):
+def _how(number, noun):
     """What a number is a mean of, and its errors."""
-    parts = [f"{number['num_examples']:,} images"]
+    parts = [f"{number['num_examples']:,} {noun}s"]
     if "num_samples" in number:
         parts.append(
             f"{number['num_samples']:,} samples each, effective "
@@ -345,7 +347,12 @@ def _how(number):
             f"mean over {len(number['values'])} runs "
             f"({', '.join(f'{value:.4g}' for value in number['values'])})"
         )
-    errors = {"stderr_images": "images", "stderr_sampling": "noise", "stderr_runs": "runs"}
+    errors = {
+        "stderr_images": "images",
+        "stderr_examples": f"{noun}s",
+        "stderr_sampling": "noise",
+        "stderr_runs": "runs",
+    }
     parts += [f"± {number[key]:.2g} over {what}" for key, what in errors.items() if key in number]
     if "version" in number:
         parts.append(f"of version {number['version']}")

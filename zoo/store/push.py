@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from zoo import data, plots, registry
+from zoo import data, observations, plots, registry
 from zoo.evaluation.likelihood import evaluate
 from zoo.files import scratch_directory, write_atomically
 from zoo.packing import round_weights
@@ -84,6 +84,8 @@ def push(
         part: data.load(dataset.name, getattr(dataset, part), data_dir=data_dir)
         for part in ("train", "test")
     }
+    if not isinstance(models[0].observation, observations.Image):
+        origin["data"]["noun"] = models[0].observation.noun
     origin["data"]["sha256"] = {
         part: data.sha256(arrays[models[0].key]) for part, arrays in parts.items()
     }

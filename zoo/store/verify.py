@@ -87,7 +87,7 @@ def _verify_version(name, directory, new_seed, data_dir):
     digest = data.sha256(data.load(dataset.name, dataset.test, data_dir=data_dir)[model.key])
     if digest != card["data"]["sha256"]["test"]:
         raise ValueError(
-            f"The images of {dataset.name!r}, {dataset.test!r}, are not those that {name!r} "
+            f"The examples of {dataset.name!r}, {dataset.test!r}, are not those that {name!r} "
             f"was measured on: their sha256 is {digest}, and the card says "
             f"{card['data']['sha256']['test']}."
         )
@@ -117,7 +117,8 @@ def _tolerance(number):
 
 
 def _tolerance_of_noise(number):
-    error = number.get("stderr_sampling", number.get("stderr_images"))
+    errors = ("stderr_sampling", "stderr_images", "stderr_examples")
+    error = next((number[name] for name in errors if name in number), None)
     return None if error is None else max(STANDARD_ERRORS * error, _tolerance(number))
 
 

@@ -1,0 +1,85 @@
+"""Pictures of tables: real rows beside drawn ones."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from zoo.models.base import Model
+from zoo.observations.column import Category, Constant
+from zoo.observations.number_columns import Binary
+from zoo.observations.table import Table
+from zoo.plots.figures import finished, subplots
+from zoo.validation import shown
+
+NUM_BINS = 40
+MOST_CATEGORIES = 10
+PANELS = 4  # in a row
+REAL, DRAWN = "0.75", "C0"
+
+
+def marginals(
+    model: Model,
+    examples: Mapping[str, Any],
+    num_columns: int = 16,
+    seed: int = 0,
+    path: str | Path | None = None,
+) -> Figure:
+    """Each column of a table: real rows (grey) and as many that the model draws (blue).
+
+    Args:
+        model: A model of tables.
+        examples: Dict with the rows under "table".
+        num_columns: How many columns are shown, the first.
+
+    Raises:
+        ValueError: If the model is of something else.
+    """
+    if not isinstance(model.observation, Table):
+        raise ValueError(
+            f"Marginals are of tables. Received: a model of {shown(model.observation)}."
+        )
+    real = examples[model.key]
+    drawn = model.sample(len(real), seed=seed)
+    fields = [field for field in model.observation.fields if not isinstance(field, Constant)][
+        :num_columns
+    ]
+    num_rows = math.ceil(len(fields) / PANELS)
+    figure, axes = subplots(num_rows, PANELS, figsize=(2.4 * PANELS, 1.8 * num_rows), squeeze=False)
+    for axis, field in zip(axes.flat, fields, strict=False):
+        if isinstance(field, Category | Binary):
+            _bars(axis, real[field.name], drawn[field.name])
+        else:
+            _histograms(axis, field.numbers(real[field.name]), field.numbers(drawn[field.name]))
+        axis.set_title(field.name, fontsize=8)
+        axis.tick_params(labelsize=6)
+        axis.set_yticks([])
+    for axis in list(axes.flat)[len(fields) :]:
+        axis.set_axis_off()
+    axes.flat[0].legend(["real", "drawn"], fontsize=6, frameon=False)
+    figure.suptitle(f"{len(real):,} real rows (grey), and as many drawn (blue)", fontsize=9)
+    return finished(figure, path)
+
+
+def _histograms(axis, real, drawn):
+    real, drawn = real[~np.isnan(real)], drawn[~np.isnan(drawn)]
+    # The tails of a few rows would make the rest a single bar.
+    low, high = np.percentile(real, [0.5, 99.5])
+    edges = np.linspace(low, high if high > low else low + 1.0, NUM_BINS + 1)
+    axis.hist(np.clip(real, edges[0], edges[-1]), edges, density=True, color=REAL)
+    axis.hist(
+        np.clip(drawn, edges[0], edges[-1]), edges, density=True, histtype="step", color=DRAWN
+    )
+
+
+def _bars(axis, real, drawn):
+    shares = real.astype(str).where(real.notna()).value_counts(normalize=True)[:MOST_CATEGORIES]
+    of_drawn = drawn.astype(str).value_counts(normalize=True)
+    places = np.arange(len(shares))
+    axis.bar(places, shares.to_numpy(), 0.8, color=REAL)
+    heights = [of_drawn.get(name, 0.0) for name in shares.index]
+    axis.bar(places, heights, 0.8, fill=False, edgecolor=DRAWN)
+    axis.set_xticks(places, [str(name)[:10] for name in shares.index], rotation=60, ha="right")
