@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import scipy.sparse
 import tensorflow as tf
+from sklearn import decomposition
 
 import zoo
 from tests.small_models import mlp
-from zoo import layers, observations
+from zoo import layers, observations, plots
+from zoo.plots.principal import on_two_axes
 from zoo.serving import check, export
 from zoo.serving.signatures import signatures
 
@@ -169,3 +171,27 @@ def test_normalized_data_are_told_where_raw_counts_usually_are(wrap):
     assert "\n" not in str(told.value)
     with pytest.raises(ValueError, match="Counts must be an array of numbers. Received: dtype obj"):
         plain().encode(AnnData(None))
+
+
+def test_principal_components_are_those_of_scikit_learn():
+    codes = np.random.default_rng(0).normal(size=(50, 4)) @ np.diag([1.0, 5.0, 0.5, 3.0]) + 2.0
+    places, shares = on_two_axes(codes)
+    pca = decomposition.PCA(2)
+    expected = pca.fit_transform(codes)
+    for received, axis in zip(places.T, expected.T, strict=True):
+        np.testing.assert_allclose(received * np.sign(received @ axis), axis, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(shares, pca.explained_variance_ratio_, rtol=1e-6)
+    with pytest.raises(ValueError, match=r"two dimensions or more. Received: .* shape \(50, 1\)"):
+        on_two_axes(codes[:, :1])
+
+
+def test_codes_of_cells_are_drawn_on_two_axes_with_a_legend_of_their_types(tmp_path):
+    data = {"counts": COUNTS, "label": BATCHES}
+    figure = plots.latent_pca(plain(), data, ["a", "b", "c"], path=tmp_path / "pca.png")
+    (axis,) = figure.axes
+    assert [text.get_text() for text in axis.get_legend().get_texts()] == ["a", "b", "c"]
+    assert len(axis.collections[0].get_offsets()) == 21
+    assert (tmp_path / "pca.png").stat().st_size > 1000
+    assert plots.latent_pca(plain(), {"counts": COUNTS}).axes[0].get_legend() is None
+    plots.pictures(plain(), data, tmp_path)
+    assert (tmp_path / "latent_pca.png").is_file()

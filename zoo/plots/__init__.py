@@ -11,7 +11,7 @@ from typing import Any
 import keras
 
 from zoo.extras import need
-from zoo.observations import Image, Table
+from zoo.observations import Counts, Image, Table
 
 need("plots", "Pictures")
 
@@ -19,6 +19,7 @@ from zoo.plots.codes import aggregate_posterior, factor_maps, has_code_of_normal
 from zoo.plots.curves import curves, importance_curve, rate_distortion
 from zoo.plots.figures import check_suffix
 from zoo.plots.latents import interpolations, manifold, traversals
+from zoo.plots.principal import latent_pca
 from zoo.plots.sheets import completions, decoded_draws, reconstructions, samples, transfers
 from zoo.plots.tables import marginals
 
@@ -33,6 +34,7 @@ __all__ = [
     "importance_curve",
     "interpolations",
     "latent_maps",
+    "latent_pca",
     "manifold",
     "marginals",
     "pictures",
@@ -52,6 +54,8 @@ def pictures(model: keras.Model, examples: Mapping[str, Any], directory: Path) -
         examples: Dict with x [N, ...], and "label" where there are labels.
         directory: `pathlib.Path`.
     """
+    if isinstance(model.observation, Counts) and dict(model.latent_shapes).get("z", (1,)) != (1,):
+        latent_pca(model, examples, path=directory / "latent_pca.png")
     if isinstance(model.observation, Table):
         marginals(model, examples, path=directory / "marginals.png")
     if isinstance(model.observation, Image):
