@@ -27,6 +27,7 @@ ROOMS = (
     "models",
     "data",
     "evaluation",
+    "detection",
     "plots",
     "runs",
     "serving",
@@ -163,6 +164,7 @@ def test_zoo_models_imports_every_model():
         "condition",
         "exported",
         "importance_sampling",
+        "imputation",
         "latent_variable",
     }
     names = {path.stem for path in (PACKAGE / "models").glob("*.py")} - beside
@@ -222,13 +224,17 @@ def test_public_names_load_on_first_use():
         zoo.GAN  # noqa: B018
 
 
-def mock_examples(spec, image_shape):
+def mock_examples(spec, observation):
     """Two batches of noise with labels, as the recipe's training sees them."""
     import numpy as np
 
-    num_rows = 2 * spec.batch_size
-    images = np.random.default_rng(0).integers(0, 256, (num_rows, *image_shape)).astype(np.uint8)
-    examples = {"image": images, "label": np.arange(num_rows, dtype=np.int32) % 10}
+    num_rows, generator = 2 * spec.batch_size, np.random.default_rng(0)
+    shape = (num_rows, *observation.shape)
+    if observation.key == "image":
+        x = generator.integers(0, 256, shape).astype(np.uint8)
+    else:
+        x = observation.made_up(shape, generator)
+    examples = {observation.key: x, "label": np.arange(num_rows, dtype=np.int32) % 10}
     return examples if spec.training_examples is None else spec.training_examples(examples)
 
 
@@ -241,7 +247,7 @@ def takes_a_step(name, **execution):
     model = training.build(spec, num_steps=10)
     assert type(model).__name__ == spec.family
     model.compile(model.optimizer, **execution)
-    examples = mock_examples(spec, model.observation.shape)
+    examples = mock_examples(spec, model.observation)
     if spec.initialize is not None:
         spec.initialize(model, examples)
     before = model.get_weights()

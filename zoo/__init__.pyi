@@ -2,6 +2,7 @@
 # imports a name when it is first used.
 
 from . import data as data
+from . import detection as detection
 from . import evaluation as evaluation
 from . import images as images
 from . import layers as layers
@@ -15,7 +16,9 @@ from . import random as random
 from . import schedules as schedules
 from . import serving as serving
 from .data import sprites as sprites
+from .detection.detector import Detector as Detector
 from .evaluation.likelihood import evaluate as evaluate
+from .models.anomaly_model import AnomalyModel as AnomalyModel
 from .models.autoencoder import Autoencoder as Autoencoder
 from .models.beta_tcvae import BetaTCVAE as BetaTCVAE
 from .models.beta_vae import BetaVAE as BetaVAE
@@ -28,6 +31,7 @@ from .models.factor_vae import FactorVAE as FactorVAE
 from .models.hierarchical_vae import HierarchicalVAE as HierarchicalVAE
 from .models.joint_vae import JointVAE as JointVAE
 from .models.ladder_vae import LadderVAE as LadderVAE
+from .models.not_miwae import NotMIWAE as NotMIWAE
 from .models.semi_supervised_vae import SemiSupervisedVAE as SemiSupervisedVAE
 from .models.stacked_vae import StackedVAE as StackedVAE
 from .models.table_vae import table_vae as table_vae

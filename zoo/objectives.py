@@ -8,6 +8,7 @@ regularizer is the part of it that is subtracted from E_q[log p(x|z)].
 from zoo.inference import (
     ELBO,
     KL,
+    MIWAE,
     VIMCO,
     Capacity,
     DensityRatio,
@@ -29,6 +30,7 @@ from zoo.inference import (
 __all__ = [
     "ELBO",
     "KL",
+    "MIWAE",
     "VIMCO",
     "Capacity",
     "DensityRatio",

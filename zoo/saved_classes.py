@@ -32,6 +32,7 @@ CLASSES = {
         "Normal",
         "Poisson",
         "Sample",
+        "SelfMasking",
         "StandardNormal",
         "UniformCategorical",
         "VampPrior",
@@ -40,6 +41,7 @@ CLASSES = {
     ],
     "zoo.losses": ["NegativeLogLikelihood"],
     "zoo.models": [
+        "AnomalyModel",
         "Autoencoder",
         "BetaTCVAE",
         "BetaVAE",
@@ -53,6 +55,7 @@ CLASSES = {
         "HierarchicalVampVAE",
         "JointVAE",
         "LadderVAE",
+        "NotMIWAE",
         "SemiSupervisedVAE",
         "StackedVAE",
         "VAE",
@@ -69,6 +72,7 @@ CLASSES = {
         "FreeBits",
         "ImportanceWeighted",
         "KL",
+        "MIWAE",
         "PathDerivative",
         "Relaxation",
         "ScoreFunction",
@@ -76,7 +80,11 @@ CLASSES = {
         "VIMCO",
         "WeightedKL",
     ],
+<<<<<<< HEAD
     "zoo.observations": ["Counts", "Image", "Rows", "Table", "Vector"],
+=======
+    "zoo.observations": ["Counts", "Image", "Rows", "ScaledVector", "Vector"],
+>>>>>>> detect
     "zoo.schedules": ["Constant", "Cyclical", "Exponential", "Linear"],
 }
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from zoo.data import sprites, tables
+from zoo.data import missing, sprites, tables
 from zoo.data.archives import read_archive
 from zoo.data.cells import worm_neurons
 from zoo.data.examples import IMAGE, checked_images, checked_labels, known_split
@@ -103,7 +103,7 @@ def _sprites(split):
     return {IMAGE: sprites.Sprites(factors), "factors": factors}
 
 
-EMBEDDED = {"digits": _digits, "sprites": _sprites, **tables.EMBEDDED}
+EMBEDDED = {"digits": _digits, "sprites": _sprites, **tables.EMBEDDED, **missing.EMBEDDED}
 # What takes a file that lies in the data directory, or is downloaded.
 FILES = {"adult": tables.adult, "worm_neurons": worm_neurons}
 

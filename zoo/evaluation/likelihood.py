@@ -12,9 +12,11 @@ import tensorflow as tf
 
 from zoo import validation
 from zoo.engine.inputs import as_arrays
+from zoo.evaluation.imputation import hidden_cells, imputation_numbers
 from zoo.extras import need
 from zoo.inference.handlers import FromPosterior
 from zoo.models.base import Model
+from zoo.models.latent_variable import LatentVariableModel
 from zoo.observations import Image
 from zoo.random import EVALUATION_STEP, RowNoise
 from zoo.validation import shown
@@ -55,6 +57,8 @@ def evaluate(
     - `accuracy`, where the model classifies and the examples have labels: of the most probable
       class. Where training saw no labels, classes are first assigned to labels, one to one, as fits
       best (Hungarian algorithm).
+    - `imputation_mse` and `interval_coverage`, where the examples are rows with gaps and hold the
+      truth, "complete": `zoo.evaluation.imputation`
     - the scores of `zoo.evaluation.disentanglement` that `metrics` asks for, of the posterior means
       beside the examples' "factors"
 
@@ -94,8 +98,9 @@ def evaluate(
         raise TypeError(f"`model` must be a model of the zoo. Received: {shown(model)}.")
     num_samples, seed = validation.integer("num_samples", num_samples), validation.seed(seed)
     examples = as_arrays(examples)
-    labels, factors = (
-        examples.get(name) if isinstance(examples, dict) else None for name in ("label", "factors")
+    labels, factors, complete = (
+        examples.get(name) if isinstance(examples, dict) else None
+        for name in ("label", "factors", "complete")
     )
     if metrics and (factors is None or not model.latents):
         reason = f"{type(model).__name__} has no posterior"
@@ -104,7 +109,7 @@ def evaluate(
         raise ValueError(
             f"Disentanglement cannot be scored: {reason}. Received: metrics={shown(metrics)}."
         )
-    examples = model.standardize(examples)
+    given, examples = examples, model.standardize(examples)
     num_rows = len(next(iter(examples.values())))
     batch_size = min(BATCH_SIZE, num_rows)
     redraw_samples = min(REDRAW_SAMPLES, num_samples)
@@ -172,6 +177,10 @@ def evaluate(
 
         scores = disentanglement.scores(codes, factors, metrics, seed)
         numbers |= {name: {"value": score, "unit": "score"} for name, score in scores.items()}
+    if complete is not None and isinstance(model, LatentVariableModel):
+        numbers |= imputation_numbers(
+            hidden_cells(model, given[model.key], complete, num_samples=num_samples, seed=seed)
+        )
     if not isinstance(model.observation, Image):
         numbers = {name: _over_examples(number) for name, number in numbers.items()}
     return {

@@ -4,6 +4,7 @@ estimated."""
 from zoo.inference.bounds import WeightSums, importance_weighted_bound
 from zoo.inference.classes import Enumeration, Relaxation
 from zoo.inference.density_ratio import DensityRatio
+from zoo.inference.missing import MIWAE
 from zoo.inference.objective import Objective
 from zoo.inference.regularizers import KL, Capacity, Context, Regularizer, WeightedKL
 from zoo.inference.reparameterized import (
@@ -19,6 +20,7 @@ from zoo.inference.total_correlation import TotalCorrelation
 __all__ = [
     "ELBO",
     "KL",
+    "MIWAE",
     "VIMCO",
     "Capacity",
     "Context",

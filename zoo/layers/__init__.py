@@ -9,6 +9,7 @@ from zoo.layers.counts import (
     ZeroInflatedNegativeBinomial,
 )
 from zoo.layers.likelihoods import Bernoulli, ContinuousBernoulli, DiscretizedLogistic, Normal
+from zoo.layers.missing import SelfMasking
 from zoo.layers.noise import Dropout, GaussianNoise
 from zoo.layers.posteriors import Categorical, DiagonalNormal, FullCovarianceNormal
 from zoo.layers.priors import Conditional, StandardNormal, UniformCategorical, VampPrior
@@ -32,6 +33,7 @@ __all__ = [
     "Normal",
     "Poisson",
     "Sample",
+    "SelfMasking",
     "StandardNormal",
     "UniformCategorical",
     "VampPrior",

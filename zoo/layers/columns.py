@@ -1,5 +1,6 @@
 """p(x|z) of the columns of a table, each of a kind of its own."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -294,6 +295,38 @@ class Columns(Likelihood):
                 for place, value in zip(of_column, values, strict=True):
                     flat[place] = value[row]
         return tf.stack(flat)
+
+    @property
+    def statistics_shape(self) -> tuple[int, ...]:
+        return (sum(self._sizes_of_statistics()),)
+
+    def statistics(self, distribution: IndependentColumns) -> tf.Tensor:
+        return distribution.statistics()
+
+    def typical(self, statistics: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        values, probabilities = [], []
+        parts = tf.split(statistics, self._sizes_of_statistics(), axis=-1)
+        for part, (kind, num_classes) in zip(parts, self._alike, strict=True):
+            if kind != "categorical":
+                values.append(part)
+                probabilities.append(tf.fill(tf.shape(part), math.nan))
+                continue
+            probs = tf.reshape(part, [-1, part.shape[-1] // num_classes, num_classes])
+            values.append(tf.cast(tf.argmax(probs, axis=-1), tf.float32))
+            probabilities.append(tf.reduce_max(probs, axis=-1))
+        numbers = [number for of_kind, _ in self._alike.values() for number in of_kind]
+        places = [numbers.index(number) for number in range(len(numbers))]
+        return (
+            tf.gather(tf.concat(values, axis=-1), places, axis=-1),
+            tf.gather(tf.concat(probabilities, axis=-1), places, axis=-1),
+        )
+
+    def _sizes_of_statistics(self):
+        """Numbers of statistics, one kind of columns after another."""
+        return [
+            len(numbers) * (size if kind == "categorical" else 1)
+            for (kind, size), (numbers, _) in self._alike.items()
+        ]
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()

@@ -53,9 +53,13 @@ class IndependentColumns(tfd.AutoCompositeTensorDistribution):
         # Where each of the C columns lies among the groups one after another.
         order = [number for group in places for number in group]
         self._order = [order.index(number) for number in range(len(order))]
+        through = all(
+            of_kind.reparameterization_type == tfd.FULLY_REPARAMETERIZED
+            for of_kind in distributions
+        )
         super().__init__(
             tf.float32,
-            tfd.NOT_REPARAMETERIZED,
+            tfd.FULLY_REPARAMETERIZED if through else tfd.NOT_REPARAMETERIZED,
             validate_args=False,
             allow_nan_stats=False,
             parameters=parameters,
@@ -104,6 +108,23 @@ class IndependentColumns(tfd.AutoCompositeTensorDistribution):
 
     def _mean(self):
         return self._together([_mean_of(distribution) for distribution in self.distributions])
+
+    def statistics(self) -> tf.Tensor:
+        """What may be averaged over distributions, where class numbers may not: of columns of
+        numbers the mean, of those of classes the probability of each. Float tensor [..., T], one
+        kind of columns after another."""
+        return tf.concat(
+            [_statistics_of(distribution) for distribution in self.distributions], axis=-1
+        )
+
+
+def _statistics_of(distribution):
+    """[..., n] of numbers, [..., n K] of classes."""
+    if not isinstance(distribution, tfd.Categorical):
+        return distribution.mean()
+    probs = distribution.probs_parameter()
+    size = math.prod(static_sizes(probs.shape[-2:]))
+    return tf.reshape(probs, tf.concat([tf.shape(probs)[:-2], [size]], axis=0))
 
 
 def _mean_of(distribution):
@@ -166,7 +187,10 @@ def draw_student_t(
     u, v = tf.unstack(noise.uniform(stream, shape, num_samples, first_sample), axis=-1)
     # 1 - u lies in (0, 1]: its power is finite.
     growth = tf.math.expm1(-2.0 / distribution.df * tf.math.log(1.0 - u))
-    t = tf.sqrt(distribution.df * growth) * tf.cos(2.0 * math.pi * v)
+    # At u = 0 the root is 0, and its slope infinite.
+    is_zero = growth <= 0
+    radius = tf.where(is_zero, 0.0, tf.sqrt(distribution.df * tf.where(is_zero, 1.0, growth)))
+    t = radius * tf.cos(2.0 * math.pi * v)
     return distribution.loc + distribution.scale * t
 
 

@@ -90,6 +90,27 @@ class Likelihood(DistributionLayer):
         """Sets what the layer itself has learned, such as a shared scale, to that of data with this
         mean and scale."""
 
+    # -- Averages over several p(x|z), as over draws of z
+
+    @property
+    def statistics_shape(self) -> tuple[int, ...]:
+        """Shape of the `statistics` of one outcome."""
+        return self.event_shape
+
+    def statistics(self, distribution: Distribution) -> tf.Tensor:
+        """What may be averaged over distributions of this layer, [..., B, *statistics_shape]: the
+        mean, unless outcomes are classes."""
+        return distribution.mean()
+
+    def typical(self, statistics: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """What averaged statistics [B, *statistics_shape] say of an outcome.
+
+        Returns:
+            The mean, of a class the most probable one; and the probability of that class, NaN of
+            numbers. Each [B, *event_shape].
+        """
+        return statistics, tf.fill(tf.shape(statistics), math.nan)
+
 
 def _inside_unit_interval(mean):
     """Pixels [*event_shape] as float32 [size] in [0.001, 0.999]: parameters of 0 and 1 themselves

@@ -1,5 +1,6 @@
 """Models: one file each."""
 
+from zoo.models.anomaly_model import AnomalyModel
 from zoo.models.autoencoder import Autoencoder
 from zoo.models.beta_tcvae import BetaTCVAE
 from zoo.models.beta_vae import BetaVAE, CapacityVAE
@@ -10,6 +11,7 @@ from zoo.models.factor_vae import FactorVAE
 from zoo.models.hierarchical_vae import HierarchicalVAE
 from zoo.models.joint_vae import JointVAE
 from zoo.models.ladder_vae import LadderVAE
+from zoo.models.not_miwae import NotMIWAE
 from zoo.models.semi_supervised_vae import SemiSupervisedVAE
 from zoo.models.stacked_vae import StackedVAE
 from zoo.models.vae import VAE
@@ -20,6 +22,7 @@ __all__ = [
     "CVAE",
     "VAE",
     "VQVAE",
+    "AnomalyModel",
     "Autoencoder",
     "BetaTCVAE",
     "BetaVAE",
@@ -32,6 +35,7 @@ __all__ = [
     "HierarchicalVampVAE",
     "JointVAE",
     "LadderVAE",
+    "NotMIWAE",
     "SemiSupervisedVAE",
     "StackedVAE",
     "VampVAE",

@@ -1,6 +1,6 @@
 """log p(x) by importance samples of q(z|x): a bound that tightens with their number."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -48,15 +48,10 @@ class ImportanceSampling(Model):
                 num_samples,
                 min(num_samples, MOST_SAMPLES),
             )
-        chunk, bounds = _least_of(SAMPLE_CHUNKS, num_samples), []
-        for first in range(0, len(x), ROW_CHUNKS[-1]):
-            part = {name: values[first : first + ROW_CHUNKS[-1]] for name, values in data.items()}
-            num_rows = len(part[self.key])
-            # Filled up with the last row.
-            rows = tf.minimum(tf.range(_least_of(ROW_CHUNKS, num_rows)), num_rows - 1)
-            filled = {name: tf.gather(values, rows) for name, values in part.items()}
+        chunk, bounds = least_of(SAMPLE_CHUNKS, num_samples), []
+        for part, rows, num_rows in chunks_of_rows(data, len(x)):
             bound = self._compiled_log_prob(
-                filled, tf.constant(seed, tf.uint32), first + rows, tf.constant(num_samples), chunk
+                part, tf.constant(seed, tf.uint32), rows, tf.constant(num_samples), chunk
             )
             bounds.append(bound[:num_rows])
         return tf.concat(bounds, axis=0)
@@ -122,7 +117,22 @@ class ImportanceSampling(Model):
         return WeightSums(*sums), log_likelihood_sum
 
 
-def _least_of(sizes, number):
+def chunks_of_rows(
+    data: Mapping[str, tf.Tensor], num_rows: int
+) -> Iterator[tuple[dict[str, tf.Tensor], tf.Tensor, int]]:
+    """Data [N, ...] in chunks of one of the sizes `ROW_CHUNKS`, the last filled up with its last
+    row.
+
+    Yields:
+        The chunk, the numbers of its rows, and how many of them are no filling.
+    """
+    for first in range(0, num_rows, ROW_CHUNKS[-1]):
+        size = min(ROW_CHUNKS[-1], num_rows - first)
+        rows = first + tf.minimum(tf.range(least_of(ROW_CHUNKS, size)), size - 1)
+        yield {name: tf.gather(values, rows) for name, values in data.items()}, rows, size
+
+
+def least_of(sizes: Sequence[int], number: int) -> int:
     """The least of increasing sizes that `number` things fit into; the greatest where they fit into
     none."""
     return next((size for size in sizes if size >= number), sizes[-1])

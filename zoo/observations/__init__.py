@@ -4,7 +4,11 @@ from zoo.observations.base import Observation
 from zoo.observations.counts import Counts
 from zoo.observations.image import Image
 from zoo.observations.rows import Rows
+<<<<<<< HEAD
 from zoo.observations.table import Table
+=======
+from zoo.observations.scaled import ScaledVector
+>>>>>>> detect
 from zoo.observations.vector import Vector
 
 __all__ = [
@@ -12,6 +16,10 @@ __all__ = [
     "Image",
     "Observation",
     "Rows",
+<<<<<<< HEAD
     "Table",
+=======
+    "ScaledVector",
+>>>>>>> detect
     "Vector",
 ]

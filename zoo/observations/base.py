@@ -21,11 +21,13 @@ class Observation:
         key: What x is called in dicts of data and in signatures.
         noun: What one x is called in messages.
         shape: Shape of one x.
+        missing: Whether NaN stands for a number that was not seen.
     """
 
     key: str
     noun: str
     shape: tuple[int, ...]
+    missing = False
 
     def is_x(self, data: Mapping[str, Any]) -> bool:
         """Whether a dict is x itself, and not a dict of data that holds it under `key`."""
@@ -95,6 +97,13 @@ class Observation:
     def to_user(self, values: tf.Tensor) -> Any:
         """Outcomes of the likelihood [B, *shape] in the form in which users hand in x."""
         return values
+
+    def fill(self, x: Any, values: tf.Tensor) -> Any:
+        """x as a user hands it in, with `values`, outcomes of the likelihood [B, *shape], where it
+        has gaps; what was seen stays to the bit."""
+        x = tf.convert_to_tensor(x)
+        x = x if x.dtype.is_floating else tf.cast(x, tf.float32)
+        return tf.where(tf.math.is_nan(x), tf.cast(values, x.dtype), x)
 
     @staticmethod
     def made_up(shape: tuple[int, ...], generator: np.random.Generator) -> np.ndarray:

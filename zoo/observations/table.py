@@ -163,6 +163,17 @@ class Table(Rows):
             frame[field.name] = pd.Series(outcomes).astype(field.dtype)
         return pd.DataFrame(frame)
 
+    def fill(self, x: Any, values: Any) -> Any:
+        if is_symbolic(values):
+            return values
+        frame, filled = (
+            as_frame(x, [field.name for field in self.fields]).copy(),
+            self.to_user(values),
+        )
+        for name in filled:
+            frame[name] = frame[name].where(frame[name].notna(), filled[name])
+        return frame
+
     # -- On a server
 
     def spec(self) -> dict[str, tf.TensorSpec]:

@@ -18,6 +18,7 @@ need("plots", "Pictures")
 from zoo.plots.codes import aggregate_posterior, factor_maps, has_code_of_normals, latent_maps
 from zoo.plots.curves import curves, importance_curve, rate_distortion
 from zoo.plots.figures import check_suffix
+from zoo.plots.imputation import imputations
 from zoo.plots.latents import interpolations, manifold, traversals
 from zoo.plots.principal import latent_pca
 from zoo.plots.sheets import completions, decoded_draws, reconstructions, samples, transfers
@@ -32,6 +33,7 @@ __all__ = [
     "factor_maps",
     "has_code_of_normals",
     "importance_curve",
+    "imputations",
     "interpolations",
     "latent_maps",
     "latent_pca",
@@ -54,6 +56,8 @@ def pictures(model: keras.Model, examples: Mapping[str, Any], directory: Path) -
         examples: Dict with x [N, ...], and "label" where there are labels.
         directory: `pathlib.Path`.
     """
+    if model.observation.missing and "complete" in examples:
+        imputations(model, examples, path=directory / "imputations.png")
     if isinstance(model.observation, Counts) and dict(model.latent_shapes).get("z", (1,)) != (1,):
         latent_pca(model, examples, path=directory / "latent_pca.png")
     if isinstance(model.observation, Table):

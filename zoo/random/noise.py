@@ -43,6 +43,7 @@ class Stream(enum.IntEnum):
     COMPONENT = 4
     LAYER = 5
     PERMUTE = 6
+    RESAMPLE = 7
 
 
 def threefry(

@@ -130,6 +130,7 @@ LABELS = {
     "log_likelihood": "log p(x given z)",
     "bits_per_dim": "-log p(x)",
     "accuracy": "accuracy",
+    "imputation_mse": "mean squared error of hidden cells",
     "factor_vae": "FactorVAE score",
 }
 # As in `zoo.evaluation.likelihood`, which warns of fewer.
