@@ -172,7 +172,7 @@ def agreement(codes, labels):
 
     scores = []
     for seed in range(10):
-        found = cluster.KMeans(10, n_init=10, random_state=seed).fit_predict(codes)
+        found = cluster.KMeans(n_clusters=10, n_init=10, random_state=seed).fit_predict(codes)
         scores.append(
             [
                 metrics.normalized_mutual_info_score(labels, found),
@@ -214,7 +214,7 @@ def table(rows):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Models of single cells")
     parser.add_argument("--data-dir", type=Path, help="holds worm_neuron_cell.h5")
     parser.add_argument("--run", type=Path, default=Path("runs/cells"), help="runs/cells")
     parser.add_argument("--epochs", type=int, default=80, help="at most (80)")

@@ -80,11 +80,7 @@ CLASSES = {
         "VIMCO",
         "WeightedKL",
     ],
-<<<<<<< HEAD
-    "zoo.observations": ["Counts", "Image", "Rows", "Table", "Vector"],
-=======
-    "zoo.observations": ["Counts", "Image", "Rows", "ScaledVector", "Vector"],
->>>>>>> detect
+    "zoo.observations": ["Counts", "Image", "Rows", "ScaledVector", "Table", "Vector"],
     "zoo.schedules": ["Constant", "Cyclical", "Exponential", "Linear"],
 }
 

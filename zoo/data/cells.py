@@ -2,7 +2,7 @@
 
 import functools
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -58,9 +58,10 @@ def _splits(path):
     import h5py
 
     with h5py.File(path) as file:
-        rows = range(0, file["X"].shape[0], ROWS_AT_ONCE)
-        counts = np.concatenate([file["X"][i : i + ROWS_AT_ONCE].astype(np.int32) for i in rows])
-        types = file["Y"][:]
+        # Its stub knows that a name may be a group as well.
+        x, types = cast("h5py.Dataset", file["X"]), np.asarray(file["Y"])
+        rows = range(0, len(x), ROWS_AT_ONCE)
+        counts = np.concatenate([x[i : i + ROWS_AT_ONCE].astype(np.int32) for i in rows])
     labels = np.unique(types, return_inverse=True)[1].astype(np.int32)
     order = np.random.default_rng(0).permutation(len(counts))
     cells = {

@@ -86,7 +86,7 @@ class CVAE(VAE):
             to_label: What is asked for.
         """
         data = self.as_data(x, from_label)
-        companions = self.observation.companions(data)
+        companions: dict[str, Any] = self.observation.companions(data)
         return self.decode(self.encode(data).mean(), to_label, **companions).mean()
 
     def answers(self) -> dict[str, Answer]:

@@ -4,11 +4,8 @@ from zoo.observations.base import Observation
 from zoo.observations.counts import Counts
 from zoo.observations.image import Image
 from zoo.observations.rows import Rows
-<<<<<<< HEAD
-from zoo.observations.table import Table
-=======
 from zoo.observations.scaled import ScaledVector
->>>>>>> detect
+from zoo.observations.table import Table
 from zoo.observations.vector import Vector
 
 __all__ = [
@@ -16,10 +13,7 @@ __all__ = [
     "Image",
     "Observation",
     "Rows",
-<<<<<<< HEAD
-    "Table",
-=======
     "ScaledVector",
->>>>>>> detect
+    "Table",
     "Vector",
 ]
