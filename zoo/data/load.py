@@ -88,12 +88,12 @@ def batches(
     `load`; a short last batch is kept."""
     batch_size = validation.integer("batch_size", batch_size)
     arrays = load(name, split, data_dir=data_dir, binarization=binarization, seed=seed)
-    drawn = isinstance(arrays[IMAGE], sprites.Sprites)
+    drawn = isinstance(arrays.get(IMAGE), sprites.Sprites)
     stored = {key: array for key, array in arrays.items() if key != IMAGE} if drawn else arrays
     # Its stub knows of tensors alone, not of dicts of them.
     dataset = tf.data.Dataset.from_tensor_slices(cast("Any", stored))
     if shuffle:
-        dataset = dataset.shuffle(len(arrays[IMAGE]), seed=seed, reshuffle_each_iteration=True)
+        dataset = dataset.shuffle(num_examples(arrays), seed=seed, reshuffle_each_iteration=True)
     dataset = dataset.batch(batch_size)
     if drawn:
         dataset = dataset.map(

@@ -15,6 +15,7 @@ import numpy as np
 
 from zoo.data import missing, sprites, tables
 from zoo.data.archives import read_archive
+from zoo.data.cells import worm_neurons
 from zoo.data.examples import IMAGE, checked_images, checked_labels, known_split
 from zoo.extras import need
 from zoo.observations.frames import is_frame
@@ -120,7 +121,7 @@ def _one_class(source, label, split):
 
 EMBEDDED = {"digits": _digits, "sprites": _sprites, **tables.EMBEDDED, **missing.EMBEDDED}
 # What takes a file that lies in the data directory, or is downloaded.
-FILES = {"adult": tables.adult}
+FILES = {"adult": tables.adult, "worm_neurons": worm_neurons}
 
 
 def _from_arrays(arrays, split):

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 
 from zoo.extras import need
-from zoo.observations import Image, Table
+from zoo.observations import Counts, Image, Table
 
 need("plots", "Pictures")
 
@@ -21,6 +21,7 @@ from zoo.plots.curves import curves, importance_curve, rate_distortion
 from zoo.plots.figures import check_suffix
 from zoo.plots.imputation import imputations
 from zoo.plots.latents import interpolations, manifold, traversals
+from zoo.plots.principal import latent_pca
 from zoo.plots.sheets import completions, decoded_draws, reconstructions, samples, transfers
 from zoo.plots.tables import marginals
 
@@ -37,6 +38,7 @@ __all__ = [
     "imputations",
     "interpolations",
     "latent_maps",
+    "latent_pca",
     "manifold",
     "marginals",
     "pictures",
@@ -59,6 +61,8 @@ def pictures(model: keras.Model, examples: Mapping[str, Any], directory: Path) -
     """
     if model.observation.missing and "complete" in examples:
         imputations(model, examples, path=directory / "imputations.png")
+    if isinstance(model.observation, Counts) and dict(model.latent_shapes).get("z", (1,)) != (1,):
+        latent_pca(model, examples, path=directory / "latent_pca.png")
     if isinstance(model.observation, Table):
         marginals(model, examples, path=directory / "marginals.png")
     if isinstance(model.observation, Image):
