@@ -165,6 +165,7 @@ def test_zoo_models_imports_every_model():
         "condition",
         "exported",
         "importance_sampling",
+        "conditional_sampling",
         "imputation",
         "latent_variable",
     }

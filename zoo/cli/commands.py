@@ -348,6 +348,8 @@ COMMANDS = {
     "sweep": _sweep,
     "evaluate": _evaluate,
     "sample": _sample,
+    "detect": _detect,
+    "impute": _impute,
     "reconstruct": _reconstruct,
     "report": _report,
     "export": _export,
