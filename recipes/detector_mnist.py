@@ -2,7 +2,7 @@
 
     zoo train detector_mnist
 
-9 minutes on a shared core of an AMD EPYC. With seed 0 expect an AUROC of 0.913 on the 10,000 test
+9 minutes on a shared core of an Intel Xeon. With seed 0 expect an AUROC of 0.913 on the 10,000 test
 images, of which the 9,018 of other digits are the anomalies; -log p(x) of the fours among them is
 87.62 nats.
 
@@ -10,11 +10,11 @@ What is improbable under the model is called an anomaly: the score of an image i
 importance-sampled -log p(x). The threshold is set by 299 images of the digit that training did not
 see, such that 5 % of new ones are expected above it (conformal p-values; Bates et al., "Testing for
 outliers with conformal p-values", Annals of Statistics 51, 2023, https://arxiv.org/abs/2104.08279).
-Of the test's fours 7.7 % are: the rate that 299 images set has itself a standard deviation of 1.3 %,
+Of the test's fours 7.7 % are: the rate that 299 images set has a standard deviation of 1.3 % itself,
 and other people wrote the test.
 
-Images are binarized, as in `vae_mnist`. Few white pixels are probable under any model of this kind:
-ones among the anomalies score low.
+Images are binarized, as in `vae_mnist`. Of zeros, twos, threes and fives nearly all are found, of
+nines 4 in 10, and of ones 1 in 20: few white pixels are probable under any model of this kind.
 """
 
 import zoo
