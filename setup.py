@@ -19,10 +19,13 @@ EXTRAS = {
     "metrics": ["scikit-learn>=1.4", "scipy>=1.11", "joblib>=1.3"],
     # DataFrames, Parquet files, and tables that are downloaded.
     "tables": ["pandas>=2.1", "pyarrow>=14", "pooch>=1.8"],
+    "cells": ["h5py>=3.8", "pooch>=1.8", "scipy>=1.11"],
     # The messages of TF Serving: exports hold requests to warm up with, and the client speaks gRPC.
     "serving": ["tensorflow-serving-api>=2.18,<2.22", "grpcio", "protobuf"],
 }
 EXTRAS["all"] = sorted({package for packages in EXTRAS.values() for package in packages})
+# What cells come in elsewhere. Not in "all": it keeps pandas below 3.
+ANNDATA = ["anndata>=0.10"]
 # Exports for other runtimes, and those runtimes, which check them.
 LITERT = ["ai-edge-litert>=2"]
 ONNX = ["tf2onnx>=1.17", "onnx>=1.18", "onnxruntime>=1.20"]
@@ -64,6 +67,7 @@ setup(
     ],
     extras_require={
         **EXTRAS,
+        "cells": [*EXTRAS["cells"], *ANNDATA],
         "gpu": ["tensorflow[and-cuda]>=2.18,<2.22; sys_platform=='linux'"],
         "tensorboard": ["tensorboard>=2.18"],
         "litert": LITERT,

@@ -14,6 +14,8 @@ Kingma & Welling, ICLR 2014, with mixed likelihoods as in Nazabal et al., "Handl
 heterogeneous data using VAEs", Pattern Recognition 107, 2020. https://arxiv.org/abs/1807.03653
 """
 
+from typing import Literal
+
 import zoo
 
 
@@ -22,7 +24,7 @@ def recipe(
     data: str = "breast_cancer",
     hidden_units: tuple[int, ...] = (128, 128),
     latent_dim: int = 8,
-    transform: str = "standardize",
+    transform: Literal["standardize", "quantile", "modes"] = "standardize",
     least_scale: float = 0.1,
     learning_rate: float = 1e-3,
     weight_decay: float = 1e-2,

@@ -64,6 +64,7 @@ assert not [name for name in sys.modules if name.startswith("zoo.serving")]
             "Precision and recall",
         ),
         ("metrics", "import zoo.evaluation.disentanglement", "Scores beside known factors"),
+        ("cells", "zoo.data.load('worm_neurons', 'train')", "Cells"),
         ("serving", "zoo.export", "Exports"),
         ("serving", "zoo.serving.Client('grpc://localhost:1', 'vae')", "Clients by gRPC"),
     ],

@@ -2,6 +2,7 @@
 # imports a name when it is first used.
 
 from . import data as data
+from . import detection as detection
 from . import evaluation as evaluation
 from . import images as images
 from . import layers as layers
@@ -15,7 +16,9 @@ from . import random as random
 from . import schedules as schedules
 from . import serving as serving
 from .data import sprites as sprites
+from .detection.detector import Detector as Detector
 from .evaluation.likelihood import evaluate as evaluate
+from .models.anomaly_model import AnomalyModel as AnomalyModel
 from .models.autoencoder import Autoencoder as Autoencoder
 from .models.beta_tcvae import BetaTCVAE as BetaTCVAE
 from .models.beta_vae import BetaVAE as BetaVAE

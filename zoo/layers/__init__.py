@@ -2,7 +2,12 @@
 
 from zoo.layers.base import DistributionLayer
 from zoo.layers.columns import Columns
-from zoo.layers.counts import NegativeBinomial
+from zoo.layers.counts import (
+    Multinomial,
+    NegativeBinomial,
+    Poisson,
+    ZeroInflatedNegativeBinomial,
+)
 from zoo.layers.likelihoods import Bernoulli, ContinuousBernoulli, DiscretizedLogistic, Normal
 from zoo.layers.missing import SelfMasking
 from zoo.layers.noise import Dropout, GaussianNoise
@@ -23,12 +28,15 @@ __all__ = [
     "Dropout",
     "FullCovarianceNormal",
     "GaussianNoise",
+    "Multinomial",
     "NegativeBinomial",
     "Normal",
+    "Poisson",
     "Sample",
     "SelfMasking",
     "StandardNormal",
     "UniformCategorical",
     "VampPrior",
     "VectorQuantizer",
+    "ZeroInflatedNegativeBinomial",
 ]

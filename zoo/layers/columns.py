@@ -243,7 +243,12 @@ class Columns(Likelihood):
             real, count: Kind of the columns that hold real numbers, and counts.
             least_scale: As above.
         """
-        kinds = {"real": real, "count": count, "positive": "log_normal", "binary": "bernoulli"}
+        kinds: dict[str, Any] = {
+            "real": real,
+            "count": count,
+            "positive": "log_normal",
+            "binary": "bernoulli",
+        }
         columns = [
             kinds[column] if isinstance(column, str) else ("categorical", column[1])
             for column in rows.columns

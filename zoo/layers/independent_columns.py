@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from zoo.layers.count_distributions import least_count
 from zoo.random import RowNoise, Stream, draw, draw_elementwise
 from zoo.tensors import static_sizes
 from zoo.typing import Distribution
@@ -244,12 +245,5 @@ def draw_poisson(
     """The least count whose distribution function reaches u, found by bisection."""
     u = noise.uniform(stream, event_shape, num_samples, first_sample)
     rate = distribution.rate_parameter() + tf.zeros_like(u)
-    low, high = tf.zeros_like(u) - 1.0, tf.math.ceil(rate + 12.0 * tf.sqrt(rate) + 20.0)
-    for _ in range(HALVINGS):  # P(X <= low) < u <= P(X <= high)
-        middle = tf.math.floor((low + high) / 2.0)
-        is_enough = tf.math.igammac(tf.maximum(middle, 0.0) + 1.0, rate) >= u
-        low, high = (
-            tf.where(is_enough | (middle < 0), low, middle),
-            tf.where(is_enough & (middle >= 0), middle, high),
-        )
-    return high
+    high = tf.math.ceil(rate + 12.0 * tf.sqrt(rate) + 20.0)
+    return least_count(lambda count: tf.math.igammac(count + 1.0, rate) >= u, high, HALVINGS)

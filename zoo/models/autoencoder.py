@@ -70,9 +70,9 @@ class Autoencoder(Model):
     def _encode(self, data, training):
         return apply(self.encoder, self.observation.encoder_input(data), training=training)
 
-    def decode(self, z: Any, *, training: bool | None = None) -> Distribution:
+    def decode(self, z: Any, *, training: bool | None = None, **companions: Any) -> Distribution:
         """p(x|z): batch [..., B] as z [..., B, D], event as x."""
-        return self._decode(as_vectors("z", z, self.latent_dim), {}, training)
+        return self._decode(as_vectors("z", z, self.latent_dim), companions, training)
 
     def _decode(self, z, data, training):
         params = over_samples(self.decoder, z, training=training)
@@ -104,12 +104,13 @@ class Autoencoder(Model):
         def encode(**x):
             return {"z": self.encode(self.observation.of_served(x))}
 
-        def decode(z):
-            return self.observation.to_served("reconstruction", self.decode(z).mean())
+        def decode(z, **companions):
+            mean = self.decode(z, **companions).mean()
+            return self.observation.to_served("reconstruction", mean)
 
         z = tf.TensorSpec([None, self.latent_dim], tf.float32, name="z")
         return {
             **super().answers(),
             "encode": Answer(encode, self.observation.spec()),
-            "decode": Answer(decode, {"z": z}),
+            "decode": Answer(decode, {"z": z} | self.observation.companion_spec()),
         }

@@ -85,7 +85,9 @@ class CVAE(VAE):
             from_label: What they show: int [B], or one-hot [B, K].
             to_label: What is asked for.
         """
-        return self.decode(self.encode(x, from_label).mean(), to_label).mean()
+        data = self.as_data(x, from_label)
+        companions: dict[str, Any] = self.observation.companions(data)
+        return self.decode(self.encode(data).mean(), to_label, **companions).mean()
 
     def answers(self) -> dict[str, Answer]:
         labels = {

@@ -19,7 +19,7 @@ from zoo.inference.joint import Joint
 from zoo.inference.trace import Trace
 from zoo.models.answers import SCORE_SAMPLES, SEED, Answer, row_noise
 from zoo.models.base import Data
-from zoo.models.imputation import Imputing
+from zoo.models.conditional_sampling import ConditionalSampling
 from zoo.networks import reason_of
 from zoo.random import RowNoise, Stream, draw
 from zoo.tensors import as_numbers, named_latents
@@ -27,7 +27,7 @@ from zoo.typing import Distribution
 from zoo.validation import shown
 
 
-class LatentVariableModel(Imputing):
+class LatentVariableModel(ConditionalSampling):
     """A model that is given by its program. All quantities are in nats per example.
 
     A subclass defines
@@ -177,10 +177,11 @@ class LatentVariableModel(Imputing):
         return Joint(functools.partial(self.run, data=data, training=training), infers=False)
 
     def decode(
-        self, z: Any, condition: Any = None, *, training: bool | None = None
+        self, z: Any, condition: Any = None, *, training: bool | None = None, **companions: Any
     ) -> Distribution:
-        """p(x|z), where `z` is a dict of all latents."""
-        data = self._condition(condition)
+        """p(x|z), where `z` is a dict of all latents; `companions` are what the likelihood takes
+        beside its parameters."""
+        data = self._condition(condition) | companions
         values = {
             name: as_numbers(name, value)
             for name, value in zip(self.latents, named_latents(z, self.latents), strict=True)
@@ -321,9 +322,11 @@ class LatentVariableModel(Imputing):
         def encode(condition=None, **x):
             return self.latent_parameters(observation.of_served(x), condition)
 
-        def decode(condition=None, **latents):
-            z = latents["z"] if set(latents) == {"z"} else latents
-            likelihood = self.decode(z) if condition is None else self.decode(z, condition)
+        def decode(condition=None, **inputs):
+            values = {name: inputs.pop(name) for name in latents}
+            z = values["z"] if set(values) == {"z"} else values
+            conditions = () if condition is None else (condition,)
+            likelihood = self.decode(z, *conditions, **inputs)
             return observation.to_served("reconstruction", likelihood.mean())
 
         def sample(seed, condition=None):
@@ -345,7 +348,7 @@ class LatentVariableModel(Imputing):
         return {
             **super().answers(),
             "encode": Answer(encode, x | condition),
-            "decode": Answer(decode, latents | condition),
+            "decode": Answer(decode, latents | condition | observation.companion_spec()),
             "sample": Answer(sample, SEED | condition),
             "score": Answer(score, x | SEED | condition),
             f"score_k{SCORE_SAMPLES}": Answer(score_k64, x | SEED | condition),

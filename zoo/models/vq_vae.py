@@ -98,9 +98,11 @@ class VQVAE(Model):
         """The codes of x: int32 [B, positions]."""
         return self._quantized(self.as_data(x), training)[2]
 
-    def decode(self, codes: Any, *, training: bool | None = None) -> Distribution:
+    def decode(
+        self, codes: Any, *, training: bool | None = None, **companions: Any
+    ) -> Distribution:
         """p(x|codes): batch [B] as codes, int [B, positions]."""
-        return self._decode(self.quantizer.vectors(codes), {}, training)
+        return self._decode(self.quantizer.vectors(codes), companions, training)
 
     def call(self, data: Any, training: bool | None = None) -> Distribution:
         """p(x|codes) at the codes of x."""
@@ -134,11 +136,12 @@ class VQVAE(Model):
         def encode(**x):
             return {"codes": self.encode(self.observation.of_served(x))}
 
-        def decode(codes):
-            return self.observation.to_served("reconstruction", self.decode(codes).mean())
+        def decode(codes, **companions):
+            mean = self.decode(codes, **companions).mean()
+            return self.observation.to_served("reconstruction", mean)
 
         return {
             **super().answers(),
             "encode": Answer(encode, self.observation.spec()),
-            "decode": Answer(decode, codes),
+            "decode": Answer(decode, codes | self.observation.companion_spec()),
         }

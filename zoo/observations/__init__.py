@@ -4,6 +4,7 @@ from zoo.observations.base import Observation
 from zoo.observations.counts import Counts
 from zoo.observations.image import Image
 from zoo.observations.rows import Rows
+from zoo.observations.scaled import ScaledVector
 from zoo.observations.table import Table
 from zoo.observations.vector import Vector
 
@@ -12,6 +13,7 @@ __all__ = [
     "Image",
     "Observation",
     "Rows",
+    "ScaledVector",
     "Table",
     "Vector",
 ]

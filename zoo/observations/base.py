@@ -119,6 +119,11 @@ class Observation:
         is not known."""
         return {}
 
+    def companion_spec(self) -> dict[str, tf.TensorSpec]:
+        """What an answer to `decode` takes beside latents, where the likelihood takes it: name ->
+        spec of [B, ...]."""
+        return {}
+
     def moments(self, x: Any) -> tuple[tf.Tensor, tf.Tensor]:
         """Mean and standard deviation of each element over data as a user hands them in, as the
         likelihood sees them: [*shape] each.

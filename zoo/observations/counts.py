@@ -1,7 +1,7 @@
 """Counts: how often each of G things was seen, and how much was seen in all."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import keras
 import numpy as np
@@ -14,6 +14,30 @@ from zoo.random import RowNoise
 # Beyond it float32 has no place for each integer.
 GREATEST = 2**24
 EXPECTED = f"Counts must be whole numbers in 0 ... {GREATEST}"
+# Under which AnnData objects keep raw counts beside an X that may be normalized.
+LAYER = "counts"
+WHERE_RAW_COUNTS_ARE = (
+    "Normalized data are no counts: raw ones are usually in `adata.layers['counts']` or "
+    "`adata.raw.X`."
+)
+
+
+@runtime_checkable
+class Annotated(Protocol):
+    """An `anndata.AnnData`: cells in rows, genes in columns."""
+
+    X: Any
+    layers: Mapping[str, Any]
+    obs: Any
+
+
+@runtime_checkable
+class Sparse(Protocol):
+    """A matrix or an array of `scipy.sparse`."""
+
+    nnz: Any
+
+    def toarray(self) -> np.ndarray: ...
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -23,6 +47,9 @@ class Counts(Observation):
     The sum over an example, its library size, tells how deeply it was looked at, and is no fact
     about it: the encoder gets log(1 + counts), and the likelihood the library size beside its
     parameters.
+
+    They are arrays, sparse ones of `scipy.sparse`, or AnnData: of that the layer "counts", or X
+    where there is none.
 
     Args:
         shape: G, or (G,).
@@ -39,14 +66,14 @@ class Counts(Observation):
         self.shape = (shape,) if isinstance(shape, int) else tuple(shape)
 
     def check(self, x: Any) -> dict[str, Any]:
-        counts = as_rows(x, self.noun, self.shape)
+        counts = as_rows(_matrix_of(x), self.noun, self.shape)
         low, high = counts.min(), counts.max()
         if not (low >= 0 and high <= GREATEST):  # written so that NaN fails as well
             raise ValueError(f"{EXPECTED}. Received: {counts.dtype} in [{low:g}, {high:g}].")
         if counts.dtype.kind == "f" and (counts != np.round(counts)).any():
             raise ValueError(
                 f"{EXPECTED}. Received: fractions, such as "
-                f"{float(counts[counts != np.round(counts)][0]):g}."
+                f"{float(counts[counts != np.round(counts)][0]):g}. {WHERE_RAW_COUNTS_ARE}"
             )
         return {self.key: counts.astype(np.int32)}
 
@@ -75,6 +102,9 @@ class Counts(Observation):
     def companions(self, data: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor | None]:
         return {"library": data.get("library")}
 
+    def companion_spec(self) -> dict[str, tf.TensorSpec]:
+        return {"library": tf.TensorSpec([None], tf.float32, name="library")}
+
     def moments(self, x: Any) -> tuple[tf.Tensor, tf.Tensor]:
         counts = self.check(x)[self.key]
         mean, std = (
@@ -91,3 +121,10 @@ class Counts(Observation):
 
     def blank(self) -> dict[str, tf.Tensor]:
         return self._with_library(super().blank()[self.key])
+
+
+def _matrix_of(x):
+    """The counts of whatever holds them, as an array or what becomes one."""
+    if isinstance(x, Annotated):
+        x = x.layers.get(LAYER, x.X)
+    return x.toarray() if isinstance(x, Sparse) else x

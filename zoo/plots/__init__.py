@@ -11,15 +11,17 @@ from typing import Any
 import keras
 
 from zoo.extras import need
-from zoo.observations import Image, Table
+from zoo.observations import Counts, Image, Table
 
 need("plots", "Pictures")
 
+from zoo.plots.anomalies import contributions, scores
 from zoo.plots.codes import aggregate_posterior, factor_maps, has_code_of_normals, latent_maps
 from zoo.plots.curves import curves, importance_curve, rate_distortion
 from zoo.plots.figures import check_suffix
 from zoo.plots.imputation import imputations
 from zoo.plots.latents import interpolations, manifold, traversals
+from zoo.plots.principal import latent_pca
 from zoo.plots.sheets import completions, decoded_draws, reconstructions, samples, transfers
 from zoo.plots.tables import marginals
 
@@ -27,6 +29,7 @@ __all__ = [
     "aggregate_posterior",
     "check_suffix",
     "completions",
+    "contributions",
     "curves",
     "decoded_draws",
     "factor_maps",
@@ -35,12 +38,14 @@ __all__ = [
     "imputations",
     "interpolations",
     "latent_maps",
+    "latent_pca",
     "manifold",
     "marginals",
     "pictures",
     "rate_distortion",
     "reconstructions",
     "samples",
+    "scores",
     "transfers",
     "traversals",
 ]
@@ -56,6 +61,8 @@ def pictures(model: keras.Model, examples: Mapping[str, Any], directory: Path) -
     """
     if model.observation.missing and "complete" in examples:
         imputations(model, examples, path=directory / "imputations.png")
+    if isinstance(model.observation, Counts) and dict(model.latent_shapes).get("z", (1,)) != (1,):
+        latent_pca(model, examples, path=directory / "latent_pca.png")
     if isinstance(model.observation, Table):
         marginals(model, examples, path=directory / "marginals.png")
     if isinstance(model.observation, Image):

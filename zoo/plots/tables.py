@@ -10,12 +10,13 @@ from matplotlib.figure import Figure
 
 from zoo.models.base import Model
 from zoo.observations.column import Category, Constant
-from zoo.observations.number_columns import Binary
+from zoo.observations.number_columns import Binary, Number
 from zoo.observations.table import Table
 from zoo.plots.figures import finished, subplots
 from zoo.validation import shown
 
-NUM_BINS = 40
+MOST_BINS = 40
+LEAST_DRAWN = 1000
 MOST_CATEGORIES = 10
 PANELS = 4  # in a row
 REAL, DRAWN = "0.75", "C0"
@@ -28,7 +29,7 @@ def marginals(
     seed: int = 0,
     path: str | Path | None = None,
 ) -> Figure:
-    """Each column of a table: real rows (grey) and as many that the model draws (blue).
+    """Each column of a table: real rows (grey) and rows that the model draws (blue).
 
     Args:
         model: A model of tables.
@@ -43,7 +44,7 @@ def marginals(
             f"Marginals are of tables. Received: a model of {shown(model.observation)}."
         )
     real = examples[model.key]
-    drawn = model.sample(len(real), seed=seed)
+    drawn = model.sample(max(len(real), LEAST_DRAWN), seed=seed)
     fields = [field for field in model.observation.fields if not isinstance(field, Constant)][
         :num_columns
     ]
@@ -53,22 +54,27 @@ def marginals(
         if isinstance(field, Category | Binary):
             _bars(axis, real[field.name], drawn[field.name])
         else:
-            _histograms(axis, field.numbers(real[field.name]), field.numbers(drawn[field.name]))
+            of_real, of_drawn = (field.numbers(rows[field.name]) for rows in (real, drawn))
+            whole = isinstance(field, Number) and field.whole
+            _histograms(axis, of_real, of_drawn, whole)
         axis.set_title(field.name, fontsize=8)
         axis.tick_params(labelsize=6)
         axis.set_yticks([])
     for axis in list(axes.flat)[len(fields) :]:
         axis.set_axis_off()
-    axes.flat[0].legend(["real", "drawn"], fontsize=6, frameon=False)
-    figure.suptitle(f"{len(real):,} real rows (grey), and as many drawn (blue)", fontsize=9)
+    figure.suptitle(f"{len(real):,} real rows (grey), and {len(drawn):,} drawn (blue)", fontsize=9)
     return finished(figure, path)
 
 
-def _histograms(axis, real, drawn):
+def _histograms(axis, real, drawn, whole):
     real, drawn = real[~np.isnan(real)], drawn[~np.isnan(drawn)]
     # The tails of a few rows would make the rest a single bar.
     low, high = np.percentile(real, [0.5, 99.5])
-    edges = np.linspace(low, high if high > low else low + 1.0, NUM_BINS + 1)
+    num_bins = int(np.clip(np.sqrt(len(real)), 5, MOST_BINS))
+    edges = np.linspace(low, high if high > low else low + 1.0, num_bins + 1)
+    if whole:  # as many whole numbers in each bin
+        width = max(1.0, np.ceil((high - low + 1.0) / MOST_BINS))
+        edges = np.arange(low - 0.5, high + width, width)
     axis.hist(np.clip(real, edges[0], edges[-1]), edges, density=True, color=REAL)
     axis.hist(
         np.clip(drawn, edges[0], edges[-1]), edges, density=True, histtype="step", color=DRAWN

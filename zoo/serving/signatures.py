@@ -73,6 +73,8 @@ def _made_up(name, spec, num_rows):
     shape = (num_rows, *spec.shape[1:])
     if name in OBSERVATIONS:
         return OBSERVATIONS[name].made_up(shape, generator)
+    if name == "library":
+        return generator.integers(1, 1000, shape).astype(np.float32)
     if name == "seed":
         return generator.integers(-(2**31), 2**31, shape).astype(np.int32)
     if spec.dtype == tf.string:
