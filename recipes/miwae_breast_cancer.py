@@ -13,8 +13,9 @@ three degrees of freedom), the 20 importance samples, the batch of 64, Adam at 1
 epochs. Otherwise than there, the posterior is normal, and the encoder sees the mask beside zeros.
 
 Imputation is transductive: the hidden cells of the training rows are what is predicted, so that
-training, validation and test rows are the same. No choice was made by a hidden cell, and the
-weights are those of the last epoch. `imputation_mse` is the mean squared error of hidden cells, in
+training, validation and test rows are the same. The number of epochs is that of the authors'
+notebook `MIWAE_demo_breast.ipynb`, and the weights are those of the last one: with 400 epochs the
+error on the authors' mask was 0.285, with 800 0.287. `imputation_mse` is the mean squared error of hidden cells, in
 standardized units, by 1,000 importance samples.
 
 Mattei & Frellsen, "MIWAE: deep generative modelling and imputation of incomplete data sets", ICML
