@@ -77,11 +77,12 @@ def architecture(spec):
 def arguments_of(file):
     """The values that a recipe is tried at: its own, made small."""
     defaults = {name: parameter.default for name, parameter in file.parameters().items()}
-    small = {
-        name: tuple(4 for _ in defaults[name]) if isinstance(defaults[name], tuple) else value
-        for name, value in SMALL.items()
-        if name in defaults
-    }
+    small = {name: value for name, value in SMALL.items() if name in defaults}
+    for name in small:
+        if isinstance(defaults[name], tuple):
+            small[name] = tuple(4 for _ in defaults[name])
+        elif name == "hidden_units":  # of a single layer
+            small[name] = 4
     return defaults | small
 
 
