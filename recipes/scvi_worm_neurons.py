@@ -2,12 +2,15 @@
 
     zoo train scvi_worm_neurons
 
-Not yet measured.
+5 minutes on two busy cores of a 2.5 GHz Xeon. With seed 0 expect 169.03 nats: -log p(x) of the 837
+test cells, given their library sizes, with 1,000 importance samples each.
 
 Lopez et al., "Deep generative modeling for single-cell transcriptomics", Nature Methods 15, 2018
 (https://doi.org/10.1038/s41592-018-0229-2), with the networks of scvi-tools' SCVI: one hidden layer
-of 128 units with batch normalization on either side, dropout in the encoder, zero-inflated negative
-binomial counts given the library size, and a KL that comes in over the epochs.
+of 128 units with batch normalization on either side, dropout in the encoder, and zero-inflated
+negative binomial counts given the library size.
+
+The epoch with the best bound on the 419 validation cells is kept, the 47th of 80: -175.75 nats.
 """
 
 import zoo
