@@ -92,3 +92,17 @@ def normal_log_prob(parameters, z):
 def bernoulli_log_prob(logits, x):
     logits = np.asarray(logits, np.float64)
     return (x.reshape(len(x), -1) * logits - np.logaddexp(0, logits)).sum(-1)
+
+
+def a_table(num_rows=20):
+    """Rows of a table, with a column of two modes."""
+    import pandas as pd
+
+    generator = np.random.default_rng(0)
+    return pd.DataFrame(
+        {
+            "age": np.where(np.arange(num_rows) % 2, 20.0, 60.0) + generator.normal(size=num_rows),
+            "job": generator.choice(["cook", "vet"], num_rows),
+            "ill": np.arange(num_rows) % 2,
+        }
+    )

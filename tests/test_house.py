@@ -12,6 +12,7 @@ import pytest
 
 import zoo
 from tests.conftest import SLOW
+from tests.small_models import a_table
 from zoo import registry
 
 ROOT = Path(__file__).parents[1]
@@ -164,6 +165,7 @@ def test_zoo_models_imports_every_model():
         "condition",
         "exported",
         "importance_sampling",
+        "conditional_sampling",
         "imputation",
         "latent_variable",
     }
@@ -244,10 +246,11 @@ def takes_a_step(name, **execution):
     from zoo.runs import training
 
     spec = registry.find(name).build({})
-    model = training.build(spec, num_steps=10)
+    table = {"table": a_table(2 * spec.batch_size)} if spec.model_of_examples else None
+    model = training.build(spec, 10, table)
     assert type(model).__name__ == spec.family
     model.compile(model.optimizer, **execution)
-    examples = mock_examples(spec, model.observation)
+    examples = mock_examples(spec, model.observation) if table is None else table
     if spec.initialize is not None:
         spec.initialize(model, examples)
     before = model.get_weights()

@@ -7,10 +7,10 @@ import typing
 
 import keras
 import numpy as np
-import pandas as pd
 import pytest
 
 import zoo
+from tests.small_models import a_table
 from zoo import registry
 from zoo.serving.signatures import signatures
 
@@ -30,7 +30,7 @@ def other_values(hint, value):
     if hint is int:
         return [value + 1]
     if hint is float:
-        return [value * 0.5 + 0.25 if isinstance(value, float) else 0.25]
+        return [value * 0.5 + 0.3 if isinstance(value, float) else 0.25]
     if hint is str:  # a file
         return ["wine"]
     if typing.get_origin(hint) is tuple:
@@ -45,17 +45,6 @@ def examples(num_rows=40):
 def model_of(spec):
     """The model of a recipe; of one that is found in the data, of a small table."""
     return spec.model({"table": a_table()}) if spec.model_of_examples else spec.model()
-
-
-def a_table(num_rows=20):
-    generator = np.random.default_rng(0)
-    return pd.DataFrame(
-        {
-            "age": generator.normal(40.0, 10.0, num_rows),
-            "job": generator.choice(["cook", "vet"], num_rows),
-            "ill": np.arange(num_rows) % 2,
-        }
-    )
 
 
 def unnamed(value):

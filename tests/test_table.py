@@ -167,6 +167,34 @@ def test_a_model_of_a_table_takes_and_gives_frames(model, tmp_path):
     np.testing.assert_array_equal(loaded.log_prob(frame, 4), expected)
 
 
+def test_rows_of_which_some_columns_are_given(model):
+    drawn = model.sample_given(600, {"job": "vet"}, seed=1)
+    assert set(drawn["job"]) == {"vet"}
+    pd.testing.assert_frame_equal(drawn[:3], model.sample_given(3, {"job": "vet"}, seed=1))
+    # Those of all rows that happen to have it are distributed alike.
+    happen = model.sample(3000, seed=2)
+    happen = happen[happen["job"] == "vet"]
+    for name in ("age", "Größe", "ill"):
+        a, b = (rows[name].astype(float) for rows in (drawn, happen))
+        error = np.sqrt(a.var() / len(a) + b.var() / len(b))
+        assert abs(a.mean() - b.mean()) < 4 * error
+    for given, message in (
+        ({"name": "x"}, "must hold values of some of the columns.*Received: given={'name': 'x'}"),
+        ({}, "Received: given={}"),
+        ({"job": "astronaut"}, "Received: 'astronaut'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            model.sample_given(3, given)
+    vector = zoo.VAE(
+        encoder=zoo.networks.MLP([2], 2),
+        decoder=zoo.networks.MLP([2], 1),
+        posterior=zoo.layers.DiagonalNormal(1),
+        likelihood=zoo.layers.Normal(1),
+    )
+    with pytest.raises(ValueError, match="Received: VAE of vectors"):
+        vector.sample_given(3, {"x": 1.0})
+
+
 def test_a_stream_of_columns_trains_as_the_frame_does(model):
     frame = a_table().drop(columns=["since", "Größe"]).dropna()
     table = Table.of(frame)

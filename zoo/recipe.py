@@ -83,6 +83,8 @@ class Recipe:
             that start from the data.
         training_examples: Function (training examples) -> those that training sees: to hide labels,
             or repeat rows.
+        finish: Function (model, validation examples), run once after the last step, on the weights
+            that are kept: for what is set by examples that training did not see.
         headline: Key of the number that tables show.
         evaluation_samples: Importance samples that the published numbers are measured with.
         keep: "last" keeps the weights of the last epoch, "best" those of the epoch with the lowest
@@ -99,6 +101,7 @@ class Recipe:
     optimizers: Mapping[str, Callable[[int], Any]] = dataclasses.field(default_factory=dict)
     initialize: Callable[[Any, dict], None] | None = None
     training_examples: Callable[[dict], dict] | None = None
+    finish: Callable[[Any, dict], None] | None = None
     headline: str = "nll"
     evaluation_samples: int = 5000
     keep: str = "last"

@@ -199,6 +199,13 @@ def _parser(functions):
         help="rows to draw, of a model of tables (default: 1000)",
     )
     sub.add_argument(
+        "--given",
+        action="append",
+        default=[],
+        metavar="COLUMN=VALUE",
+        help="draw rows that have this value, of a model of tables; may be given several times",
+    )
+    sub.add_argument(
         "--label",
         type=int,
         metavar="K",
@@ -208,6 +215,36 @@ def _parser(functions):
     sub.add_argument(
         "--out", metavar="FILE", help="default: RECIPE_samples.png, or RECIPE_rows.csv"
     )
+
+    sub = command(
+        "detect",
+        "score the rows of a file: how odd each is, how many normal rows are as odd, and why",
+    )
+    add_target(sub)
+    sub.add_argument("file", metavar="FILE", help="rows as .csv or .parquet")
+    sub.add_argument(
+        "--false-alarms",
+        type=float,
+        default=0.05,
+        metavar="RATE",
+        help="wanted rate of normal rows that are called anomalies (default: 0.05)",
+    )
+    sub.add_argument("--seed", type=int, default=0)
+    sub.add_argument("--out", metavar="FILE", help="default: RECIPE_scores.csv")
+    add_data_dir(sub)
+
+    sub = command("impute", "fill the gaps of the rows of a file")
+    add_target(sub)
+    sub.add_argument("file", metavar="FILE", help="rows as .csv or .parquet")
+    sub.add_argument(
+        "--num-samples",
+        type=_positive,
+        default=1000,
+        metavar="S",
+        help="importance samples per row (default: 1000)",
+    )
+    sub.add_argument("--seed", type=int, default=0)
+    sub.add_argument("--out", metavar="FILE", help="default: RECIPE_imputed.csv")
 
     sub = command("reconstruct", "encode and decode test images into a PNG")
     add_target(sub)

@@ -185,14 +185,27 @@ def _sample(arguments: argparse.Namespace) -> None:
         plots.check_suffix(arguments.out or "samples.png")
     model, name, _ = pretrained.open_model(arguments.target)
     if tables.draws_rows(model, arguments):
-        path = arguments.out or f"{name}_rows.csv"
-        num_rows = arguments.num_rows or 1000
-        tables.write(model.sample(num_rows, seed=arguments.seed), path)
-        print(f"Rows: {path}")
+        print(f"Rows: {tables.sample(model, name, arguments)}")
         return
     path = arguments.out or f"{name}_samples.png"
     plots.samples(model, seed=arguments.seed, label=arguments.label, path=path)
     print(f"Samples: {path}")
+
+
+def _detect(arguments: argparse.Namespace) -> None:
+    check_file("--out", arguments.out)
+    start_tensorflow(arguments)
+    from zoo.cli import tables
+
+    print("\n".join(tables.detect(arguments)))
+
+
+def _impute(arguments: argparse.Namespace) -> None:
+    check_file("--out", arguments.out)
+    start_tensorflow(arguments)
+    from zoo.cli import tables
+
+    print("\n".join(tables.impute(arguments)))
 
 
 def _reconstruct(arguments: argparse.Namespace) -> None:
@@ -335,6 +348,8 @@ COMMANDS = {
     "sweep": _sweep,
     "evaluate": _evaluate,
     "sample": _sample,
+    "detect": _detect,
+    "impute": _impute,
     "reconstruct": _reconstruct,
     "report": _report,
     "export": _export,

@@ -32,7 +32,8 @@ def load(
         name: "digits" or "sprites" (embedded), the TFDS name of an image data set ("mnist",
             "emnist/letters", "mnist:3.0.1"), the path of an .npz file (`zoo.data.archives`) or of a
             folder of images (`zoo.data.folders`), or the arrays themselves: an array or a dict with
-            images.
+            images. "mnist@4" is for detectors: "train" holds the images of label 4 alone, other
+            splits all images and "anomaly", 1 where the label is another.
         split: In TFDS's notation: "train", "test", "train[:50000]", "train[80%:]".
         data_dir: Where TFDS keeps its data; by default $ZOO_DATA_DIR, else TFDS's own default.
         binarization: "grey" or "dynamic" leave the images as they are (a model draws dynamic

@@ -26,6 +26,8 @@ OFFLINE_RECIPE = "vae_digits"
 # "mnist", "mnist:3.0.1", "emnist/letters", "emnist/letters:3.1.0"
 TFDS_NAME = re.compile(r"\w+(/[\w.-]+)?(:[\w.*]+)?")
 TABLE_FILE = re.compile(r"\.(csv(\.gz)?|parquet)$")
+# "mnist@4": of a set with labels, one is normal.
+ONE_CLASS = re.compile(r"(?P<name>[\w/.:*-]+)@(?P<label>\d+)")
 # TFDS's sets whose uint8 images are not 0 ... 255 but 0 and 1.
 OF_ZEROS_AND_ONES = ("binarized_mnist", "dsprites")
 
@@ -39,6 +41,8 @@ def find(name: object, data_dir: str | Path | None = None) -> Callable[[str], di
     """
     if not isinstance(name, (str, Path)):
         return functools.partial(_from_arrays, name)
+    if isinstance(name, str) and (one_class := ONE_CLASS.fullmatch(name)):
+        return functools.partial(_one_class, find(one_class["name"], data_dir), one_class["label"])
     if isinstance(name, str) and name in EMBEDDED:
         return EMBEDDED[name]
     if isinstance(name, str) and name in FILES:
@@ -101,6 +105,18 @@ def _sprites(split):
     737,280, in a fixed random order, test."""
     factors = sprites.split(known_split("sprites", split, ("train", "test")))
     return {IMAGE: sprites.Sprites(factors), "factors": factors}
+
+
+def _one_class(source, label, split):
+    """The images of a label in "train"; all of another split, with "anomaly" 1 where they have
+    another label."""
+    arrays = source(split)
+    if "label" not in arrays or int(label) not in arrays["label"]:
+        raise ValueError(f"The normal label must be one of the images'. Received: {label}.")
+    anomaly = (arrays["label"] != int(label)).astype(np.int32)
+    if split != "train":
+        return {**arrays, "anomaly": anomaly}
+    return {name: array[anomaly == 0] for name, array in arrays.items()}
 
 
 EMBEDDED = {"digits": _digits, "sprites": _sprites, **tables.EMBEDDED, **missing.EMBEDDED}

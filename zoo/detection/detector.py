@@ -122,10 +122,10 @@ class Detector(OutlierMixin, BaseEstimator):
         self._scale_by(_take(rows, train))
         rows = self._scaled(rows)
         self._shapes = tuple((name, array.shape[1:]) for name, array in rows.items())
-        self._steps = steps = self._num_steps(len(train))
+        self._steps = self._num_steps(len(train))
         if self._form() not in vars(self).get("_programs", {}):
             self._programs = {}
-        program = self._program_for(rows, steps, num_members)
+        program = self._program_for(rows, num_members + (FOLDS if num_rows < FEW_ROWS else 0))
         if num_rows < FEW_ROWS:
             scores = self._scores_of_folds(program, rows, generator)
         self.weights_ = [
@@ -181,17 +181,17 @@ class Detector(OutlierMixin, BaseEstimator):
 
     # -- The program that trains and scores
 
-    def _program_for(self, rows, steps, num_members):
+    def _program_for(self, rows, num_trained):
         """The compiled program for rows of this form. It is made again where it was lost: it is not
         part of a pickle."""
         key = self._form()
         if key not in self._programs:
             with generators_left_alone():
                 keras.utils.set_random_seed(0)
-                model = self._new_model(rows, steps)
+                model = self._new_model(rows)
             # A Student t is made of many small operations, which XLA makes one: it pays sooner
             # than where a likelihood is plain.
-            model.fix_execution(XLA_GAIN * steps * num_members, self._batch_size())
+            model.fix_execution(XLA_GAIN * self._steps * num_trained, self._batch_size())
             self._programs[key] = Program(
                 model, validation.integer("num_samples", self.num_samples)
             )
@@ -209,9 +209,9 @@ class Detector(OutlierMixin, BaseEstimator):
             id(self.model),
         )
 
-    def _new_model(self, rows, steps):
+    def _new_model(self, rows):
         if self.model is None:
-            return table_vae(rows["vector"].shape[1], self._missing, steps, self._settings)
+            return table_vae(rows["vector"].shape[1], self._missing, self._steps, self._settings)
         model = type(self.model).from_config(self.model.get_config())
         model.compile_from_config(self.model.get_compile_config())
         model.set_weights(self.model.get_weights())
@@ -219,7 +219,7 @@ class Detector(OutlierMixin, BaseEstimator):
 
     def _log_prob(self, rows):
         """log p(x) of scaled rows under the mixture, nats [N]."""
-        program = self._program_for(rows, self._steps, len(self.weights_))
+        program = self._program_for(rows, len(self.weights_))
         members = [program.log_prob(weights, rows) for weights in self.weights_]
         return np.logaddexp.reduce(members, axis=0) - np.log(len(members))
 
@@ -310,7 +310,7 @@ class Detector(OutlierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         rows = self._scaled(self._stored(X))
-        program = self._program_for(rows, self._steps, len(self.weights_))
+        program = self._program_for(rows, len(self.weights_))
         log_probs = np.stack([program.log_prob(weights, rows) for weights in self.weights_])
         shares = np.exp(log_probs - np.logaddexp.reduce(log_probs, axis=0))  # [M, N]
         columns = np.stack([program.columns(weights, rows) for weights in self.weights_])
@@ -323,7 +323,7 @@ class Detector(OutlierMixin, BaseEstimator):
         `anomaly`. Of its 64 importance samples a member its scores come out a little lower."""
         check_is_fitted(self)
         rows = {name: np.zeros((1, *shape)) for name, shape in self._shapes}
-        program, members = self._program_for(rows, self._steps, len(self.weights_)), []
+        program, members = self._program_for(rows, len(self.weights_)), []
         for weights in self.weights_:
             # A copy without the optimizer that trained it.
             member = type(program.model).from_config(program.model.get_config())
@@ -339,7 +339,6 @@ class Detector(OutlierMixin, BaseEstimator):
             false_alarm_rate=self.false_alarm_rate,
         )
         model.set_calibration(self.calibration_scores_)
-        model.compile("adam")
         return model
 
     def save(self, path: str | Path) -> None:

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from zoo import validation
 from zoo.engine.inputs import as_arrays
+from zoo.evaluation import anomalies
 from zoo.evaluation.imputation import hidden_cells, imputation_numbers
 from zoo.extras import need
 from zoo.inference.handlers import FromPosterior
@@ -59,6 +60,9 @@ def evaluate(
       best (Hungarian algorithm).
     - `imputation_mse` and `interval_coverage`, where the examples are rows with gaps and hold the
       truth, "complete": `zoo.evaluation.imputation`
+    - `auroc`, `average_precision` and of a calibrated model `false_alarm_rate`, where the examples
+      say which are an "anomaly" (`zoo.evaluation.anomalies`); all other numbers are then of the
+      normal ones
     - the scores of `zoo.evaluation.disentanglement` that `metrics` asks for, of the posterior means
       beside the examples' "factors"
 
@@ -98,9 +102,9 @@ def evaluate(
         raise TypeError(f"`model` must be a model of the zoo. Received: {shown(model)}.")
     num_samples, seed = validation.integer("num_samples", num_samples), validation.seed(seed)
     examples = as_arrays(examples)
-    labels, factors, complete = (
+    labels, factors, complete, anomaly = (
         examples.get(name) if isinstance(examples, dict) else None
-        for name in ("label", "factors", "complete")
+        for name in ("label", "factors", "complete", "anomaly")
     )
     if metrics and (factors is None or not model.latents):
         reason = f"{type(model).__name__} has no posterior"
@@ -159,11 +163,22 @@ def evaluate(
         name: np.concatenate([m[name] for m in measured])[:num_rows].astype(np.float64)
         for name in measured[0]
     }
-    common = {"num_examples": num_rows, "split": split}
+    of_detector, normal = {}, np.arange(num_rows)
+    if anomaly is not None:
+        scores = -values["log_prob" if has_bound else "log_likelihood"]
+        found = anomalies.numbers(model, scores, anomaly)
+        of_detector = {
+            name: {**number, "num_examples": num_rows, "split": split}
+            for name, number in found.items()
+        }
+        normal = np.flatnonzero(~np.asarray(anomaly, bool))
+        values = {name: value[normal] for name, value in values.items()}
+        labels = None if labels is None else np.asarray(labels)[normal]
+    common = {"num_examples": len(normal), "split": split}
     if not has_bound:
         numbers = _exact_numbers(model, values)
     else:
-        redrawn = np.concatenate(redrawn, axis=1)[:, :num_rows].astype(np.float64)  # [redraws, N]
+        redrawn = np.concatenate(redrawn, axis=1)[:, normal].astype(np.float64)  # [redraws, N]
         numbers = _bound_numbers(model, values, redrawn, num_samples)
     if classifies:
         numbers["accuracy"] = _accuracy(
@@ -183,10 +198,11 @@ def evaluate(
         )
     if not isinstance(model.observation, Image):
         numbers = {name: _over_examples(number) for name, number in numbers.items()}
-    return {
+    named = {
         nll_name if name == "nll" else name: {**number, **common}
         for name, number in numbers.items()
     }
+    return named | of_detector
 
 
 def _bound_numbers(model, values, redrawn, num_samples):

@@ -21,7 +21,7 @@ class MIWAE(ImportanceWeighted):
 
     Reference:
         Mattei & Frellsen, "MIWAE: deep generative modelling and imputation of incomplete data
-        sets", ICML 2019, eq. 4. https://arxiv.org/abs/1812.02633
+        sets", ICML 2019. https://arxiv.org/abs/1812.02633
     """
 
     def __init__(self, num_samples: int = 20, **kwargs: Any) -> None:

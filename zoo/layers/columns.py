@@ -243,7 +243,12 @@ class Columns(Likelihood):
             real, count: Kind of the columns that hold real numbers, and counts.
             least_scale: As above.
         """
-        kinds = {"real": real, "count": count, "positive": "log_normal", "binary": "bernoulli"}
+        kinds: dict[str, Any] = {
+            "real": real,
+            "count": count,
+            "positive": "log_normal",
+            "binary": "bernoulli",
+        }
         columns = [
             kinds[column] if isinstance(column, str) else ("categorical", column[1])
             for column in rows.columns
@@ -311,7 +316,7 @@ class Columns(Likelihood):
                 values.append(part)
                 probabilities.append(tf.fill(tf.shape(part), math.nan))
                 continue
-            probs = tf.reshape(part, [-1, part.shape[-1] // num_classes, num_classes])
+            probs = tf.reshape(part, [tf.shape(part)[0], -1, num_classes])
             values.append(tf.cast(tf.argmax(probs, axis=-1), tf.float32))
             probabilities.append(tf.reduce_max(probs, axis=-1))
         numbers = [number for of_kind, _ in self._alike.values() for number in of_kind]

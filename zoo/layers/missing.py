@@ -33,8 +33,8 @@ class SelfMasking(keras.layers.Layer):
         ValueError: If `hidden` is none of these.
 
     Reference:
-        Ipsen, Mattei & Frellsen, ICLR 2021, section 4 (self-masking and self-masking known).
-        https://arxiv.org/abs/2006.12871
+        Ipsen, Mattei & Frellsen, ICLR 2021: "self-masking", and "self-masking known" where the sign
+        is. https://arxiv.org/abs/2006.12871
     """
 
     def __init__(self, hidden: str | None = None, **kwargs: Any) -> None:

@@ -14,6 +14,7 @@ from zoo.models.ladder_vae import LadderVAE
 from zoo.models.not_miwae import NotMIWAE
 from zoo.models.semi_supervised_vae import SemiSupervisedVAE
 from zoo.models.stacked_vae import StackedVAE
+from zoo.models.table_vae import table_vae
 from zoo.models.vae import VAE
 from zoo.models.vamp_vae import HierarchicalVampVAE, VampVAE
 from zoo.models.vq_vae import VQVAE
@@ -39,4 +40,5 @@ __all__ = [
     "SemiSupervisedVAE",
     "StackedVAE",
     "VampVAE",
+    "table_vae",
 ]

@@ -22,10 +22,10 @@ from zoo.inference import WeightSums
 from zoo.inference.handlers import FromPosterior, Handler
 from zoo.models.answers import SCORE_SAMPLES, SEED, Answer, row_noise
 from zoo.models.base import Data
-from zoo.models.importance_sampling import MOST_SAMPLES
+from zoo.models.importance_sampling import MOST_SAMPLES, ROW_CHUNKS
 from zoo.models.latent_variable import LatentVariableModel
 from zoo.observations import Observation
-from zoo.random import RowNoise
+from zoo.random import EVALUATION_STEP, RowNoise
 from zoo.typing import Distribution
 from zoo.validation import shown
 
@@ -151,15 +151,25 @@ class AnomalyModel(LatentVariableModel):
     # -- Oddness
 
     def calibrate(self, x: Any, num_samples: int = SCORE_SAMPLES, seed: int = 0) -> None:
-        """Sets the scores that others are compared with.
+        """Sets the scores that others are compared with. Images are binarized as in evaluation.
 
         Args:
-            x: Normal rows [n, ...] that training did not see, n as in the constructor.
+            x: Normal rows [n, ...] that training did not see, n as in the constructor; or a dict
+                of data.
 
         Raises:
             ValueError: If there are more or fewer.
         """
-        self.set_calibration(-np.asarray(self.log_prob(x, num_samples, seed=seed)))
+        stored, scores = self.standardize(x), []
+        num_rows = len(stored[self.key])
+        for first in range(0, num_rows, ROW_CHUNKS[-1]):
+            rows = np.arange(first, min(first + ROW_CHUNKS[-1], num_rows))
+            noise = RowNoise(validation.seed(seed), EVALUATION_STEP, tf.constant(rows, tf.int32))
+            part = {name: tf.constant(np.asarray(array[rows])) for name, array in stored.items()}
+            batch = self.prepare(part, noise)
+            sums, _ = self.importance_sums(batch, noise, num_samples)
+            scores.append(-sums.log_mean(num_samples).numpy())
+        self.set_calibration(np.concatenate(scores))
 
     def set_calibration(self, scores: Any) -> None:
         """Sets the calibration scores [n] themselves, in nats.
@@ -173,6 +183,15 @@ class AnomalyModel(LatentVariableModel):
                 f"There must be {self.num_calibration} calibration rows. Received: {shown(scores)}."
             )
         self.calibration.assign(scores)
+
+    @property
+    def threshold(self) -> float:
+        """The score in nats above which a row is an anomaly; infinity where there are too few
+        calibration rows for any."""
+        n = self.num_calibration
+        # The (1 - rate) (n + 1)-th least score. 0.95 x 20 is 19.000000000000004 for some rates.
+        place = math.ceil((1.0 - self.false_alarm_rate) * (n + 1) - 1e-9)
+        return float(self.calibration[place - 1]) if place <= n else math.inf
 
     def anomaly(self, x: Any, noise: RowNoise) -> dict[str, tf.Tensor]:
         """How odd rows are: dict of `score` (-log p(x), nats), `p_value` and `is_anomaly` (0 or 1),

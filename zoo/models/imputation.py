@@ -5,10 +5,11 @@
                                 w_s proportional to p(x_observed | z_s) p(z_s) / q(z_s | x_observed)
 
 Mattei & Frellsen, "MIWAE: deep generative modelling and imputation of incomplete data sets", ICML
-2019, section 4. https://arxiv.org/abs/1812.02633
+2019. https://arxiv.org/abs/1812.02633
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -114,7 +115,8 @@ class Imputing(ImportanceSampling):
             ValueError: If an argument is out of range, or the model's observation has no gaps.
 
         Reference:
-            Mattei & Frellsen, ICML 2019, eqs. 11 and 12. https://arxiv.org/abs/1812.02633
+            Mattei & Frellsen, ICML 2019, of single and multiple imputation.
+            https://arxiv.org/abs/1812.02633
         """
         self.assert_gaps()
         num_samples, seed = validation.integer("num_samples", num_samples), validation.seed(seed)
@@ -125,17 +127,19 @@ class Imputing(ImportanceSampling):
                 f"interval={shown(interval)}."
             )
         data = self.as_data(x, condition)
-        x = self._x_of(x) if isinstance(x, dict) else x
+        x = self._x_of(x) if self._is_data(x) else x
         if is_symbolic(data[self.key]):
             noise = RowNoise.of_seed(seed, tf.shape(data[self.key])[0])
             filled, drawn = self._impute_at_once(data, noise, num_samples, draws, interval)
         else:
             filled, drawn = self._impute(data, seed, num_samples, draws, interval)
-        fill = self.observation.fill
+        fill = functools.partial(self.observation.fill, x)
         return Imputation(
-            *(fill(x, values) for values in (filled.imputed, filled.lower, filled.upper)),
-            tuple(fill(x, each) for each in tf.unstack(drawn)),
-            filled.probabilities,
+            imputed=fill(filled.imputed),
+            lower=fill(filled.lower),
+            upper=fill(filled.upper),
+            draws=tuple(map(fill, tf.unstack(drawn))),
+            probabilities=filled.probabilities,
         )
 
     def _impute(self, data, seed, num_samples, draws, interval):

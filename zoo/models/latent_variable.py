@@ -19,7 +19,7 @@ from zoo.inference.joint import Joint
 from zoo.inference.trace import Trace
 from zoo.models.answers import SCORE_SAMPLES, SEED, Answer, row_noise
 from zoo.models.base import Data
-from zoo.models.imputation import Imputing
+from zoo.models.conditional_sampling import ConditionalSampling
 from zoo.networks import reason_of
 from zoo.random import RowNoise, Stream, draw
 from zoo.tensors import as_numbers, named_latents
@@ -27,7 +27,7 @@ from zoo.typing import Distribution
 from zoo.validation import shown
 
 
-class LatentVariableModel(Imputing):
+class LatentVariableModel(ConditionalSampling):
     """A model that is given by its program. All quantities are in nats per example.
 
     A subclass defines

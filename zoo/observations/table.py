@@ -15,6 +15,7 @@ from zoo.observations.column import Column, Constant
 from zoo.observations.find_columns import TAKEN, find_columns
 from zoo.observations.frames import as_frame
 from zoo.observations.rows import Rows, is_in
+from zoo.validation import shown
 
 
 class Stored(NamedTuple):
@@ -173,6 +174,29 @@ class Table(Rows):
         for name in filled:
             frame[name] = frame[name].where(frame[name].notna(), filled[name])
         return frame
+
+    def rows_given(self, given: Mapping[str, Any], num_rows: int) -> Any:
+        """A DataFrame of rows of which only these columns were seen.
+
+        Args:
+            given: Name -> value.
+            num_rows: How many rows.
+
+        Raises:
+            ValueError: If there is no such column, or none that is modelled.
+        """
+        need("tables", "Tables")
+        import pandas as pd
+
+        names = [field.name for field in self.modelled]
+        unknown = [name for name in given if name not in names]
+        if unknown or not given:
+            raise ValueError(
+                f"`given` must hold values of some of the columns {', '.join(map(repr, names))}. "
+                f"Received: given={shown(dict(given))}."
+            )
+        blank = {name: pd.Series([None] * num_rows, dtype=object) for name in names}
+        return pd.DataFrame(blank).assign(**{name: [v] * num_rows for name, v in given.items()})
 
     # -- On a server
 

@@ -15,6 +15,7 @@ from zoo.observations import Counts, Image, Table
 
 need("plots", "Pictures")
 
+from zoo.plots.anomalies import contributions, scores
 from zoo.plots.codes import aggregate_posterior, factor_maps, has_code_of_normals, latent_maps
 from zoo.plots.curves import curves, importance_curve, rate_distortion
 from zoo.plots.figures import check_suffix
@@ -28,6 +29,7 @@ __all__ = [
     "aggregate_posterior",
     "check_suffix",
     "completions",
+    "contributions",
     "curves",
     "decoded_draws",
     "factor_maps",
@@ -43,6 +45,7 @@ __all__ = [
     "rate_distortion",
     "reconstructions",
     "samples",
+    "scores",
     "transfers",
     "traversals",
 ]

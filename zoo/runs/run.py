@@ -329,6 +329,8 @@ class PreparedRun(Run):
         from zoo.evaluation import latents
 
         kept = checkpoint.restore_kept(model)
+        if self.spec.finish is not None:
+            self.spec.finish(model, dict(validation))
         self._write_weights(model)
         self.record |= {
             "status": "finished",

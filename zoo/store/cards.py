@@ -131,6 +131,8 @@ LABELS = {
     "bits_per_dim": "-log p(x)",
     "accuracy": "accuracy",
     "imputation_mse": "mean squared error of hidden cells",
+    "auroc": "AUROC",
+    "average_precision": "average precision",
     "factor_vae": "FactorVAE score",
 }
 # As in `zoo.evaluation.likelihood`, which warns of fewer.
