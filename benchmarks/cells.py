@@ -47,7 +47,9 @@ class OfZoo:
     def __init__(self, data_dir, run, epochs):
         if not (run / "run.json").is_file():
             zoo.train(RECIPE, {"epochs": epochs}, out=run, data_dir=data_dir, verbose=2)
-        self.seconds = json.loads((run / "run.json").read_text(encoding="utf-8"))["seconds"]
+        record = json.loads((run / "run.json").read_text(encoding="utf-8"))
+        self.seconds, self.kept_epoch = record["seconds"], record["kept_epoch"]
+        self.val_elbo = record["numbers"]["val_elbo"]
         self.model = zoo.load(run)
         self.num_weights = int(sum(np.prod(w.shape) for w in self.model.trainable_weights))
         self._log_weights = tf.function(self._trace, jit_compile=True)
@@ -98,10 +100,13 @@ class OfScviTools:
             enable_progress_bar=False,
         )
         self.seconds = time.perf_counter() - start
+        self.kept_epoch, self.val_elbo = 400, None
         if not defaults:
             model.module.load_state_dict(best.state)
+            self.kept_epoch, self.val_elbo = best.epoch, -best.least
         self.module = model.module.eval()
-        self.num_weights = sum(p.numel() for p in self.module.parameters() if p.requires_grad)
+        # Without layers that this configuration has and never calls.
+        self.num_weights = sum(p.numel() for p in self.module.parameters() if p.grad is not None)
 
     def log_weights(self, counts, first):
         torch = self.torch
@@ -128,12 +133,13 @@ def _keep_best():
     class KeepBest(Callback):
         """The weights of the epoch with the least -ELBO on validation cells."""
 
-        least, state = float("inf"), None
+        least, state, epoch = float("inf"), None, 0
 
         def on_train_epoch_end(self, trainer, module):
             loss = float(trainer.callback_metrics.get("elbo_validation", "inf"))
             if loss < self.least:
-                self.least, self.state = loss, copy.deepcopy(module.module.state_dict())
+                self.least, self.epoch = loss, trainer.current_epoch + 1
+                self.state = copy.deepcopy(module.module.state_dict())
 
     return KeepBest()
 
@@ -195,7 +201,8 @@ def measured(contender, test, num_samples):
         for name, v in (("elbo", elbo), ("log_prob", log_prob))
     }
     row |= agreement(codes, test["label"])
-    row |= {"num_weights": contender.num_weights, "seconds": round(contender.seconds, 1)}
+    row |= {"num_weights": contender.num_weights, "kept_epoch": contender.kept_epoch}
+    row |= {"val_elbo": contender.val_elbo, "seconds": round(contender.seconds, 1)}
     return row, codes, log_prob
 
 
