@@ -85,6 +85,7 @@ class OfScviTools:
         cells = anndata.AnnData(np.concatenate([train, validation]).astype(np.float32))
         scvi.model.SCVI.setup_anndata(cells)
         model = scvi.model.SCVI(cells, n_hidden=128, n_latent=10, n_layers=1, dropout_rate=0.1)
+        before = [p.detach().clone() for p in model.module.parameters()]
         best, numbers = _keep_best(), np.arange(len(cells))
         start = time.perf_counter()
         model.train(
@@ -106,7 +107,12 @@ class OfScviTools:
             self.kept_epoch, self.val_elbo = best.epoch, -best.least
         self.module = model.module.eval()
         # Without layers that this configuration has and never calls.
-        self.num_weights = sum(p.numel() for p in self.module.parameters() if p.grad is not None)
+        moved = [
+            p.numel()
+            for p, b in zip(self.module.parameters(), before, strict=True)
+            if not torch.equal(p, b)
+        ]
+        self.num_weights = sum(moved)
 
     def log_weights(self, counts, first):
         torch = self.torch
@@ -224,7 +230,7 @@ def main():
     parser = argparse.ArgumentParser(description="Models of single cells")
     parser.add_argument("--data-dir", type=Path, help="holds worm_neuron_cell.h5")
     parser.add_argument("--run", type=Path, default=Path("runs/cells"), help="runs/cells")
-    parser.add_argument("--epochs", type=int, default=80, help="at most (80)")
+    parser.add_argument("--epochs", type=int, default=120, help="at most (120)")
     parser.add_argument("--samples", type=int, default=500, metavar="S", help="a cell (500)")
     parser.add_argument("--only", default="zoo,scvi_tools", help="zoo,scvi_tools")
     parser.add_argument("--picture", type=Path, help="write the first two principal axes of z")
