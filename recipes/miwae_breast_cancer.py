@@ -2,7 +2,9 @@
 
     zoo train miwae_breast_cancer
 
-Not yet measured.
+With seed 0 expect an `imputation_mse` of 0.284 on the authors' mask (theirs is 0.2867), with the
+weights as training leaves them; of the hidden cells, 82 % lie in their 90 % interval, as 601 epochs
+fit the observed cells too well. Masks 0 to 4 are not yet measured.
 
 The 569 rows of 30 numbers are standardized before half of the cells are hidden completely at
 random, both as in the authors' notebook, whose mask `mask=1234` is (https://github.com/pamattei/miwae);
@@ -11,9 +13,10 @@ three degrees of freedom), the 20 importance samples, the batch of 64, Adam at 1
 epochs. Otherwise than there, the posterior is normal, and the encoder sees the mask beside zeros.
 
 Imputation is transductive: the hidden cells of the training rows are what is predicted, so that
-training, validation and test rows are the same. No choice was made by a hidden cell, and the
-weights are those of the last epoch. `imputation_mse` is the mean squared error of hidden cells, in
-standardized units, by 1,000 importance samples.
+training, validation and test rows are the same. The number of epochs is that of the authors'
+notebook `MIWAE_demo_breast.ipynb`, and the weights are those of the last one: with 400 epochs the
+error on the authors' mask was 0.285, with 800 0.287. `imputation_mse` is the mean squared error of
+hidden cells, in standardized units, by 1,000 importance samples.
 
 Mattei & Frellsen, "MIWAE: deep generative modelling and imputation of incomplete data sets", ICML
 2019. https://arxiv.org/abs/1812.02633

@@ -63,5 +63,6 @@ def recipe(
         batch_size=batch_size,
         seed=seed,
         initialize=lambda model, examples: model.start_at_data(examples["table"]),
+        headline="column_similarity",
         evaluation_samples=1000,
     )

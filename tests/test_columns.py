@@ -239,7 +239,7 @@ def test_the_encoder_gets_classes_as_one_of_k_and_what_was_seen():
 @pytest.mark.parametrize(
     ("column", "value", "message"),
     [
-        ("real", np.inf, r"Column 0 must hold values that are finite, or NaN\. Received: inf"),
+        ("real", np.inf, r"Column .0. must hold values that are finite, or NaN\. Received: inf"),
         ("positive", 0.0, "positive, or NaN. Received: 0"),
         ("binary", 0.5, "0 or 1, or NaN. Received: 0.5"),
         ("count", -1.0, "a whole number in 0 ... 16777216, or NaN. Received: -1"),

@@ -3,6 +3,7 @@ conventions, and what is kept and served."""
 
 import math
 import pickle
+import warnings
 
 import keras
 import numpy as np
@@ -258,6 +259,20 @@ def test_a_model_of_ones_own_is_trained_in_copies(make_vae, images):
     assert detector.score_samples(images[:3] > 127).shape == (3,)
     for kept, was in zip(model.get_weights(), before, strict=True):
         np.testing.assert_array_equal(kept, was)
+
+
+@pytest.mark.slow
+def test_scikit_learns_estimator_checks_pass():
+    """All of them; one is skipped, of arrays of other packages, unless SCIPY_ARRAY_API is set."""
+    estimator_checks = pytest.importorskip("sklearn.utils.estimator_checks")
+    detector = zoo.Detector(steps=2, num_members=1, num_samples=2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # scikit-learn's own, of checks that it skips
+        found = estimator_checks.check_estimator(detector, on_fail=None, on_skip=None)
+    problems = {
+        check["check_name"]: check["exception"] for check in found if check["status"] == "failed"
+    }
+    assert not problems and len(found) > 40
 
 
 # -- What is kept and served

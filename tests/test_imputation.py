@@ -141,6 +141,7 @@ def test_a_row_is_a_function_of_what_was_seen_of_it_and_of_its_number():
     np.testing.assert_allclose(model.impute(rows, 1).imputed, expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_xla_a_graph_and_a_served_model_fill_as_python_does(tmp_path):
     model = mixed(MIXED[:4])
     rows = rows_of(model)
@@ -359,6 +360,7 @@ def test_not_miwae_bounds_what_was_seen_and_which():
     np.testing.assert_allclose(filled.imputed, expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_not_miwae_goes_the_way_of_every_other(tmp_path):
     model = mixed(
         ["normal", "student_t", "log_normal"],

@@ -30,10 +30,12 @@ def load(
 
     Args:
         name: "digits" or "sprites" (embedded), the TFDS name of an image data set ("mnist",
-            "emnist/letters", "mnist:3.0.1"), the path of an .npz file (`zoo.data.archives`) or of a
-            folder of images (`zoo.data.folders`), or the arrays themselves: an array or a dict with
-            images. "mnist@4" is for detectors: "train" holds the images of label 4 alone, other
-            splits all images and "anomaly", 1 where the label is another.
+            "emnist/letters", "mnist:3.0.1"; "mnist@4" where one label is normal and others are
+            anomalies), the path of an .npz file (`zoo.data.archives`) or of a folder of images
+            (`zoo.data.folders`), or the arrays themselves: an array or a dict with images. Tables:
+            a .csv or .parquet file, a DataFrame, "breast_cancer", "wine", "diabetes", "adult"
+            (`zoo.data.tables`), "breast_cancer_half_missing_0" ... (`zoo.data.missing`). Cells:
+            "worm_neurons" (`zoo.data.cells`).
         split: In TFDS's notation: "train", "test", "train[:50000]", "train[80%:]".
         data_dir: Where TFDS keeps its data; by default $ZOO_DATA_DIR, else TFDS's own default.
         binarization: "grey" or "dynamic" leave the images as they are (a model draws dynamic
@@ -42,11 +44,11 @@ def load(
         seed: Seed of the static binarization.
 
     Returns:
-        Dict of arrays: images, uint8 [N, H, W, C], or float32 in [0, 1] where the data hold floats;
-        "label" int32 [N] where the data have labels; and "factors" int32 [N, K] where they have
-        ground-truth factors (sprites, and TFDS's dsprites and shapes3d). The images of "sprites"
-        are `zoo.data.sprites.Sprites`, drawn when they are looked at; arrays that were passed keep
-        their shape.
+        Dict of arrays: "image", uint8 [N, H, W, C], or float32 in [0, 1] where the data hold
+        floats, a "table" (DataFrame), "vector" or "counts"; "label" int32 [N] where the data have
+        labels; and "factors" int32 [N, K] where they have ground-truth factors (sprites, and TFDS's
+        dsprites and shapes3d). The images of "sprites" are `zoo.data.sprites.Sprites`, drawn when
+        they are looked at; arrays that were passed keep their shape.
 
     Raises:
         ValueError: If the data cannot be found or read, are no images in 0 ... 255 or [0, 1] or no

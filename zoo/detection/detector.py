@@ -225,7 +225,7 @@ class Detector(OutlierMixin, BaseEstimator):
 
     # -- Rows
 
-    def _stored(self, X, reset=False):
+    def _stored(self, X: Any, reset: bool = False) -> dict[str, Any]:
         """Rows as a user hands them in, checked: dict of arrays [N, ...]."""
         if isinstance(self.model, LatentVariableModel) and self.model.compiled:
             return self.model.standardize(X)
@@ -268,7 +268,7 @@ class Detector(OutlierMixin, BaseEstimator):
         # Of a constant, rounding may leave a little.
         self.scale_ = np.where(scale > 1e-10 * np.maximum(np.abs(self.loc_), 1e-300), scale, 1.0)
 
-    def _scaled(self, rows):
+    def _scaled(self, rows: dict[str, Any]) -> dict[str, Any]:
         if self.model is not None:
             return rows
         scaled = (rows["vector"] - self.loc_) / self.scale_
@@ -331,7 +331,7 @@ class Detector(OutlierMixin, BaseEstimator):
             members.append(member)
         observation = None
         if self.model is None:
-            observation = ScaledVector(self.loc_, self.scale_, self._missing)
+            observation = ScaledVector(self.loc_.tolist(), self.scale_.tolist(), self._missing)
         model = AnomalyModel(
             members,
             observation=observation,

@@ -74,6 +74,9 @@ class Program:
                 name: array + jitter * generator.standard_normal(array.shape, np.float32)
                 for name, array in table.items()
             }
+        observation = self.model.observation
+        if observation.key in table:
+            table[observation.key] = observation.checked(table[observation.key])
         per_pass = -(-len(order) // batch_size)
         self.model.fit(
             table, batch_size=batch_size, epochs=max(1, round(num_steps / per_pass)), verbose=0

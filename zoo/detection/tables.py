@@ -1,6 +1,7 @@
 """The model that a `Detector` makes for a table of numbers."""
 
 import dataclasses
+from typing import Any
 
 import keras
 
@@ -52,7 +53,8 @@ def table_vae(num_columns: int, missing: bool, num_steps: int, settings: Setting
         likelihood=likelihood,
         observation=Vector(num_columns, missing=missing),
     )
-    schedule = keras.optimizers.schedules.CosineDecay(settings.learning_rate, num_steps)
+    # Keras's stub knows of numbers alone.
+    schedule: Any = keras.optimizers.schedules.CosineDecay(settings.learning_rate, num_steps)
     model.compile(
         keras.optimizers.AdamW(schedule, weight_decay=settings.weight_decay),
         steps_per_execution=100,

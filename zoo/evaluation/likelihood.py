@@ -18,7 +18,8 @@ from zoo.extras import need
 from zoo.inference.handlers import FromPosterior
 from zoo.models.base import Model
 from zoo.models.latent_variable import LatentVariableModel
-from zoo.observations import Image
+from zoo.observations import Image, Table
+from zoo.observations.frames import as_frame
 from zoo.random import EVALUATION_STEP, RowNoise
 from zoo.validation import shown
 
@@ -63,6 +64,8 @@ def evaluate(
     - `auroc`, `average_precision` and of a calibrated model `false_alarm_rate`, where the examples
       say which are an "anomaly" (`zoo.evaluation.anomalies`); all other numbers are then of the
       normal ones
+    - `column_similarity` and `pair_similarity` of drawn rows and the examples, of a table
+      (`zoo.evaluation.synthesis`)
     - the scores of `zoo.evaluation.disentanglement` that `metrics` asks for, of the posterior means
       beside the examples' "factors"
 
@@ -114,11 +117,60 @@ def evaluate(
             f"Disentanglement cannot be scored: {reason}. Received: metrics={shown(metrics)}."
         )
     given, examples = examples, model.standardize(examples)
+    has_bound = bool(model.latents)
+    classifies = "classify" in model.answers() and labels is not None
+    values = _measured(model, examples, num_samples, seed, classifies, verbose)
+    num_rows = len(values["log_likelihood"])
+    of_detector = {}
+    if anomaly is not None:
+        scores = -values["log_prob" if has_bound else "log_likelihood"]
+        found = anomalies.numbers(model, scores, anomaly)
+        of_detector = {
+            name: {**number, "num_examples": num_rows, "split": split}
+            for name, number in found.items()
+        }
+        normal = ~np.asarray(anomaly, bool)
+        values = {name: value[normal] for name, value in values.items()}
+        labels = None if labels is None else np.asarray(labels)[normal]
+    common = {"num_examples": len(values["log_likelihood"]), "split": split}
+    if has_bound:
+        numbers = _bound_numbers(model, values, num_samples)
+    else:
+        numbers = _exact_numbers(model, values)
+    if classifies:
+        numbers["accuracy"] = _accuracy(
+            values["probs"], np.asarray(labels), model.classes_are_labels
+        )
+    if metrics:
+        codes = np.concatenate(
+            [values[name] for name in sorted(values) if name.startswith("mean of ")], axis=-1
+        )
+        from zoo.evaluation import disentanglement
+
+        scores = disentanglement.scores(codes, factors, metrics, seed)
+        numbers |= {name: {"value": score, "unit": "score"} for name, score in scores.items()}
+    if complete is not None and isinstance(model, LatentVariableModel):
+        numbers |= imputation_numbers(
+            hidden_cells(model, given[model.key], complete, num_samples=num_samples, seed=seed)
+        )
+    draws_rows = isinstance(model, LatentVariableModel) and model.condition_shape is None
+    if draws_rows and isinstance(model.observation, Table):
+        numbers |= _similarity(model, given, seed)
+    if not isinstance(model.observation, Image):
+        numbers = {name: _over_examples(number) for name, number in numbers.items()}
+    named = {
+        nll_name if name == "nll" else name: {**number, **common}
+        for name, number in numbers.items()
+    }
+    return named | of_detector
+
+
+def _measured(model, examples, num_samples, seed, classifies, verbose):
+    """What is measured of each example: name -> array [N, ...], float64."""
     num_rows = len(next(iter(examples.values())))
     batch_size = min(BATCH_SIZE, num_rows)
     redraw_samples = min(REDRAW_SAMPLES, num_samples)
     has_bound = bool(model.latents)
-    classifies = "classify" in model.answers() and labels is not None
 
     def jit(function):
         return tf.function(function, jit_compile=model.execution == "xla-block", autograph=False)
@@ -156,56 +208,21 @@ def evaluate(
         measured.append({name: value.numpy() for name, value in measure(batch, rows).items()})
         steps = [EVALUATION_STEP - 1 - i for i in range(NUM_REDRAWS)]
         if has_bound:
-            redraws = [redraw(batch, rows, tf.constant(step, tf.uint32)) for step in steps]
-            redrawn.append(np.stack([values.numpy() for values in redraws]))
+            drawn = [redraw(batch, rows, tf.constant(step, tf.uint32)) for step in steps]
+            redrawn.append(np.stack([each.numpy() for each in drawn]))
         bar.update(min(first + batch_size, num_rows))
     values = {
         name: np.concatenate([m[name] for m in measured])[:num_rows].astype(np.float64)
         for name in measured[0]
     }
-    of_detector, normal = {}, np.arange(num_rows)
-    if anomaly is not None:
-        scores = -values["log_prob" if has_bound else "log_likelihood"]
-        found = anomalies.numbers(model, scores, anomaly)
-        of_detector = {
-            name: {**number, "num_examples": num_rows, "split": split}
-            for name, number in found.items()
-        }
-        normal = np.flatnonzero(~np.asarray(anomaly, bool))
-        values = {name: value[normal] for name, value in values.items()}
-        labels = None if labels is None else np.asarray(labels)[normal]
-    common = {"num_examples": len(normal), "split": split}
-    if not has_bound:
-        numbers = _exact_numbers(model, values)
-    else:
-        redrawn = np.concatenate(redrawn, axis=1)[:, normal].astype(np.float64)  # [redraws, N]
-        numbers = _bound_numbers(model, values, redrawn, num_samples)
-    if classifies:
-        numbers["accuracy"] = _accuracy(
-            values["probs"], np.asarray(labels), model.classes_are_labels
-        )
-    if metrics:
-        codes = np.concatenate(
-            [values[name] for name in sorted(values) if name.startswith("mean of ")], axis=-1
-        )
-        from zoo.evaluation import disentanglement
-
-        scores = disentanglement.scores(codes, factors, metrics, seed)
-        numbers |= {name: {"value": score, "unit": "score"} for name, score in scores.items()}
-    if complete is not None and isinstance(model, LatentVariableModel):
-        numbers |= imputation_numbers(
-            hidden_cells(model, given[model.key], complete, num_samples=num_samples, seed=seed)
-        )
-    if not isinstance(model.observation, Image):
-        numbers = {name: _over_examples(number) for name, number in numbers.items()}
-    named = {
-        nll_name if name == "nll" else name: {**number, **common}
-        for name, number in numbers.items()
-    }
-    return named | of_detector
+    if has_bound:
+        redraws = np.concatenate(redrawn, axis=1)[:, :num_rows].astype(np.float64)
+        values |= {f"redraw {number}": redraw for number, redraw in enumerate(redraws)}
+    return values
 
 
-def _bound_numbers(model, values, redrawn, num_samples):
+def _bound_numbers(model, values, num_samples):
+    redrawn = np.stack([values[f"redraw {number}"] for number in range(NUM_REDRAWS)])
     error = float(np.sqrt(redrawn.var(axis=0, ddof=1).mean() / redrawn.shape[1]))
     numbers = {
         "nll": _mean(-values["log_prob"])
@@ -240,6 +257,18 @@ def _bound_numbers(model, values, redrawn, num_samples):
         **({"by_latent": active} if len(active) > 1 else {}),
     }
     return numbers
+
+
+def _similarity(model, given, seed):
+    """How alike as many drawn rows are to the examples."""
+    from zoo.evaluation import synthesis
+
+    rows = as_frame(given[model.key] if isinstance(given, dict) and model.key in given else given)
+    alike = synthesis.similarity(model.observation, rows, model.sample(len(rows), seed=seed))
+    return {
+        name: {"value": alike[name], "unit": "score"}
+        for name in ("column_similarity", "pair_similarity")
+    }
 
 
 def _exact_numbers(model, values):

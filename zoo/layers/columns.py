@@ -249,7 +249,7 @@ class Columns(Likelihood):
             "positive": "log_normal",
             "binary": "bernoulli",
         }
-        columns = [
+        columns: list[Any] = [
             kinds[column] if isinstance(column, str) else ("categorical", column[1])
             for column in rows.columns
         ]

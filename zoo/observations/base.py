@@ -41,6 +41,10 @@ class Observation:
         """
         raise NotImplementedError
 
+    def checked(self, stored: Any) -> Any:
+        """What `check` gave under `key`, as it takes it again without looking at it anew."""
+        return stored
+
     def check_stream(self, x: Any) -> dict[str, tf.Tensor]:
         """The same of a batch inside a `tf.data` map: name -> tensor [B, ...].
 

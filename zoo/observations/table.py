@@ -21,7 +21,7 @@ from zoo.validation import shown
 class Stored(NamedTuple):
     """Rows as the model is given them: [B, C]."""
 
-    rows: tf.Tensor
+    rows: Any
 
 
 class Served(dict):
@@ -96,6 +96,8 @@ class Table(Rows):
         return self.key not in data
 
     def check(self, x: Any) -> dict[str, Any]:
+        if isinstance(x, Stored):
+            return {self.key: np.asarray(x.rows, np.float32)}
         frame = as_frame(x, [field.name for field in self.fields])
         missing = [field.name for field in self.modelled if field.name not in frame]
         if missing:
@@ -119,6 +121,9 @@ class Table(Rows):
 
     def as_stored(self, stored: Mapping[str, Any]) -> Any:
         return Stored(stored[self.key])
+
+    def checked(self, stored: Any) -> Any:
+        return Stored(stored)
 
     def as_tensors(self, x: Any) -> dict[str, tf.Tensor]:
         if isinstance(x, Stored):

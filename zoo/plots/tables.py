@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from zoo.models.base import Model
 from zoo.observations.column import Category, Constant
-from zoo.observations.number_columns import Binary
+from zoo.observations.number_columns import Binary, Number
 from zoo.observations.table import Table
 from zoo.plots.figures import finished, subplots
 from zoo.validation import shown
@@ -54,7 +54,9 @@ def marginals(
         if isinstance(field, Category | Binary):
             _bars(axis, real[field.name], drawn[field.name])
         else:
-            _histograms(axis, field.numbers(real[field.name]), field.numbers(drawn[field.name]))
+            of_real, of_drawn = (field.numbers(rows[field.name]) for rows in (real, drawn))
+            whole = isinstance(field, Number) and field.whole
+            _histograms(axis, of_real, of_drawn, whole)
         axis.set_title(field.name, fontsize=8)
         axis.tick_params(labelsize=6)
         axis.set_yticks([])
@@ -64,12 +66,15 @@ def marginals(
     return finished(figure, path)
 
 
-def _histograms(axis, real, drawn):
+def _histograms(axis, real, drawn, whole):
     real, drawn = real[~np.isnan(real)], drawn[~np.isnan(drawn)]
     # The tails of a few rows would make the rest a single bar.
     low, high = np.percentile(real, [0.5, 99.5])
     num_bins = int(np.clip(np.sqrt(len(real)), 5, MOST_BINS))
     edges = np.linspace(low, high if high > low else low + 1.0, num_bins + 1)
+    if whole:  # as many whole numbers in each bin
+        width = max(1.0, np.ceil((high - low + 1.0) / MOST_BINS))
+        edges = np.arange(low - 0.5, high + width, width)
     axis.hist(np.clip(real, edges[0], edges[-1]), edges, density=True, color=REAL)
     axis.hist(
         np.clip(drawn, edges[0], edges[-1]), edges, density=True, histtype="step", color=DRAWN

@@ -130,6 +130,7 @@ LABELS = {
     "log_likelihood": "log p(x given z)",
     "bits_per_dim": "-log p(x)",
     "accuracy": "accuracy",
+    "column_similarity": "similarity of columns",
     "imputation_mse": "mean squared error of hidden cells",
     "auroc": "AUROC",
     "average_precision": "average precision",
