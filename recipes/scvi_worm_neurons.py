@@ -2,12 +2,16 @@
 
     zoo train scvi_worm_neurons
 
-Not yet measured.
+5 minutes on two busy cores of a 2.5 GHz Xeon. With seed 0 expect 168.26 nats: -log p(x) of the 837
+test cells, given their library sizes, with 1,000 importance samples each.
 
 Lopez et al., "Deep generative modeling for single-cell transcriptomics", Nature Methods 15, 2018
 (https://doi.org/10.1038/s41592-018-0229-2), with the networks of scvi-tools' SCVI: one hidden layer
-of 128 units with batch normalization on either side, dropout in the encoder, zero-inflated negative
-binomial counts given the library size, and a KL that comes in over the epochs.
+of 128 units with batch normalization on either side, dropout in the encoder, and zero-inflated
+negative binomial counts given the library size.
+
+The epoch with the best bound on the 419 validation cells is kept, the 77th of 120: -173.77 nats.
+The epsilon of Adam was chosen by it, which is -175.75 with that of Keras.
 """
 
 import zoo
@@ -20,7 +24,7 @@ def recipe(
     dropout: float = 0.1,
     learning_rate: float = 1e-3,
     batch_size: int = 128,
-    epochs: int = 80,
+    epochs: int = 120,
     seed: int = 0,
 ) -> zoo.Recipe:
     num_genes = 2000
@@ -52,7 +56,8 @@ def recipe(
     def optimizer(num_steps):
         import keras
 
-        return keras.optimizers.Adam(learning_rate)
+        # Genes that hardly occur have small gradients, which an epsilon of 1e-7 makes steps of.
+        return keras.optimizers.Adam(learning_rate, epsilon=0.01)
 
     return zoo.Recipe(
         family="VAE",
