@@ -10,8 +10,8 @@ What is improbable under the model is called an anomaly: the score of an image i
 importance-sampled -log p(x). The threshold is set by 299 images of the digit that training did not
 see, such that 5 % of new ones are expected above it (conformal p-values; Bates et al., "Testing for
 outliers with conformal p-values", Annals of Statistics 51, 2023, https://arxiv.org/abs/2104.08279).
-Of the test's fours 7.7 % are: the rate that 299 images set has a standard deviation of 1.3 %
-itself, and other people wrote the test.
+Of the test's fours 7.7 % are: the rate that 299 images set has a standard deviation of 1.3 %, and
+other people wrote the test.
 
 Images are binarized, as in `vae_mnist`. Of zeros, twos, threes and fives nearly all are found, of
 nines 4 in 10, and of ones 1 in 20: few white pixels are probable under any model of this kind.

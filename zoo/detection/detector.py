@@ -75,6 +75,8 @@ class Detector(OutlierMixin, BaseEstimator):
         calibration_scores_: Scores of normal rows that their models did not see, [n].
         n_features_in_: C, of tables.
 
+    Images are binarized where the model's are, by the same draws for each.
+
     Raises:
         ValueError: If an argument is out of range, or rows do not fit.
     """
@@ -129,7 +131,8 @@ class Detector(OutlierMixin, BaseEstimator):
         if num_rows < FEW_ROWS:
             scores = self._scores_of_folds(program, rows, generator)
         self.weights_ = [
-            self._trained(program, _take(rows, train), generator) for _ in range(num_members)
+            self._trained(program, _take(rows, train), generator, number)
+            for number in range(num_members)
         ]
         if num_rows >= FEW_ROWS:
             scores = -self._log_prob(_take(rows, held))
@@ -155,15 +158,13 @@ class Detector(OutlierMixin, BaseEstimator):
             scores[fold] = -program.log_prob(weights, _take(rows, fold))
         return scores
 
-    def _trained(self, program, rows, generator):
-        """The weights of a member that has learned from scaled rows. Its first weights are the
-        numbers of each kernel in another order, which are as good as drawn anew."""
-        first = [
-            generator.permutation(weight.ravel()).reshape(weight.shape)
-            if weight.ndim > 1
-            else weight
-            for weight in self._untrained
-        ]
+    def _trained(self, program, rows, generator, number=0):
+        """The weights of a member that has learned from scaled rows. Its first weights are those of
+        the user's model, or the numbers of each kernel in another order, which are as good as drawn
+        anew."""
+        first = self._untrained
+        if self.model is None or number > 0:
+            first = [_shuffled(weight, generator) for weight in first]
         jitter = self._settings.jitter if self.model is None else 0.0
         return program.train(first, rows, self._steps, self._batch_size(), generator, jitter)
 
@@ -354,6 +355,13 @@ class Detector(OutlierMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         return tags
+
+
+def _shuffled(weight, generator):
+    """A kernel with its numbers in another order; a bias as it is."""
+    if weight.ndim < 2:
+        return weight
+    return generator.permutation(weight.ravel()).reshape(weight.shape)
 
 
 def _take(rows, numbers):

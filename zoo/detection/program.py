@@ -101,13 +101,19 @@ class Program:
         return np.concatenate(parts).astype(np.float64)
 
     def _noise(self, stored):
+        """One row's draws for all: a score does not depend on where its row stands. Images are
+        binarized by them."""
         return RowNoise(0, 0, tf.zeros_like(tf.range(tf.shape(next(iter(stored.values())))[0])))
 
     def _measure(self, stored: dict[str, tf.Tensor]) -> tf.Tensor:
-        data = self.model.as_data(self.model.observation.as_stored(stored))
-        sums, _ = self.model.importance_sums(data, self._noise(stored), self.num_samples)
-        return sums.log_mean(self.num_samples)
+        noise = self._noise(stored)
+        data = self.model.prepare(stored, noise)
+        return self.model.importance_sums(data, noise, self.num_samples)[0].log_mean(
+            self.num_samples
+        )
 
     def _tell_columns(self, stored: dict[str, tf.Tensor]) -> tf.Tensor:
-        data = self.model.as_data(self.model.observation.as_stored(stored))
-        return column_nats(self.model, data, self._noise(stored), self.num_samples)[1]
+        noise = self._noise(stored)
+        return column_nats(self.model, self.model.prepare(stored, noise), noise, self.num_samples)[
+            1
+        ]
