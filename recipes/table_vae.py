@@ -2,8 +2,8 @@
 
     zoo train table_vae --data FILE.csv
 
-Not yet measured. Eight seconds on two cores for scikit-learn's breast cancer (569 rows, 31
-columns), which it takes where no file is named.
+Not yet measured. Where no file is named it takes scikit-learn's breast cancer, 569 rows of 31
+columns.
 
 Columns are found from their values (`zoo.Table.of`): numbers are standardized and have Student's t,
 texts are categories, what is missing is missing. Rows are divided into training, validation and
