@@ -141,7 +141,9 @@ def test_a_lost_count_is_told_from_a_count_of_zero_where_either_underflows():
 @pytest.mark.parametrize("kind", KINDS)
 def test_draws_are_of_the_distribution(kind, mode):
     layer, params = made(kind)
-    library, num = np.array([1, 20, 300, 5000], np.float32), 500
+    library = np.array([1, 20, 300, 5000], np.float32)
+    # A graph does not know how many things there are, and sorts 2^16 of each row.
+    num = 60 if (kind, mode) == ("multinomial", "xla") else 500
 
     def draws():
         noise = RowNoise.of_seed(0, 4)
