@@ -16,7 +16,8 @@ TABLE = Table.key
 # Shares of the rows, in this order.
 PARTS = {"train": 0.8, "validation": 0.1, "test": 0.1}
 ADULT = (
-    "https://raw.githubusercontent.com/sdv-dev/CTGAN/f4fcd21/examples/csv/adult.csv",
+    "https://raw.githubusercontent.com/sdv-dev/CTGAN/"
+    "943760e305298eb075303dfe14769889d6eeb5c3/examples/csv/adult.csv",
     "b1ee59153ff6055037ada6074d5cbed507af97f4d4d4b1fffcd7f62133c283a5",
 )
 
