@@ -19,7 +19,8 @@ class Settings:
 
     Attributes:
         hidden_units: Widths of the hidden layers of encoder and decoder.
-        latent_dim: Most latent dimensions; there are half as many as columns, if that is fewer.
+        latent_dim: Most latent dimensions; there are half as many as columns, if that is fewer, and
+            at least two.
         least_scale: Lower bound of the scale of a column, in its standard deviations: what is
             closer than that counts as alike.
         jitter: Standard deviation of the noise that each repeat of a row has in training.
@@ -44,7 +45,9 @@ def table_vae(num_columns: int, missing: bool, num_steps: int, settings: Setting
         num_steps: Length of the training.
         settings: The rest.
     """
-    posterior = DiagonalNormal(max(1, min(settings.latent_dim, num_columns // 2)))
+    # Two at least: of a single one XLA took more than four minutes to compile the scores (a product
+    # with one factor becomes part of the loop that draws, which is then unrolled again and again).
+    posterior = DiagonalNormal(max(2, min(settings.latent_dim, num_columns // 2)))
     likelihood = Columns(["student_t"] * num_columns, least_scale=settings.least_scale)
     model = VAE(
         encoder=MLP(settings.hidden_units, posterior.num_params, activation="silu"),
