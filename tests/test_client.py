@@ -30,7 +30,7 @@ def answering(monkeypatch):
     this text."""
 
     def answering(text, metadata=RECORDED["metadata"]):
-        def answer(self, method, url, json, timeout):
+        def answer(self, method, url, data, headers, timeout):
             reply = requests.Response()
             reply.status_code, reply._content = (
                 200,

@@ -15,6 +15,7 @@ from zoo.models.answers import Answer
 from zoo.models.condition import NoCondition
 from zoo.networks import set_output_bias
 from zoo.observations import Image, Observation
+from zoo.observations.base import Served
 from zoo.observations.masks import VisiblePixels
 from zoo.random import RowNoise
 from zoo.typing import LikelihoodLayer, PosteriorLayer
@@ -189,8 +190,7 @@ class Model(CompiledModel, metaclass=BuiltAfterConstruction):
 
     def predict_step(self, data: Any) -> tf.Tensor:
         batch = data[0] if isinstance(data, tuple) else data
-        x = self.observation.as_stored(batch)
-        return self.reconstruction(self.as_data(x, batch.get("condition")))
+        return self.reconstruct(self.observation.as_stored(batch), batch.get("condition"))
 
     def as_data(self, x: Any, condition: Any = None) -> dict[str, Any]:
         """x and its condition as a user hands them to a method: the dict that the programs take.
@@ -209,7 +209,7 @@ class Model(CompiledModel, metaclass=BuiltAfterConstruction):
 
     def _is_data(self, x):
         """Whether x stands in a dict of data."""
-        return isinstance(x, dict) and not self.observation.is_x(x)
+        return isinstance(x, dict) and not (isinstance(x, Served) or self.observation.is_x(x))
 
     def _x_of(self, data):
         if self.key not in data:
@@ -227,15 +227,15 @@ class Model(CompiledModel, metaclass=BuiltAfterConstruction):
 
     def reconstruct(self, x: Any, condition: Any = None) -> Any:
         """x as the model gives it again, in the form in which users hand it in."""
-        return self.observation.to_user(self.reconstruction(self.as_data(x, condition)))
+        return self.observation.like(x, self.reconstruction(self.as_data(x, condition)))
 
     def answers(self) -> dict[str, Answer]:
         """Name -> what the model can be asked about rows: the one source for servers, clients and
         pictures."""
 
         def reconstruct(condition=None, **x):
-            data = self.as_data(self.observation.of_served(x), condition)
-            return self.observation.to_served("reconstruction", self.reconstruction(data))
+            values = self.reconstruct(self.observation.of_served(x), condition)
+            return self.observation.to_served("reconstruction", values)
 
         return {"reconstruct": Answer(reconstruct, self.observation.spec() | self.condition.spec())}
 

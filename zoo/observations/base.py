@@ -14,6 +14,11 @@ def is_symbolic(x: Any) -> bool:
     return tf.is_symbolic_tensor(x)
 
 
+class Served(dict):
+    """x as a server is handed it, by the names of `spec`, where that is another form than users':
+    what is made of it stays in the model's form."""
+
+
 class Observation:
     """What x is: how users hand it in, how it is stored, what a step makes of it, how it is served.
 
@@ -108,6 +113,10 @@ class Observation:
         x = tf.convert_to_tensor(x)
         x = x if x.dtype.is_floating else tf.cast(x, tf.float32)
         return tf.where(tf.math.is_nan(x), tf.cast(values, x.dtype), x)
+
+    def like(self, x: Any, values: tf.Tensor) -> Any:
+        """Outcomes of the likelihood [B, *shape] in the form in which this x was handed in."""
+        return self.to_user(values)
 
     @staticmethod
     def made_up(shape: tuple[int, ...], generator: np.random.Generator) -> np.ndarray:

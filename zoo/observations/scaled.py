@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from zoo.observations.base import Served
 from zoo.observations.vector import Vector
 from zoo.random import RowNoise
 from zoo.validation import shown
@@ -43,6 +44,7 @@ class ScaledVector(Vector):
         return self._with_mask(self._scaled(stored[self.key]))
 
     def as_tensors(self, x: Any) -> dict[str, tf.Tensor]:
+        x = x[self.key] if isinstance(x, Served) else x
         checked = super().as_tensors(x)
         scaled = {self.key: self._scaled(checked[self.key])}
         if "observed" not in checked:
@@ -59,6 +61,12 @@ class ScaledVector(Vector):
 
     def to_user(self, values: tf.Tensor) -> tf.Tensor:
         return values * tf.constant(self.scale) + tf.constant(self.loc)
+
+    def of_served(self, inputs: Mapping[str, tf.Tensor]) -> Any:
+        return Served(inputs)
+
+    def like(self, x: Any, values: tf.Tensor) -> Any:
+        return values if isinstance(x, Served) else self.to_user(values)
 
     def to_served(self, name: str, values: tf.Tensor) -> dict[str, tf.Tensor]:
         return {name: self.to_user(values)}

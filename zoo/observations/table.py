@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from zoo.extras import need
-from zoo.observations.base import is_symbolic
+from zoo.observations.base import Served, is_symbolic
 from zoo.observations.column import Column, Constant
 from zoo.observations.find_columns import TAKEN, find_columns
 from zoo.observations.frames import as_frame
@@ -22,10 +22,6 @@ class Stored(NamedTuple):
     """Rows as the model is given them: [B, C]."""
 
     rows: Any
-
-
-class Served(dict):
-    """Columns as a server is handed them: name -> tensor [B]."""
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -202,6 +198,10 @@ class Table(Rows):
             )
         blank = {name: pd.Series([None] * num_rows, dtype=object) for name in names}
         return pd.DataFrame(blank).assign(**{name: [v] * num_rows for name, v in given.items()})
+
+    def like(self, x: Any, values: Any) -> Any:
+        # Columns of a server and rows of a batch stay tensors.
+        return values if isinstance(x, Served | Stored) else self.to_user(values)
 
     # -- On a server
 
