@@ -25,6 +25,7 @@ A run goes on where it was stopped: what is in the records is not measured again
 
 import argparse
 import datetime
+import importlib.metadata
 import json
 import time
 from collections.abc import Iterator
@@ -244,7 +245,8 @@ def main():
         content = {
             "date": datetime.date.today().isoformat(),
             "machine": machine(),
-            "versions": versions(),
+            "versions": versions()
+            | {name: importlib.metadata.version(name) for name in ("pyod", "scikit-learn")},
             "records": records,
         }
         arguments.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

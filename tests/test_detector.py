@@ -178,6 +178,7 @@ def test_a_row_has_one_score_wherever_it_stands(detector):
     np.testing.assert_allclose(detector.score_samples(rows[17:18]), scores[17:18], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_equal_seeds_give_equal_scores_and_other_seeds_others(detector):
     rows, train = normal_rows(30, seed=8), normal_rows(400)
     scores = detector.score_samples(rows)
@@ -194,6 +195,7 @@ def test_a_pickle_scores_as_the_detector_does(detector):
     np.testing.assert_allclose(again.score_samples(rows), detector.score_samples(rows), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_of_few_rows_all_are_trained_on_and_all_calibrate():
     detector = zoo.Detector(steps=10, num_members=1, num_samples=4).fit(normal_rows(60))
     assert len(detector.calibration_scores_) == 60
@@ -250,6 +252,7 @@ def test_rows_that_do_not_fit_the_detector_are_refused(detector):
         detector.score_samples(gaps)
 
 
+@pytest.mark.slow
 def test_a_model_of_ones_own_is_trained_in_copies(make_vae, images):
     model = make_vae()
     model.compile("adam", jit_compile=False)

@@ -45,8 +45,7 @@ def table_vae(num_columns: int, missing: bool, num_steps: int, settings: Setting
         num_steps: Length of the training.
         settings: The rest.
     """
-    # Two at least: of a single one XLA took more than four minutes to compile the scores (a product
-    # with one factor becomes part of the loop that draws, which is then unrolled again and again).
+    # Two at least: with a single one XLA was still compiling the scores after four minutes.
     posterior = DiagonalNormal(max(2, min(settings.latent_dim, num_columns // 2)))
     likelihood = Columns(["student_t"] * num_columns, least_scale=settings.least_scale)
     model = VAE(
