@@ -194,7 +194,7 @@ def test_archives_that_cannot_be_read_are_told(tmp_path):
             data.load(tmp_path / "damaged.npz", "train")
     np.save(tmp_path / "single.npy", LEVELS)
     with pytest.raises(
-        ValueError, match=r"a folder of images or an .npz file. Received: the file '.*single.npy'"
+        ValueError, match=r"or a table as .csv or .parquet. Received: the file '.*single.npy'"
     ):
         data.load(tmp_path / "single.npy", "train")
     (tmp_path / "single.npy").rename(tmp_path / "single.npz")
