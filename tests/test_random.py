@@ -284,7 +284,6 @@ def test_draws_off_zero_are_the_quantiles():
 @pytest.mark.parametrize(
     "distribution",
     [
-        tfd.Poisson([[2.0]]),
         tfd.Triangular([[0.0]], 1.0, 0.5),
         tfd.Categorical(logits=[[[0.1, 0.2]]]),
     ],
