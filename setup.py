@@ -19,7 +19,7 @@ EXTRAS = {
     "metrics": ["scikit-learn>=1.4", "scipy>=1.11", "joblib>=1.3"],
     # DataFrames, Parquet files, and tables that are downloaded.
     "tables": ["pandas>=2.1", "pyarrow>=14", "pooch>=1.8"],
-    "cells": ["h5py>=3.8", "pooch>=1.8", "scipy>=1.11"],
+    "cells": ["pooch>=1.8", "scipy>=1.11"],
     # The messages of TF Serving: exports hold requests to warm up with, and the client speaks gRPC.
     "serving": ["tensorflow-serving-api>=2.18,<2.22", "grpcio", "protobuf"],
 }

@@ -9,7 +9,7 @@ EXTRAS = {
     "plots": ("matplotlib", "PIL", "scipy"),
     "metrics": ("sklearn", "scipy", "joblib"),
     "tables": ("pandas", "pyarrow", "pooch"),
-    "cells": ("h5py", "pooch", "scipy"),
+    "cells": ("pooch", "scipy"),
     "serving": ("tensorflow_serving", "grpc"),
 }
 
