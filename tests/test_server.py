@@ -351,12 +351,13 @@ def reply_of(status, text):
 
 @pytest.mark.parametrize("exchange", RECORDED["exchanges"], ids=lambda exchange: exchange["call"])
 def test_requests_and_replies_are_the_documented_ones(exchange, monkeypatch):
-    def answer(self, method, url, json, timeout):
+    def answer(self, method, url, data, headers, timeout):
         if url.endswith("/metadata"):
-            assert (method, json) == ("GET", None)
+            assert (method, data) == ("GET", None)
             return reply_of(200, RECORDED["metadata"])
         assert (method, url) == ("POST", "http://host:8501/v1/models/tiny/versions/3:predict")
-        assert json == exchange["request"]
+        assert json.loads(data) == exchange["request"]
+        assert headers == {"Content-Type": "application/json"}
         return reply_of(200, exchange["reply"])
 
     monkeypatch.setattr(requests.Session, "request", answer)
