@@ -1,6 +1,7 @@
 """Goldens: what the stored models and their recipes gave when this was written, for every later
 revision to give again.
 
+    python -m tests.goldens new                            # of models and recipes that have none
     python -m tests.goldens [numbers draws fits answers]   # writes them anew, for a defect's sake
 
     numbers.json   the published numbers of every stored version, which `zoo verify` recomputes
@@ -20,7 +21,9 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from tests.small_models import a_table
 from zoo import registry
+from zoo.observations import Image
 from zoo.random import EVALUATION_STEP, RowNoise
 from zoo.random import noise as draws_of_rows
 from zoo.runs import training
@@ -111,11 +114,12 @@ class _Bits:
 def fit(name: str, mode: str) -> dict:
     """The metrics of five training steps of a recipe on noise, then those of an evaluation."""
     spec = registry.find(name).build({})
-    model = training.build(spec, num_steps=10)
+    table = {"table": a_table(STEPS * BATCH_SIZE)} if spec.model_of_examples else None
+    model = training.build(spec, 10, table)
     model.compile(model.optimizer, **MODES[mode])
-    examples = mock_examples(model, STEPS * BATCH_SIZE)
+    examples = mock_examples(model, STEPS * BATCH_SIZE) if table is None else table
     if spec.initialize is not None:
-        spec.initialize(model, _enough(examples))
+        spec.initialize(model, _enough(examples) if table is None else table)
     if "label" in examples and spec.training_examples is not None:
         examples["label"][::2] = -1
     history = model.fit(examples, batch_size=BATCH_SIZE, verbose=0).history
@@ -171,12 +175,12 @@ def _arrays(answer):
 
 def mock_examples(model, num_rows: int) -> dict:
     """Noise with labels."""
-    images = (
-        np.random.default_rng(0)
-        .integers(0, 256, (num_rows, *model.observation.shape))
-        .astype(np.uint8)
-    )
-    return {"image": images, "label": np.arange(num_rows, dtype=np.int32) % 10}
+    shape, generator = (num_rows, *model.observation.shape), np.random.default_rng(0)
+    if isinstance(model.observation, Image):
+        x = generator.integers(0, 256, shape).astype(np.uint8)
+    else:
+        x = model.observation.made_up(shape, generator)
+    return {model.key: x, "label": np.arange(num_rows, dtype=np.int32) % 10}
 
 
 def _enough(examples):
