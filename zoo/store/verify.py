@@ -87,8 +87,8 @@ def _verify_version(name, directory, new_seed, data_dir):
     digest = data.sha256(data.load(dataset.name, dataset.test, data_dir=data_dir)[model.key])
     if digest != card["data"]["sha256"]["test"]:
         raise ValueError(
-            f"The {model.observation.noun}s of {dataset.name!r}, {dataset.test!r}, are not those that {name!r} "
-            f"was measured on: their sha256 is {digest}, and the card says "
+            f"The {model.observation.noun}s of {dataset.name!r}, {dataset.test!r}, are not those that "
+            f"{name!r} was measured on: their sha256 is {digest}, and the card says "
             f"{card['data']['sha256']['test']}."
         )
     examples = data.load(
