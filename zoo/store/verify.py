@@ -86,9 +86,10 @@ def _verify_version(name, directory, new_seed, data_dir):
     dataset = pretrained.task_of(card, model).dataset
     digest = data.sha256(data.load(dataset.name, dataset.test, data_dir=data_dir)[model.key])
     if digest != card["data"]["sha256"]["test"]:
+        noun = model.observation.noun
         raise ValueError(
-            f"The {model.observation.noun}s of {dataset.name!r}, {dataset.test!r}, are not those that "
-            f"{name!r} was measured on: their sha256 is {digest}, and the card says "
+            f"The {noun}s of {dataset.name!r}, {dataset.test!r}, are not those that {name!r} was "
+            f"measured on: their sha256 is {digest}, and the card says "
             f"{card['data']['sha256']['test']}."
         )
     examples = data.load(
