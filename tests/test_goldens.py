@@ -89,7 +89,7 @@ def test_answers_stay(name, version, ask):
 
 @pytest.mark.slow
 @pytest.mark.contract
-@pytest.mark.parametrize("name", FAMILIES.values())
+@pytest.mark.parametrize("name", [name for name in FAMILIES.values() if name in dict(STORED)])
 def test_what_is_exported_now_answers_as_what_is_stored(name, tmp_path):
     version = max(version for stored, version in STORED if stored == name)
     assert_answers(name, version, goldens.exported(name, version, tmp_path))
