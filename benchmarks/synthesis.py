@@ -8,7 +8,8 @@ trained are drawn of each, from seed 0, and compared with the test rows
 (`zoo.evaluation.synthesis`): similarity of columns and of pairs of columns, F1 of four classifiers
 that are trained on the drawn rows, and the distance to the closest training row, beside that of the
 test rows. `--ctgan` trains the authors' TVAE with its own defaults on the same rows, as many times,
-where ctgan is installed. Results are kept after each model, and found again.
+where ctgan is installed. Choices are made with `--split validation`. Results are kept after each
+model, and found again.
 """
 
 import argparse
@@ -59,6 +60,7 @@ def main():
     parser.add_argument("--target", required=True, help="column that classifiers predict")
     parser.add_argument("--positive", required=True, help="its value that F1 is of")
     parser.add_argument("--ctgan", action="store_true", help="beside ctgan's TVAE")
+    parser.add_argument("--split", choices=("validation", "test"), default="test")
     parser.add_argument("--data-dir", metavar="DIR")
     parser.add_argument("--json", metavar="FILE", required=True)
     arguments = parser.parse_args()
@@ -67,7 +69,7 @@ def main():
     dataset, table = opened[0][2].dataset, opened[0][0].observation
     train, test = (
         data.load(dataset.name, split, data_dir=arguments.data_dir)["table"]
-        for split in (dataset.train, dataset.test)
+        for split in (dataset.train, getattr(dataset, arguments.split))
     )
     path = Path(arguments.json)
     record = json.loads(path.read_text()) if path.is_file() else {"rows": []}
