@@ -53,7 +53,7 @@ NUM_SAMPLES = 1000
 # Of the observed cells, where configurations are compared.
 HELD_OUT = 0.1
 
-CHOSEN = {
+BASE = {
     "likelihood": "student_t",
     "latent_dim": 10,
     "units": 128,
@@ -61,11 +61,13 @@ CHOSEN = {
     "learning_rate": 3e-3,
 }
 CANDIDATES = [
-    CHOSEN,
-    {**CHOSEN, "learning_rate": 1e-3},
-    {**CHOSEN, "likelihood": ("mixture", 3)},
-    {**CHOSEN, "latent_dim": 5},
+    BASE,
+    {**BASE, "learning_rate": 1e-3},
+    {**BASE, "likelihood": ("mixture", 3)},
+    {**BASE, "latent_dim": 5},
 ]
+# By `choose`, on 2026-11-28: the lowest error on all but one of the tables compared.
+CHOSEN = CANDIDATES[2]
 # Those that candidates are compared on: of few rows and of more, of smooth columns and discrete.
 COMPARED = ("bostonHousing", "energy", "wine-quality-red", "yacht")
 STEPS = 3000
