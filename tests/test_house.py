@@ -389,7 +389,7 @@ def test_what_is_marked_slow_by_name_is_there():
 @pytest.mark.slow
 def test_stored_models_are_small():
     size = sum(path.stat().st_size for path in (ROOT / "saved_models").rglob("*") if path.is_file())
-    assert size < 25e6, f"a checkout and a wheel hold all of them: {size / 1e6:.1f} MB"
+    assert size < 60e6, f"a checkout and a wheel hold all of them: {size / 1e6:.1f} MB"
 
 
 def test_wheel_holds_package_recipes_and_stored_models_and_no_tests(tmp_path):

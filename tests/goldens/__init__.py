@@ -24,7 +24,7 @@ import tensorflow as tf
 from tests.small_models import a_table
 from zoo import registry
 from zoo.observations import Image
-from zoo.random import EVALUATION_STEP, RowNoise
+from zoo.random import EVALUATION_STEP, RowNoise, layers_draw
 from zoo.random import noise as draws_of_rows
 from zoo.runs import training
 from zoo.serving import export
@@ -73,7 +73,7 @@ def draws(name: str, version: int) -> dict:
     found = {}
     for what, step in (("training", 3), ("evaluation", EVALUATION_STEP)):
         noise = RowNoise(5, step, tf.range(2))
-        with _Bits() as bits:
+        with _Bits() as bits, layers_draw(noise):
             model.loss_terms(model.prepare(batch, noise), noise, training=what == "training")
         found[what] = bits.found()
     if hasattr(model, "sample"):
