@@ -147,6 +147,11 @@ class FromPrior(Handler):
         noise: `RowNoise` of B rows.
         num_samples: S, or None for one draw without that dimension.
         first_sample: Number of the first sample.
+        temperatures: Name -> what the scale of a normal latent is multiplied by, 1 where it is not
+            named. Below 1, draws are nearer to the mode, and less diverse.
+
+    Raises:
+        ValueError: If a latent that has a temperature is not normal.
     """
 
     infers = False
@@ -156,17 +161,33 @@ class FromPrior(Handler):
         noise: RowNoise,
         num_samples: int | None = None,
         first_sample: int | tf.Tensor = 0,
+        temperatures: Mapping[str, float] | None = None,
     ) -> None:
         super().__init__()
         self.noise = self.trace.noise = noise
         self.num_samples = num_samples
         self.first_sample = first_sample
+        self.temperatures = temperatures or {}
 
     def site(self, name: str, posterior: Distribution | None, prior: Distribution | None) -> Site:
         noise = self.noise.of_latent(self.number)
-        return Site(
-            draw(prior, noise, Stream.LATENT, self.num_samples, self.first_sample), prior=prior
-        )
+        z = draw(prior, noise, Stream.LATENT, self.num_samples, self.first_sample)
+        temperature = self.temperatures.get(name, 1.0)
+        if temperature != 1.0:
+            if not is_normal(prior):
+                raise ValueError(
+                    "Normal latents have a temperature. Received: a temperature of "
+                    f"{temperature:g} for {name!r}, which is drawn from a {prior.name}."
+                )
+            z = prior.mean() + temperature * (z - prior.mean())
+        return Site(z, prior=prior)
+
+
+def is_normal(distribution: Distribution) -> bool:
+    """Whether a draw minus the mean has a scale to multiply: normal latents of any covariance."""
+    if isinstance(distribution, tfd.Independent):
+        return is_normal(distribution.distribution)
+    return isinstance(distribution, tfd.Normal | tfd.MultivariateNormalLinearOperator)
 
 
 class EveryClass(Handler):
