@@ -173,20 +173,23 @@ class FromPrior(Handler):
         noise = self.noise.of_latent(self.number)
         z = draw(prior, noise, Stream.LATENT, self.num_samples, self.first_sample)
         temperature = self.temperatures.get(name, 1.0)
-        if temperature != 1.0:
-            if not is_normal(prior):
-                raise ValueError(
-                    "Normal latents have a temperature. Received: a temperature of "
-                    f"{temperature:g} for {name!r}, which is drawn from a {prior.name}."
-                )
-            z = prior.mean() + temperature * (z - prior.mean())
-        return Site(z, prior=prior)
+        return Site(z if temperature == 1.0 else _at(temperature, z, prior, name), prior=prior)
 
 
-def is_normal(distribution: Distribution) -> bool:
-    """Whether a draw minus the mean has a scale to multiply: normal latents of any covariance."""
+def _at(temperature, z, prior, name):
+    """A draw of a normal latent whose scale is multiplied by a temperature."""
+    if not _is_normal(prior):
+        raise ValueError(
+            f"Normal latents have a temperature. Received: a temperature of {temperature:g} for "
+            f"{name!r}, which is drawn from a {prior.name}."
+        )
+    mean = prior.mean()
+    return mean + temperature * (z - mean)
+
+
+def _is_normal(distribution):
     if isinstance(distribution, tfd.Independent):
-        return is_normal(distribution.distribution)
+        return _is_normal(distribution.distribution)
     return isinstance(distribution, tfd.Normal | tfd.MultivariateNormalLinearOperator)
 
 

@@ -7,15 +7,15 @@ import keras
 
 from zoo import validation
 from zoo.layers.base import shape_tuple
+from zoo.layers.likelihoods import Likelihood
 from zoo.layers.posteriors import DiagonalNormal
 from zoo.models.ladder_vae import LadderVAE
 from zoo.networks import ConvBlock, ResidualBlock, ResidualDecoder, StateUpdate
 from zoo.networks.residual import Activation, conv
-from zoo.typing import LikelihoodLayer
 
 
 def residual_ladder(
-    likelihood: LikelihoodLayer,
+    likelihood: Likelihood,
     groups: int | Sequence[int],
     filters: int | Sequence[int],
     latent_channels: int | Sequence[int],

@@ -5,10 +5,10 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-from keras import ops
 
 from zoo import validation
 from zoo.networks.base import Network
+from zoo.tensors import static_sizes
 from zoo.validation import shown
 
 Shape = tuple[int | None, ...]
@@ -80,29 +80,30 @@ class ConvBlock(MapNetwork):
         self.activations = [pre_activation(activation, groups, self.dtype_policy) for _ in sides]
 
     def build(self, x_shape: Shape, condition_shape: Shape | None = None) -> None:
-        channels = x_shape[-1] + (0 if condition_shape is None else condition_shape[-1])
-        shape = (*x_shape[:-1], channels)
+        channels = [static_sizes(shape[-1:])[0] for shape in (x_shape, condition_shape) if shape]
+        shape = (*x_shape[:-1], sum(channels))
         for before, convolution in zip(self.activations, self.convolutions, strict=True):
             before.build(shape)
             convolution.build(shape)
             shape = convolution.compute_output_shape(shape)
 
     def call(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tf.Tensor:
-        h = x if condition is None else ops.concatenate([x, condition], axis=-1)
+        h = x if condition is None else tf.concat([x, condition], axis=-1)
         for before, convolution in zip(self.activations, self.convolutions, strict=True):
             h = convolution(before(h))
         if self.gated:
-            values, gates = ops.split(h, 2, axis=-1)
-            h = values * ops.sigmoid(gates)
+            values, gates = tf.split(h, 2, axis=-1)
+            h = values * tf.sigmoid(gates)
         return h
 
     def set_output_bias(self, values: Any) -> None:
         """Sets what the network gives before it has learned anything: the mean over pixels of
         `values` [H W C], as a map has one bias."""
-        bias = ops.mean(ops.reshape(values, (-1, self.filters)), axis=0)
+        bias = tf.reduce_mean(tf.reshape(values, (-1, self.filters)), axis=0)
         if self.gated:  # a gate of 1/2
-            bias = ops.concatenate([2.0 * bias, ops.zeros_like(bias)])
-        self.convolutions[-1].bias.assign(bias)
+            bias = tf.concat([2.0 * bias, tf.zeros_like(bias)], axis=0)
+        _, weight = self.convolutions[-1].weights  # kernel and bias
+        weight.assign(bias)
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -196,15 +197,15 @@ class SelfAttention(MapNetwork):
             layer.build(x_shape)
 
     def call(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tf.Tensor:
-        _, height, width, channels = x.shape
+        height, width, channels = static_sizes(x.shape[1:])
         places, size = height * width, channels // self.num_heads
-        heads = ops.reshape(self.to_heads(self.norm(x)), (-1, places, 3, self.num_heads, size))
+        heads = tf.reshape(self.to_heads(self.norm(x)), (-1, places, 3, self.num_heads, size))
         # Each [B, heads, H W, size].
-        queries, keys, values = ops.unstack(ops.transpose(heads, (2, 0, 3, 1, 4)), 3, axis=0)
-        logits = ops.matmul(queries, ops.swapaxes(keys, -1, -2)) / size**0.5
-        weights = ops.cast(ops.softmax(ops.cast(logits, "float32")), values.dtype)
-        attended = ops.transpose(ops.matmul(weights, values), (0, 2, 1, 3))
-        return x + self.to_output(ops.reshape(attended, (-1, height, width, channels)))
+        queries, keys, values = tf.unstack(tf.transpose(heads, (2, 0, 3, 1, 4)), axis=0)
+        logits = tf.matmul(queries, keys, transpose_b=True) / size**0.5
+        weights = tf.cast(tf.nn.softmax(tf.cast(logits, "float32")), values.dtype)
+        attended = tf.transpose(tf.matmul(weights, values), (0, 2, 1, 3))
+        return x + self.to_output(tf.reshape(attended, (-1, height, width, channels)))
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -243,7 +244,7 @@ class Upsample(MapNetwork):
         h = x if self.projection is None else self.projection(x)
         if self.method == "subpixel":
             return tf.nn.depth_to_space(h, 2)
-        return ops.repeat(ops.repeat(h, 2, axis=1), 2, axis=2)
+        return tf.repeat(tf.repeat(h, 2, axis=1), 2, axis=2)
 
     def compute_output_shape(self, x_shape: Shape, condition_shape: Shape | None = None) -> Shape:
         batch, height, width, _ = x_shape

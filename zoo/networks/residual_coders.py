@@ -6,7 +6,6 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-from keras import ops
 
 from zoo import validation
 from zoo.layers.base import shape_tuple
@@ -21,6 +20,7 @@ from zoo.networks.residual import (
     conv,
     pre_activation,
 )
+from zoo.tensors import static_sizes
 
 # Arguments of both, in the order of their constructors.
 SHARED = (
@@ -169,7 +169,9 @@ class ResidualEncoder(ResidualNetwork):
                 f"{tuple(condition_shape)}."
             )
         self.head = conv(
-            channels_of(self.output_size, shape[1:3], "output_size"), 1, self.dtype_policy
+            channels_of(self.output_size, static_sizes(shape[1:3]), "output_size"),
+            1,
+            self.dtype_policy,
         )
         self.head.build(shape)
 
@@ -179,7 +181,7 @@ class ResidualEncoder(ResidualNetwork):
             h = layer(h)
         if not self.maps:
             return self.head(h, condition=condition)
-        return ops.reshape(self.head(h), (-1, self.output_size))
+        return tf.reshape(self.head(h), (-1, self.output_size))
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -254,9 +256,10 @@ class ResidualDecoder(ResidualNetwork):
     def build(self, x_shape: Shape, condition_shape: Shape | None = None) -> None:
         if self.maps:
             height, width, channels = self.start_shape
-            self.latent_shape = x_shape[1:]
+            self.latent_shape = static_sizes(x_shape[1:])
             if len(x_shape) == 2:
-                self.latent_shape = (height, width, channels_of(x_shape[1], (height, width), "z"))
+                (size,) = self.latent_shape
+                self.latent_shape = (height, width, channels_of(size, (height, width), "z"))
             self.stem = conv(channels, 1, self.dtype_policy)
             self.stem.build((None, *self.latent_shape))
             self.start_shape = (*self.latent_shape[:2], channels)
@@ -275,9 +278,9 @@ class ResidualDecoder(ResidualNetwork):
 
     def call(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tf.Tensor:
         if self.maps:
-            h = self.stem(ops.reshape(x, (-1, *self.latent_shape)))
+            h = self.stem(tf.reshape(x, (-1, *self.latent_shape)))
         else:
-            h = ops.reshape(self.stem(x, condition=condition), (-1, *self.start_shape))
+            h = tf.reshape(self.stem(x, condition=condition), (-1, *self.start_shape))
         for layer in self.chain:
             h = layer(h)
         h = self.output_layer(h)
@@ -285,14 +288,15 @@ class ResidualDecoder(ResidualNetwork):
             h = tf.nn.depth_to_space(h, self.patch)
         height, width = self.image_shape[:2]
         # A pixel's parameters lie side by side.
-        return ops.reshape(h[:, :height, :width], (-1, self.output_size))
+        return tf.reshape(h[:, :height, :width], (-1, self.output_size))
 
     def set_output_bias(self, values: Any) -> None:
         """Sets what the network gives before it has learned anything, [output_size]: their mean
         over pixels, as a map has one bias."""
         pixel = self.output_layer.filters // self.patch**2
-        mean = ops.mean(ops.reshape(values, (-1, pixel)), axis=0)
-        self.output_layer.bias.assign(ops.tile(mean, self.patch**2))
+        mean = tf.reduce_mean(tf.reshape(values, (-1, pixel)), axis=0)
+        _, bias = self.output_layer.weights  # kernel and bias
+        bias.assign(tf.tile(mean, [self.patch**2]))
 
 
 def channels_of(size: int, places: Sequence[int], argument: str) -> int:
