@@ -211,6 +211,14 @@ def _parser(functions):
         metavar="K",
         help="the class to draw, of a model that is conditional on one (default: a column each)",
     )
+    sub.add_argument(
+        "--temperature",
+        action="append",
+        default=[],
+        metavar="[LATENT=]T",
+        help="what the scale of normal latents is multiplied by, of all or of one (default: 1); "
+        "may be given several times",
+    )
     sub.add_argument("--seed", type=int, default=0)
     sub.add_argument(
         "--out", metavar="FILE", help="default: RECIPE_samples.png, or RECIPE_rows.csv"

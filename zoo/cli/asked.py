@@ -70,3 +70,28 @@ def assignments(words: Sequence[str]) -> dict[str, str]:
         if not (name and equals):
             raise ValueError(f"Arguments of a recipe are written name=value. Received: {word!r}.")
     return {name: value for name, _, value in pairs}
+
+
+def temperature(texts: Sequence[str]) -> float | dict[str, float]:
+    """What `sample` takes, of texts such as "0.8" or "z1=0.8"; 1 of none.
+
+    Raises:
+        ValueError: If one is no number, or numbers for all and for one latent are mixed.
+    """
+    by_name = {}
+    for text in texts:
+        name, separator, number = text.rpartition("=")
+        try:
+            by_name[name if separator else ""] = float(number)
+        except ValueError:
+            raise ValueError(
+                f"--temperature takes a number, or LATENT=NUMBER. Received: --temperature {text}."
+            ) from None
+    if "" not in by_name:
+        return by_name or 1.0
+    if len(by_name) > 1:
+        raise ValueError(
+            "--temperature is one number for all latents, or one for each that is named. Received: "
+            f"{' and '.join(texts)}."
+        )
+    return by_name[""]

@@ -8,7 +8,7 @@ import signal
 import sys
 from pathlib import Path
 
-from zoo.cli.asked import assignments, check_directory, check_file, start_tensorflow
+from zoo.cli.asked import assignments, check_directory, check_file, start_tensorflow, temperature
 from zoo.files import check_file_target, write_atomically
 
 # -- Without TensorFlow
@@ -188,7 +188,13 @@ def _sample(arguments: argparse.Namespace) -> None:
         print(f"Rows: {tables.sample(model, name, arguments)}")
         return
     path = arguments.out or f"{name}_samples.png"
-    plots.samples(model, seed=arguments.seed, label=arguments.label, path=path)
+    plots.samples(
+        model,
+        seed=arguments.seed,
+        label=arguments.label,
+        path=path,
+        temperature=temperature(arguments.temperature),
+    )
     print(f"Samples: {path}")
 
 

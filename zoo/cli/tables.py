@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from zoo import data, validation
+from zoo.cli.asked import temperature
 from zoo.files import write_atomically
 from zoo.models.anomaly_model import column_nats, rate
 from zoo.observations import Table
@@ -50,10 +51,16 @@ def sample(model: Any, name: str, arguments: argparse.Namespace) -> str:
     """The path of the rows that `zoo sample` has written."""
     path, num_rows = arguments.out or f"{name}_rows.csv", arguments.num_rows or 1000
     given = _given(model.observation, arguments.given)
+    if given and arguments.temperature:
+        raise ValueError(
+            "Rows that are drawn with --given have no temperature. Received: --temperature "
+            f"{arguments.temperature[0]}."
+        )
     if given:
         rows = model.sample_given(num_rows, given, seed=arguments.seed)
     else:
-        rows = model.sample(num_rows, seed=arguments.seed)
+        chosen = temperature(arguments.temperature)
+        rows = model.sample(num_rows, seed=arguments.seed, temperature=chosen)
     _write(rows, path)
     return path
 

@@ -147,6 +147,11 @@ class FromPrior(Handler):
         noise: `RowNoise` of B rows.
         num_samples: S, or None for one draw without that dimension.
         first_sample: Number of the first sample.
+        temperatures: Name -> what the scale of a normal latent is multiplied by, 1 where it is not
+            named. Below 1, draws are nearer to the mode, and less diverse.
+
+    Raises:
+        ValueError: If a latent that has a temperature is not normal.
     """
 
     infers = False
@@ -156,17 +161,36 @@ class FromPrior(Handler):
         noise: RowNoise,
         num_samples: int | None = None,
         first_sample: int | tf.Tensor = 0,
+        temperatures: Mapping[str, float] | None = None,
     ) -> None:
         super().__init__()
         self.noise = self.trace.noise = noise
         self.num_samples = num_samples
         self.first_sample = first_sample
+        self.temperatures = temperatures or {}
 
     def site(self, name: str, posterior: Distribution | None, prior: Distribution | None) -> Site:
         noise = self.noise.of_latent(self.number)
-        return Site(
-            draw(prior, noise, Stream.LATENT, self.num_samples, self.first_sample), prior=prior
+        z = draw(prior, noise, Stream.LATENT, self.num_samples, self.first_sample)
+        temperature = self.temperatures.get(name, 1.0)
+        return Site(z if temperature == 1.0 else _at(temperature, z, prior, name), prior=prior)
+
+
+def _at(temperature, z, prior, name):
+    """A draw of a normal latent whose scale is multiplied by a temperature."""
+    if not _is_normal(prior):
+        raise ValueError(
+            f"Normal latents have a temperature. Received: a temperature of {temperature:g} for "
+            f"{name!r}, which is drawn from a {prior.name}."
         )
+    mean = prior.mean()
+    return mean + temperature * (z - mean)
+
+
+def _is_normal(distribution):
+    if isinstance(distribution, tfd.Independent):
+        return _is_normal(distribution.distribution)
+    return isinstance(distribution, tfd.Normal | tfd.MultivariateNormalLinearOperator)
 
 
 class EveryClass(Handler):

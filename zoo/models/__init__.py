@@ -12,6 +12,7 @@ from zoo.models.hierarchical_vae import HierarchicalVAE
 from zoo.models.joint_vae import JointVAE
 from zoo.models.ladder_vae import LadderVAE
 from zoo.models.not_miwae import NotMIWAE
+from zoo.models.residual_ladder import residual_ladder
 from zoo.models.semi_supervised_vae import SemiSupervisedVAE
 from zoo.models.stacked_vae import StackedVAE
 from zoo.models.table_vae import table_vae
@@ -40,5 +41,6 @@ __all__ = [
     "SemiSupervisedVAE",
     "StackedVAE",
     "VampVAE",
+    "residual_ladder",
     "table_vae",
 ]

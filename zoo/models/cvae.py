@@ -69,12 +69,14 @@ class CVAE(VAE):
         self.num_classes = validation.integer("num_classes", num_classes)
         self.condition = Label(self.num_classes)
 
-    def sample(self, num_rows: int, seed: int = 0, condition: Any = None) -> tf.Tensor:
+    def sample(
+        self, num_rows: int, seed: int = 0, condition: Any = None, **options: Any
+    ) -> tf.Tensor:
         """`num_rows` images drawn from p(x|y), of one label or of a label each. Row i is a function
-        of (seed, i)."""
+        of (seed, i); `options` are those of `VAE.sample`."""
         if np.ndim(condition) == 0 and condition is not None:
             condition = np.full([validation.integer("num_rows", num_rows)], condition)
-        return super().sample(num_rows, seed, condition)
+        return super().sample(num_rows, seed, condition, **options)
 
     def transfer(self, x: Any, from_label: Any, to_label: Any) -> tf.Tensor:
         """The same hand writing something else: mean of p(x|to_label, z) at the mean z of q(z|x,

@@ -34,12 +34,13 @@ class LadderVAE(LatentVariableModel):
         posteriors: L networks from the top down: (features of the group, condition state) ->
             parameters of q(z_i | x, z_<i).
         priors: L networks from the top down: state -> parameters of p(z_i | z_<i).
-        states: L networks from the top down: (z_i, condition state) -> what z_i adds to the state.
+        states: L networks from the top down: (z_i, condition state) -> the state that the next
+            group sees, such as `zoo.networks.StateUpdate`; it may have another resolution.
         latents: L layers from parameters to a distribution of maps, such as
             `zoo.layers.DiagonalNormal((4, 4, 2))`.
-        decoder: Network state -> parameters of p(x|z).
+        decoder: Network: the last state -> parameters of p(x|z).
         likelihood: Layer from parameters to p(x|z).
-        state_shape: [H, W, C] of the state, which begins at what is learned.
+        state_shape: [H, W, C] of the first state, which is learned.
         objective, observation, pixels, seed: As in `zoo.VAE`.
 
     Raises:
@@ -102,7 +103,7 @@ class LadderVAE(LatentVariableModel):
                     group, over_maps(self.posteriors[i], seen[i], state, training)
                 ),
             )
-            state = state + over_maps(self.states[i], z, state, training)
+            state = over_maps(self.states[i], z, state, training)
         params = over_maps(self.decoder, state, training=training)
         return self.likelihood_layer(params, **self.observation.companions(data))
 

@@ -263,28 +263,69 @@ class LatentVariableModel(ConditionalSampling):
         [B, *shape of x]."""
         return self.run(Typical(), data).likelihood.mean()
 
-    def sample(self, num_rows: int, seed: int = 0, condition: Any = None) -> Any:
-        """`num_rows` draws of p(x|c), in the form in which users hand in x. Row i is a function of
-        (seed, i)."""
+    def sample(
+        self,
+        num_rows: int,
+        seed: int = 0,
+        condition: Any = None,
+        *,
+        temperature: float | Mapping[str, float] = 1.0,
+    ) -> Any:
+        """`num_rows` draws of p(x|c), in the form in which users hand in x.
+
+        Args:
+            num_rows: B. Row i is a function of (seed, i).
+            seed: Of all draws.
+            condition: [B, ...], of a conditional model.
+            temperature: What the scale of normal latents is multiplied by: a number for all but
+                classes, or name -> number for some. x is drawn as the likelihood says.
+
+        Raises:
+            ValueError: If an argument is out of range, or a latent with a temperature not normal.
+        """
         num_rows = validation.integer("num_rows", num_rows)
         noise = RowNoise.of_seed(validation.seed(seed), num_rows)
-        return self.observation.to_user(self.generate(noise, condition)["sample"])
+        draws = self.generate(noise, condition, temperature)
+        return self.observation.to_user(draws["sample"])
 
-    def generate(self, noise: RowNoise, condition: Any = None) -> dict[str, tf.Tensor]:
+    def generate(
+        self,
+        noise: RowNoise,
+        condition: Any = None,
+        temperature: float | Mapping[str, float] = 1.0,
+    ) -> dict[str, tf.Tensor]:
         """Draws from the generative program.
 
         Args:
             noise: `RowNoise` of B rows.
             condition: [B, ...], of a conditional model.
+            temperature: As in `sample`.
 
         Returns:
             Dict of the latents by name, [B, ...] each, `reconstruction` (mean of p(x|z),
             [B, *shape of x]) and `sample` (a draw of it).
         """
-        trace = self.run(FromPrior(noise), self._condition(condition))
+        handler = FromPrior(noise, temperatures=self._temperatures(temperature))
+        trace = self.run(handler, self._condition(condition))
         draws = {name: site.z for name, site in trace.items()}
         sample = draw(trace.likelihood, noise, Stream.PIXEL)
         return {**draws, "reconstruction": trace.likelihood.mean(), "sample": sample}
+
+    def _temperatures(self, temperature):
+        """Name -> temperature of the latents, as `sample` takes them."""
+        if not isinstance(temperature, Mapping):
+            numbers = [name for name, facts in self.latents.items() if not facts.is_class]
+            temperature = dict.fromkeys(numbers, temperature)
+        unknown = [name for name in temperature if name not in self.latents]
+        if unknown:
+            raise ValueError(
+                f"`temperature` must name latents, {', '.join(self.latents)}. Received: "
+                f"{unknown[0]!r}."
+            )
+        return {
+            name: validation.non_negative(f"temperature of {name}", value)
+            for name, value in temperature.items()
+        }
 
     def score(self, x: Any, noise: RowNoise, condition: Any = None) -> dict[str, tf.Tensor]:
         """The single-sample bound of x as given: dict of `elbo`, `kl`, `log_likelihood`, nats

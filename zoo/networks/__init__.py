@@ -2,8 +2,9 @@
 inside.
 
 Every network has the same contract: `network(x, condition=None, training=None)` takes x [B, ...] of
-any shape and an optional condition [B, ...], and returns [B, output_size]. Any Keras layer or model
-with that contract fits in its place; those that do nothing else in training need not name
+any shape and an optional condition [B, ...], and returns [B, output_size]; networks of maps, which
+are the parts of others, return maps [B, H, W, filters]. Any Keras layer or model with that contract
+fits in its place; those that do nothing else in training need not name
 `training`, and those of unconditional models need not know of conditions.
 """
 
@@ -19,11 +20,26 @@ from zoo.networks.calls import (
 )
 from zoo.networks.convolutional import ConvDecoder, ConvEncoder
 from zoo.networks.mlp import MLP
+from zoo.networks.residual import (
+    ConvBlock,
+    ResidualBlock,
+    SelfAttention,
+    StateUpdate,
+    Upsample,
+)
+from zoo.networks.residual_coders import ResidualDecoder, ResidualEncoder
 
 __all__ = [
     "MLP",
+    "ConvBlock",
     "ConvDecoder",
     "ConvEncoder",
+    "ResidualBlock",
+    "ResidualDecoder",
+    "ResidualEncoder",
+    "SelfAttention",
+    "StateUpdate",
+    "Upsample",
     "apply",
     "over_conditions",
     "over_maps",

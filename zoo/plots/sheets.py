@@ -20,11 +20,12 @@ def samples(
     seed: int = 0,
     label: int | None = None,
     path: str | Path | None = None,
+    temperature: float | Mapping[str, float] = 1.0,
 ) -> Figure:
     """A sheet of images from the prior: means of p(x|z), z ~ p(z).
 
     Of a model with classes each column is a class and each row one z, unless `label` asks for one
-    class.
+    class. `temperature` is that of `VAE.sample`.
 
     Raises:
         ValueError: If the model draws no images by itself, or has no label to ask for.
@@ -46,7 +47,8 @@ def samples(
             f"{type(model).__name__} is not conditional on a label. Received: label={label}."
         )
     if num_classes is None:
-        images = model.generate(RowNoise.of_seed(seed, num_rows * num_columns))["reconstruction"]
+        noise = RowNoise.of_seed(seed, num_rows * num_columns)
+        images = model.generate(noise, temperature=temperature)["reconstruction"]
     else:
         if label is None:
             num_columns = num_classes
@@ -57,18 +59,27 @@ def samples(
             classes = np.full(num_rows * num_columns, label)
             rows = np.arange(num_rows * num_columns)
             title = f"Samples of class {label}: mean of p(x|y, z)"
-        images = _of_classes(model, classes, RowNoise(seed, 0, rows.astype(np.int32)))
+        noise = RowNoise(seed, 0, rows.astype(np.int32))
+        images = _of_classes(model, classes, noise, temperature)
+    if temperature != 1.0:
+        title += f", at temperature {_shown(temperature)}"
     figure = sheet_of(np.asarray(images), num_rows, num_columns)
     figure.suptitle(title, fontsize=9)
     return finished(figure, path)
 
 
-def _of_classes(model, classes, noise):
+def _shown(temperature):
+    if not isinstance(temperature, Mapping):
+        return f"{temperature:g}"
+    return ", ".join(f"{value:g} of {name}" for name, value in temperature.items())
+
+
+def _of_classes(model, classes, noise, temperature):
     """Means of p(x|y, z) for the classes [B] and z ~ p(z), whether the class is a condition or a
     latent."""
     if model.condition_shape is not None:
-        return model.generate(noise, classes)["reconstruction"]
-    z = model.generate(noise)["z"]
+        return model.generate(noise, classes, temperature)["reconstruction"]
+    z = model.generate(noise, temperature=temperature)["z"]
     return model.decode({"y": np.eye(model.num_classes, dtype=np.float32)[classes], "z": z}).mean()
 
 
