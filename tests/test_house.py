@@ -62,7 +62,7 @@ LEAVES |= {
     "versions",
 }
 # Names that users know, and where they lead.
-DOORS = {"images": {"observations"}, "objectives": {"inference"}}
+DOORS = {"images": {"observations"}, "objectives": {"inference"}, "__main__": {"cli"}}
 ALLOWED = (
     {room: LEAVES | set(ROOMS[: number + 1]) for number, room in enumerate(ROOMS)}
     | DOORS

@@ -251,6 +251,11 @@ def test_factor_maps_show_the_dimensions_that_tell_most(make_vae, monkeypatch):
         plots.factor_maps(make_vae(), {"image": examples["image"]})
 
 
+def test_maps_of_no_model_are_refused(images):
+    with pytest.raises(ValueError, match="`models` must hold a model a panel. Received: models={}"):
+        plots.latent_maps({}, {"image": images, "label": np.zeros(len(images), np.int32)})
+
+
 def test_models_without_one_diagonal_latent_are_refused(make_vae, images):
     model = make_vae(posterior=layers.FullCovarianceNormal(3))
     for plot in (plots.traversals, plots.aggregate_posterior):

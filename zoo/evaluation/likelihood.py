@@ -95,6 +95,7 @@ def evaluate(
         samples each, so it errs on the large side.
 
     Raises:
+        TypeError: If the model is none of the zoo.
         ValueError: If an argument is out of range or the examples do not fit the model.
 
     Reference:

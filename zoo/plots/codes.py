@@ -33,7 +33,12 @@ def latent_maps(
     Args:
         models: Dict from title to a model with a latent of two dimensions.
         examples: Dict with images and "label".
+
+    Raises:
+        ValueError: If there is no model.
     """
+    if not models:
+        raise ValueError("`models` must hold a model a panel. Received: models={}.")
     labels = examples["label"][:num_images]
     figure, axes = subplots(1, len(models), figsize=(5.2 * len(models) + 0.6, 4.8), squeeze=False)
     for axis, (title, model) in zip(axes[0], models.items(), strict=True):
