@@ -13,6 +13,7 @@ from tests.small_models import mlp
 from zoo import layers, observations, plots
 from zoo.plots.principal import on_two_axes
 from zoo.serving import check, export
+from zoo.serving.runtime import Session
 from zoo.serving.signatures import signatures
 
 COUNTS = np.random.default_rng(3).negative_binomial(2, 0.1, (21, 6))
@@ -110,6 +111,18 @@ def test_what_is_decoded_is_of_the_library_that_is_asked_for(make):
     conditions = [inputs["condition"]] if "condition" in inputs else []
     decoded = model.decode(z, *conditions, library=inputs["library"]).mean()
     np.testing.assert_allclose(decoded[1], many, rtol=1e-5)
+
+
+@pytest.mark.parametrize("make", [plain, autoencoder])
+def test_a_server_answers_a_library_that_cannot_be_with_nan_in_its_row_alone(make, tmp_path):
+    model, z = make(), np.zeros((3, 2), np.float32)
+    with Session(export(model, tmp_path / "served")) as session:
+        received = session.run("decode", {"z": z, "library": np.float32([9.0, 0.0, -1.0])})
+    assert np.isnan(received["reconstruction"][1:]).all()
+    expected = model.decode(z[:1], library=9).mean()
+    np.testing.assert_allclose(received["reconstruction"][:1], expected, rtol=1e-5)
+    with pytest.raises(ValueError, match="`library` must hold positive numbers.* Received: 0."):
+        model.decode(z, library=[9, 0, 1])
 
 
 def test_images_are_decoded_without_a_library():
