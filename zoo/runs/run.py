@@ -354,7 +354,8 @@ class PreparedRun(Run):
         with _told_if_it_fails("pictures"):
             from zoo import plots
 
-            plots.curves(checkpoint.history, path=self.path / "curves.png")
+            noun = model.observation.noun
+            plots.curves(checkpoint.history, path=self.path / "curves.png", noun=noun)
             plots.pictures(model, validation, self.path)
         with _told_if_it_fails("look at the latents"):
             if message := latents.collapse_of(model, validation):
