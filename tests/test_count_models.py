@@ -198,6 +198,28 @@ def test_principal_components_are_those_of_scikit_learn():
         on_two_axes(codes[:, :1])
 
 
+@pytest.mark.parametrize("make", [plain, of_batches])
+def test_counts_of_real_cells_are_drawn_beside_those_of_the_model(make, tmp_path):
+    data = {"counts": COUNTS, "condition": BATCHES}
+    figure = plots.count_marginals(make(), data, seed=1, path=tmp_path / "counts.png")
+    means, variances, zeros = (axis.lines[1].get_xdata() for axis in figure.axes)
+    np.testing.assert_allclose(means, COUNTS.mean(axis=0))
+    np.testing.assert_allclose(variances, COUNTS.var(axis=0))
+    np.testing.assert_allclose(zeros, np.mean(COUNTS == 0, axis=0))
+    assert [axis.get_xlabel() for axis in figure.axes] == ["real cells (21)"] * 3
+
+
+def test_drawn_cells_have_the_library_sizes_of_the_real_ones():
+    likelihood = layers.Multinomial(6)
+    model = zoo.VAE(mlp(4), mlp(6), layers.DiagonalNormal(2), likelihood)
+    figure = plots.count_marginals(model, {"counts": COUNTS}, num_examples=9)
+    drawn = figure.axes[0].lines[1].get_ydata()  # the mean of each gene
+    np.testing.assert_allclose(drawn.sum(), COUNTS[:9].sum(axis=1).mean(), rtol=1e-5)
+    with pytest.raises(ValueError, match="are of counts. Received: a model of .*Image"):
+        image = layers.Bernoulli((2, 2, 1))
+        plots.count_marginals(zoo.VAE(mlp(4), mlp(4), layers.DiagonalNormal(2), image), {})
+
+
 def test_codes_of_cells_are_drawn_on_two_axes_with_a_legend_of_their_types(tmp_path):
     data = {"counts": COUNTS, "label": BATCHES}
     figure = plots.latent_pca(plain(), data, ["a", "b", "c"], path=tmp_path / "pca.png")

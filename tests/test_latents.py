@@ -108,3 +108,14 @@ def test_what_cannot_be_read_is_refused(model, images):
         latents.LatentReader(autoencoder, images)
     with pytest.raises(ValueError, match="At least two images are needed. Received: 1"):
         latents.LatentReader(model, images[:1])
+
+
+def test_what_is_read_is_told_by_what_the_model_is_of():
+    likelihood, posterior = layers.Poisson(6), layers.DiagonalNormal(2)
+    model = zoo.VAE(networks.MLP((4,), 4), networks.MLP((4,), 6), posterior, likelihood)
+    counts = np.random.default_rng(0).poisson(3.0, (5, 6))
+    numbers = latents.LatentReader(model, counts)()
+    assert latents.most_information(numbers) == "5 cells can show 1.61 at most"
+    assert "nats of information about the cell (5 cells can" in latents.table(numbers)
+    with pytest.raises(ValueError, match="At least two cells are needed. Received: 1"):
+        latents.LatentReader(model, counts[:1])

@@ -63,6 +63,8 @@ def test_curves_are_labelled_with_units_and_signs():
         axis.get_xlabel() == "epoch" and axis.get_ylabel() == "nats per image"
         for axis in figure.axes
     )
+    of_rows = plots.curves([{"epoch": 1, "elbo": -9.0, "accuracy": 0.5}], noun="row")
+    assert [axis.get_ylabel() for axis in of_rows.axes] == ["nats per row", "share of rows"]
     training, validation = figure.axes[0].lines
     np.testing.assert_array_equal(training.get_ydata(), [89, 88, 87, 86, 85])
     np.testing.assert_array_equal(validation.get_ydata(), [90, 89, 88, 87, 86])

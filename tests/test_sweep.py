@@ -448,14 +448,16 @@ def test_rate_is_drawn_against_distortion():
     ]
     names = ("label", "log_likelihood", "kl", "active_units")
     figure = plots.rate_distortion(
-        [{**dict(zip(names, point, strict=True)), "latent_dim": 10} for point in numbers]
+        [{**dict(zip(names, point, strict=True)), "latent_dim": 10} for point in numbers],
+        noun="row",
     )
     plane, bars = figure.axes
     np.testing.assert_allclose(
         plane.lines[0].get_xydata(), [(70, 30), (110, 10), (150, 0), (150.1, 0)]
     )
     assert plane.get_xlabel().startswith("distortion: -log p(x|z), nats")
-    assert plane.get_ylabel().startswith("rate: KL(q || p), nats")
+    assert plane.get_ylabel() == "rate: KL(q || p), nats per row"
+    assert plane.get_title() == "validation rows, with lines of equal ELBO"
     assert [text.get_text() for text in plane.texts if "beta" in text.get_text()] == [
         "beta=0.5",
         "beta=4.0",

@@ -42,7 +42,7 @@ class Sparse(Protocol):
 
 @keras.saving.register_keras_serializable(package="zoo")
 class Counts(Observation):
-    """Counts [G] of one example, such as the transcripts of each gene in a cell, as messages call it.
+    """Counts [G] of one example, such as a cell's transcripts of each gene. Messages say "cell".
 
     The sum over an example, its library size, tells how deeply it was looked at, and is no fact
     about it: the encoder gets log(1 + counts), and the likelihood the library size beside its
