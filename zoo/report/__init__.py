@@ -16,7 +16,7 @@ from zoo.files import check_file_target, write_atomically
 from zoo.observations import Image
 from zoo.plots.figures import png
 from zoo.report import explorer
-from zoo.report.pictures import NUM_EXAMPLES, pictures, taken, without_anomalies
+from zoo.report.pictures import NUM_EXAMPLES, pictures_of, taken, without_anomalies
 from zoo.store import cards, pretrained
 
 WIDE = 700  # pixels of a picture that a narrow page does not shrink to its own width
@@ -88,7 +88,7 @@ def _section(target, model, recipe_name, recipe, data_dir, named):
         _numbers(record, latents, model.observation.noun),
         "<h2>Pictures</h2>",
         *([f'<p class="faint">{_text(absent)}</p>'] if absent else []),
-        *map(_picture, pictures(model, examples)),
+        *map(_picture, pictures_of(model, examples)),
         *_curves(target, recipe_name),
         "<h2>Record</h2>",
         _record(record, recipe, isinstance(model.observation, Image)),

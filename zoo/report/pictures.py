@@ -35,7 +35,7 @@ class Picture(NamedTuple):
     caption: str
 
 
-def pictures(model: Model, examples: Mapping[str, Any] | None) -> list[Picture]:
+def pictures_of(model: Model, examples: Mapping[str, Any] | None) -> list[Picture]:
     """The pictures that suit a model, the most telling first.
 
     Args:
