@@ -99,6 +99,18 @@ def test_a_table_shows_gaps_marginals_and_codes():
     assert pictures_of(model, None) == []
 
 
+def test_rows_of_a_model_that_is_given_a_label_are_drawn_with_the_labels_of_the_data():
+    frame = a_table(30)
+    table, posterior = zoo.Table.of(frame), layers.DiagonalNormal(2)
+    likelihood = layers.Columns.of(table)
+    networks = (mlp(posterior.num_params), mlp(likelihood.num_params))
+    model = zoo.CVAE(*networks, posterior, likelihood, observation=table, num_classes=3)
+    figure = zoo.plots.marginals(model, {"table": frame, "label": np.arange(30) % 3})
+    assert figure.get_suptitle() == "30 real rows (grey), and 30 drawn (blue)"
+    some = zoo.plots.marginals(of_table(frame), {"table": frame}, num_columns=2)
+    assert some.get_suptitle().endswith("1,000 drawn (blue); the first 2 of 3 columns")
+
+
 # -- Detectors
 
 

@@ -115,7 +115,8 @@ def _examples(recipe, data_dir):
 def _latents(model, examples):
     if examples is None or not is_readable(model):
         return None
-    return LatentReader(model, without_anomalies(examples), NUM_EXAMPLES)()
+    normal = without_anomalies(examples)
+    return None if data.num_examples(normal) < 2 else LatentReader(model, normal, NUM_EXAMPLES)()
 
 
 # -- Parts of a section
