@@ -70,7 +70,7 @@ def main():
     nats = rate(model, images, arguments.seed)
     print(
         f"{arguments.recipe}, {len(images)} images of {recipe.dataset.test!r}, {seconds:.0f} s.",
-        table(rows),
+        table(rows, "image"),
         "",
         sep="\n",
     )
@@ -97,7 +97,7 @@ def main():
         }
         arguments.json.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     if arguments.plot:
-        plots.importance_curve(rows, arguments.plot)
+        plots.importance_curve(rows, arguments.plot, noun="image")
 
 
 if __name__ == "__main__":

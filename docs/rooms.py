@@ -14,7 +14,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 PACKAGE = Path(__file__).parents[1] / "zoo"
 ROOMS = {
-    "observations": "what x is: image, vector, counts",
+    "observations": "what x is: image, vector, table, counts",
     "layers": "parameters to distributions; quantizers, row-keyed noise",
     "networks": "tensors to parameters",
     "inference": "passes, objectives, regularizers, bounds",
@@ -22,6 +22,7 @@ ROOMS = {
     "models": "one file a family",
     "data": "name to arrays or streams",
     "evaluation": "numbers over a whole split",
+    "detection": "detectors of anomalies by scikit-learn's conventions",
     "plots": "pictures",
     "runs": "running a recipe: the run directory, sweeps",
     "serving": "export, checks, servers, client",
@@ -29,7 +30,7 @@ ROOMS = {
     "report": "the page",
     "cli": "what can be typed",
 }
-COLUMNS = 4.2  # inches of the boxes
+COLUMNS = 4.4  # inches of the boxes
 STEP = 0.62  # inches from room to room
 
 
@@ -53,9 +54,9 @@ def arrows() -> Counter[tuple[str, str]]:
 
 def draw(path: Path) -> None:
     """Writes the picture."""
-    figure = Figure(figsize=(6.4, STEP * len(ROOMS) + 0.5), layout="constrained")
+    figure = Figure(figsize=(7.0, STEP * len(ROOMS) + 0.5), layout="constrained")
     axes = figure.subplots()
-    axes.set_xlim(0, 6.3)
+    axes.set_xlim(0, 6.9)
     axes.set_ylim(-STEP * len(ROOMS), 0.2)
     axes.set_axis_off()
     place = {room: -STEP * (number + 0.5) for number, room in enumerate(ROOMS)}
@@ -77,7 +78,7 @@ def draw(path: Path) -> None:
             FancyArrowPatch(
                 (COLUMNS + 0.14, place[room] + 0.05),
                 (COLUMNS + 0.14, place[other] - 0.05),
-                connectionstyle=f"arc3,rad={0.25 + 0.45 * far:.3f}",
+                connectionstyle=f"arc3,rad={0.25 + 0.22 * far:.3f}",
                 arrowstyle="-|>",
                 mutation_scale=7,
                 linewidth=0.4 + 0.15 * min(number, 10),

@@ -16,6 +16,7 @@ FIRST = ("test_replicas", "test_training", "test_sweep", "test_cli")
 # Long, and each of a kind that a quick test shows as well: `make test-all` runs them. File -> test,
 # or test and its parameters.
 SLOW = {
+    "test_cells": ["test_a_model_of_cells_is_stored_verified_and_reported"],
     "test_checks": [
         "test_damaged_and_missing_files_are_named",
         "test_every_way_to_break_an_export_is_named[compiled]",

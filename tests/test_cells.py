@@ -9,8 +9,11 @@ import numpy as np
 import pooch
 import pytest
 
-from zoo import data
+from zoo import cli, data
 from zoo.data import cells
+from zoo.engine import execution
+from zoo.runs import training
+from zoo.store import cards, hub, verify
 
 NUM_CELLS, NUM_GENES = 100, 40
 
@@ -86,6 +89,71 @@ def test_what_is_not_there_is_fetched_from_the_revision_of_its_authors(made_up, 
         data.load("worm_neurons", split, data_dir=path.parent)
     assert asked == [cells.WORM_NEURONS]  # once
     assert "/ff7f29d003be7112c6a3dcab37c44d461423647d/" in cells.WORM_NEURONS[1]
+
+
+RECIPE = '''"""A small model of cells."""
+
+import zoo
+
+
+def recipe(*, epochs: int = 2, seed: int = 0) -> zoo.Recipe:
+    def model():
+        posterior, likelihood = zoo.layers.DiagonalNormal(2), zoo.layers.NegativeBinomial(10)
+        encoder = zoo.networks.MLP((8,), posterior.num_params)
+        decoder = zoo.networks.MLP((8,), likelihood.num_params)
+        return zoo.VAE(encoder, decoder, posterior, likelihood, seed=seed)
+
+    def optimizer(num_steps):
+        import keras
+
+        return keras.optimizers.Adam(0.01)
+
+    return zoo.Recipe(
+        family="VAE",
+        model=model,
+        optimizer=optimizer,
+        dataset=zoo.Dataset(
+            name="worm_neurons", train="train", validation="validation", binarization="grey"
+        ),
+        epochs=epochs,
+        batch_size=35,
+        seed=seed,
+        initialize=lambda model, examples: model.start_at_data(examples["counts"]),
+        evaluation_samples=10,
+    )
+'''
+
+
+def test_a_model_of_cells_is_stored_verified_and_reported(made_up, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(execution, "execution_mode", lambda *arguments: "eager")
+    monkeypatch.setattr(hub, "INDEX", tmp_path / "index.json")
+    hub.INDEX.write_text("{}")
+    monkeypatch.setattr(cards, "roots", lambda: [tmp_path / "models"])
+    (tmp_path / "tiny_cells.py").write_text(RECIPE)
+    run, directory = tmp_path / "run", str(made_up[0].parent)
+    training.train(tmp_path / "tiny_cells.py", out=run, data_dir=directory, verbose=0)
+    command = ["push", str(run), "--data-dir", directory, "--allow-dirty"]
+    assert cli.main(command) == 0
+    printed = capsys.readouterr().out
+    assert "over examples" in printed and "Stored: version 1 of tiny_cells" in printed
+    text = (tmp_path / "models" / "tiny_cells" / "README.md").read_text(encoding="utf-8")
+    assert "20 cells; 10 samples each" in text and "| sha256 of the cells |" in text
+    assert "![latent_pca](latent_pca.png)" in text
+    assert all(row.agrees for row in verify.verify("tiny_cells", data_dir=directory))
+    for target in (str(run), "tiny_cells"):
+        page = tmp_path / "page.html"
+        assert cli.main(["report", target, "--data-dir", directory, "--out", str(page)]) == 0
+        text = page.read_text(encoding="utf-8")
+        for words in (
+            "No explorer: The page decodes images, and this is a model of cells.",
+            "20 cells can show 3.00 at most",
+            "along which they vary most, coloured by their label.",
+            "how often it is 0 in real cells",
+            "Training curves",
+        ):
+            assert words in text, words
+        assert "left out" not in text and "the decoders on this page" not in text
+    assert "over cells" in text
 
 
 def test_genes_that_vary_beyond_their_mean_are_kept():

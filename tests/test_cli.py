@@ -295,8 +295,9 @@ def test_traceback_on_request(monkeypatch):
         cli.main(["show", "nothing_like_it"])
 
 
-def test_unknown_commands_exit_with_usage():
-    process = zoo("fly")
+@pytest.mark.parametrize("module", ["zoo.cli", "zoo"])
+def test_unknown_commands_exit_with_usage(module):
+    process = subprocess.run([sys.executable, "-m", module, "fly"], capture_output=True, text=True)
     assert process.returncode == 2 and "usage: zoo" in process.stderr
 
 

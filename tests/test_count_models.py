@@ -13,6 +13,7 @@ from tests.small_models import mlp
 from zoo import layers, observations, plots
 from zoo.plots.principal import on_two_axes
 from zoo.serving import check, export
+from zoo.serving.runtime import Session
 from zoo.serving.signatures import signatures
 
 COUNTS = np.random.default_rng(3).negative_binomial(2, 0.1, (21, 6))
@@ -112,6 +113,18 @@ def test_what_is_decoded_is_of_the_library_that_is_asked_for(make):
     np.testing.assert_allclose(decoded[1], many, rtol=1e-5)
 
 
+@pytest.mark.parametrize("make", [plain, autoencoder])
+def test_a_server_answers_a_library_that_cannot_be_with_nan_in_its_row_alone(make, tmp_path):
+    model, z = make(), np.zeros((3, 2), np.float32)
+    with Session(export(model, tmp_path / "served")) as session:
+        received = session.run("decode", {"z": z, "library": np.float32([9.0, 0.0, -1.0])})
+    assert np.isnan(received["reconstruction"][1:]).all()
+    expected = model.decode(z[:1], library=9).mean()
+    np.testing.assert_allclose(received["reconstruction"][:1], expected, rtol=1e-5)
+    with pytest.raises(ValueError, match="`library` must hold positive numbers.* Received: 0."):
+        model.decode(z, library=[9, 0, 1])
+
+
 def test_images_are_decoded_without_a_library():
     assert observations.Image((4, 4, 1)).companion_spec() == {}
 
@@ -183,6 +196,28 @@ def test_principal_components_are_those_of_scikit_learn():
     np.testing.assert_allclose(shares, pca.explained_variance_ratio_, rtol=1e-6)
     with pytest.raises(ValueError, match=r"two dimensions or more. Received: .* shape \(50, 1\)"):
         on_two_axes(codes[:, :1])
+
+
+@pytest.mark.parametrize("make", [plain, of_batches])
+def test_counts_of_real_cells_are_drawn_beside_those_of_the_model(make, tmp_path):
+    data = {"counts": COUNTS, "condition": BATCHES}
+    figure = plots.count_marginals(make(), data, seed=1, path=tmp_path / "counts.png")
+    means, variances, zeros = (axis.lines[1].get_xdata() for axis in figure.axes)
+    np.testing.assert_allclose(means, COUNTS.mean(axis=0))
+    np.testing.assert_allclose(variances, COUNTS.var(axis=0))
+    np.testing.assert_allclose(zeros, np.mean(COUNTS == 0, axis=0))
+    assert [axis.get_xlabel() for axis in figure.axes] == ["real cells (21)"] * 3
+
+
+def test_drawn_cells_have_the_library_sizes_of_the_real_ones():
+    likelihood = layers.Multinomial(6)
+    model = zoo.VAE(mlp(4), mlp(6), layers.DiagonalNormal(2), likelihood)
+    figure = plots.count_marginals(model, {"counts": COUNTS}, num_examples=9)
+    drawn = figure.axes[0].lines[1].get_ydata()  # the mean of each gene
+    np.testing.assert_allclose(drawn.sum(), COUNTS[:9].sum(axis=1).mean(), rtol=1e-5)
+    with pytest.raises(ValueError, match="are of counts. Received: a model of .*Image"):
+        image = layers.Bernoulli((2, 2, 1))
+        plots.count_marginals(zoo.VAE(mlp(4), mlp(4), layers.DiagonalNormal(2), image), {})
 
 
 def test_codes_of_cells_are_drawn_on_two_axes_with_a_legend_of_their_types(tmp_path):

@@ -200,6 +200,47 @@ def test_a_library_that_is_too_large_to_draw_is_told():
     assert np.isnan(received[0]).all() and received[1].numpy().sum() == 10
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("library", "received"),
+    [
+        ([3.0, 0.0, 1.0, -2.0], "must hold positive numbers: .* Received: 0."),
+        (np.int32([3, 1, 1, -2]), "must hold positive numbers: .* Received: -2."),
+        (float("nan"), "must hold positive numbers: .* Received: nan."),
+        ([3.0, 1.0, 1.0, float("inf")], "must hold positive numbers: .* Received: inf."),
+        (
+            [3.0, 1.0],
+            r"a number for each row, or be one for all. Received: shape \(2,\) for 4 rows",
+        ),
+        (
+            [[3.0]] * 4,
+            r"a number for each row, or be one for all. Received: shape \(4, 1\) for 4 rows",
+        ),
+        ("many", "`library` must be an array of numbers. Received: library='many'"),
+    ],
+)
+def test_a_library_that_cannot_be_is_told(kind, library, received):
+    layer, params = made(kind)
+    with pytest.raises(ValueError, match=received) as told:
+        layer(params, library=library)
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("mode", ["graph", "xla"])
+def test_in_a_graph_the_row_of_a_library_that_cannot_be_is_nan_and_others_are_not(kind, mode):
+    layer, params = made(kind)
+    params = np.repeat(params[:1], 5, axis=0)
+
+    @MODES[mode]
+    def mean(library):
+        return layer(params, library=library).mean()
+
+    received = mean(tf.constant([0.0, 7.0, -7.0, np.nan, np.inf]))
+    assert np.isnan(received.numpy()).all(axis=1).tolist() == [True, False, True, True, True]
+    np.testing.assert_allclose(received[1], layer(params, library=7).mean()[1], rtol=1e-6)
+
+
 @pytest.mark.parametrize("rate", [0.01, 3.0, 2e3, 9e4, 3e5, 4e6])
 def test_draws_of_a_poisson_of_any_rate_fit_its_distribution_function(rate):
     layer = layers.Poisson(500)

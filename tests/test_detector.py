@@ -12,6 +12,7 @@ import tensorflow as tf
 from scipy import stats
 
 import zoo
+from tests.small_models import a_table
 from zoo.detection import conformal
 from zoo.evaluation import anomalies
 from zoo.models.anomaly_model import column_nats
@@ -56,6 +57,16 @@ def linear_vae(seed):
     return model, density, (W, b, P, A)
 
 
+def expected_columns(seed):
+    """E_q[-log p(x_j|z)] of the rows `X3` under `linear_vae(seed)`: nats [6, 3]."""
+    _, _, (W, b, P, A) = linear_vae(seed)
+    mean = (X3 - b) @ A.T  # of the posterior
+    spread = np.diag(W @ P @ W.T)
+    return 0.5 * math.log(2 * math.pi * SCALE**2) + ((X3 - b - mean @ W.T) ** 2 + spread) / (
+        2 * SCALE**2
+    )
+
+
 X3 = np.random.default_rng(5).normal(size=(6, 3)).astype(np.float32) * 2
 
 
@@ -78,22 +89,56 @@ def test_score_of_two_members_is_the_density_of_their_mixture():
 
 
 def test_contributions_of_a_linear_model_are_those_of_its_formula():
-    model, density, (W, b, P, A) = linear_vae(0)
+    model, density, (_, b, P, A) = linear_vae(0)
     num_samples = 4000
     score, columns = column_nats(
         model, model.as_data(X3), RowNoise.of_seed(0, len(X3)), num_samples
     )
     np.testing.assert_allclose(score, -density.logpdf(X3), rtol=1e-4, atol=1e-4)
     mean = (X3 - b) @ A.T  # of the posterior
-    spread = np.diag(W @ P @ W.T)
-    expected = 0.5 * math.log(2 * math.pi * SCALE**2) + ((X3 - b - mean @ W.T) ** 2 + spread) / (
-        2 * SCALE**2
-    )
     # Of a column's nats the standard deviation over z is below 4, so that 4 of the mean's standard
     # errors are 4 * 4 / sqrt(4000).
-    np.testing.assert_allclose(columns, expected, atol=0.26)
+    np.testing.assert_allclose(columns, expected_columns(0), atol=0.26)
     rest = 0.5 * np.sum(mean**2 + np.diag(P) - 1 - np.log(np.diag(P)), axis=1)  # KL(q || p)
     np.testing.assert_allclose(score - tf.reduce_sum(columns, axis=1), rest, atol=0.4)
+
+
+def test_contributions_to_the_score_of_a_mixture_are_by_the_members_shares():
+    (one, p, _), (other, q, _) = linear_vae(0), linear_vae(1)
+    densities = np.stack([p.pdf(X3), q.pdf(X3)])
+    shares = densities / densities.sum(axis=0)
+    columns = np.stack([expected_columns(0), expected_columns(1)])
+    nats, names = anomalies.contributions(zoo.AnomalyModel([one, other]), X3, num_samples=4000)
+    np.testing.assert_allclose(nats, np.einsum("mn,mnc->nc", shares, columns), atol=0.26)
+    assert names == ["column 0", "column 1", "column 2"]
+    alone, _ = anomalies.contributions(one, X3, num_samples=4000)
+    np.testing.assert_allclose(alone, expected_columns(0), atol=0.26)
+
+
+def test_a_column_of_a_table_that_holds_several_numbers_is_one():
+    frame = a_table(30)
+    table = zoo.Table.of(frame, {"age": "modes"})
+    assert len(table.names) > len(table.modelled)
+    posterior, likelihood = zoo.layers.DiagonalNormal(2), zoo.layers.Columns.of(table)
+    model = zoo.VAE(
+        zoo.networks.MLP((4,), posterior.num_params),
+        zoo.networks.MLP((4,), likelihood.num_params),
+        posterior,
+        likelihood,
+        observation=table,
+    )
+    nats, names = anomalies.contributions(model, frame, seed=3)
+    assert names == ["age", "job", "ill"]
+    noise = RowNoise(3, 0, tf.range(30))
+    _, held = column_nats(model, model.as_data(frame), noise, anomalies.COLUMN_SAMPLES)
+    np.testing.assert_allclose(nats[:, 0], held[:, 0] + held[:, 1], rtol=1e-5)
+    np.testing.assert_allclose(nats[:, 1:], held[:, 2:], rtol=1e-5)
+
+
+def test_columns_are_told_apart_by_their_likelihood_alone(make_vae, images):
+    assert not anomalies.tells_columns(make_vae())
+    with pytest.raises(ValueError, match="`zoo.layers.Columns`. Received: VAE with Bernoulli"):
+        anomalies.contributions(make_vae(), images)
 
 
 # -- Thresholds
@@ -322,6 +367,7 @@ def test_calibration_rows_are_as_many_as_were_said(make_vae, images):
     with pytest.raises(ValueError, match=r"must be 9 calibration rows. Received:.*\(5,\)"):
         model.calibrate(images[:5])
     model.calibrate(images[:9])
+    np.testing.assert_array_equal(np.sort(model.scores(images[:9])), model.calibration)
     assert np.all(np.diff(model.calibration) >= 0) and np.all(model.calibration > 0)
     assert "anomaly" in model.answers()
     assert "anomaly" not in zoo.AnomalyModel([make_vae()]).answers()
@@ -406,6 +452,11 @@ def test_pictures_of_a_detector_are_drawn(tmp_path):
     scores, truth = generator.normal(size=50), np.arange(50) < 10
     zoo.plots.scores(scores, truth, 1.0, path=tmp_path / "scores.png")
     zoo.plots.scores(scores, path=tmp_path / "alone.png")
+    far = zoo.plots.scores(scores, truth, 9.0, noun="image")
+    assert far.axes[0].get_xlim()[1] > 9.0
+    assert far.axes[1].get_xlabel() == "false alarms, share of normal images"
+    (label,) = zoo.plots.scores(scores, noun="image").axes[0].get_legend().get_texts()
+    assert label.get_text() == "images (50)"
     nats = generator.normal(size=(20, 3))
     zoo.plots.contributions(nats, nats, ["a", "b", "c"], path=tmp_path / "columns.png")
     assert all((tmp_path / f"{name}.png").stat().st_size > 0 for name in ("scores", "columns"))

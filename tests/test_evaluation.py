@@ -116,7 +116,7 @@ def test_an_estimate_that_hangs_on_few_samples_is_named(model, images, caplog, m
         monkeypatch.setattr(likelihood, "TRUSTED_SAMPLE_SIZE", 40)
         likelihood.evaluate(model, images, num_samples=40, verbose=0)
     (record,) = caplog.records
-    assert "is an upper bound here and no estimate: of 40 samples of an image" in record.message
+    assert "is an upper bound here and no estimate: of 40 samples of each image" in record.message
     assert "(median; 40 would be trusted)" in record.message
 
 

@@ -4,6 +4,7 @@ have."""
 import ast
 import importlib
 import pydoc
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -62,7 +63,7 @@ LEAVES |= {
     "versions",
 }
 # Names that users know, and where they lead.
-DOORS = {"images": {"observations"}, "objectives": {"inference"}}
+DOORS = {"images": {"observations"}, "objectives": {"inference"}, "__main__": {"cli"}}
 ALLOWED = (
     {room: LEAVES | set(ROOMS[: number + 1]) for number, room in enumerate(ROOMS)}
     | DOORS
@@ -151,6 +152,10 @@ for name in registry.list_recipes():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
     ).stdout
     assert len(output.splitlines()) == len(registry.list_recipes())
+
+
+def test_the_picture_of_the_rooms_shows_each_in_its_place():
+    assert tuple(runpy.run_path(str(ROOT / "docs" / "rooms.py"))["ROOMS"]) == ROOMS
 
 
 def test_zoo_models_imports_every_model():
@@ -366,8 +371,6 @@ def test_every_recipe_trains_compiled_and_serves(name, tmp_path):
 
 
 def test_other_backends_of_keras_are_refused(monkeypatch):
-    import runpy
-
     import keras
 
     monkeypatch.setattr(keras.config, "backend", lambda: "jax")

@@ -160,7 +160,10 @@ def test_table_and_picture_show_every_row(tmp_path):
         "-",
         "6.0",
     ]
-    figure = plots.importance_curve(rows)
+    assert "+- over rows" in table(rows, "row")
+    figure = plots.importance_curve(rows, noun="row")
+    assert figure.axes[0].get_title().endswith(" rows")
+    assert figure.axes[1].get_xlabel() == "samples of z per row"
     estimates, sizes = figure.axes
     assert (
         estimates.get_xscale(),

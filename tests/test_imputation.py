@@ -7,9 +7,9 @@ import tensorflow as tf
 from scipy import special, stats
 
 import zoo
-from tests.small_models import mlp
+from tests.small_models import a_table, mlp
 from zoo import layers, networks
-from zoo.evaluation.imputation import hidden_cells
+from zoo.evaluation.imputation import hidden_cells, hide_cells
 from zoo.inference.handlers import FromPosterior
 from zoo.models.imputation import interval_of
 from zoo.random import RowNoise
@@ -291,6 +291,59 @@ def test_error_and_coverage_are_those_of_the_hidden_cells(tmp_path):
 def test_an_imputation_needs_hidden_cells_to_be_judged(complete, message):
     with pytest.raises(ValueError, match=message):
         hidden_cells(linear(), X, complete)
+
+
+def a_table_of_numbers_and_texts(**kinds):
+    frame = a_table(40)
+    frame["wage"] = 100 + 3 * frame["age"]
+    frame.loc[::7, "wage"] = np.nan
+    return frame, zoo.Table.of(frame, kinds)
+
+
+def test_cells_are_hidden_where_numbers_were_seen():
+    frame, table = a_table_of_numbers_and_texts()
+    hidden, number = hide_cells(table, frame, share=0.25, seed=1)
+    # 40 ages and 34 wages were seen; what is 0 or 1 alone is a class.
+    assert number == round(0.25 * (40 + 34))
+    assert int(hidden.isna().sum().sum()) == number + 6
+    np.testing.assert_array_equal(hidden[["job", "ill"]], frame[["job", "ill"]])
+    assert hidden.where(hidden.notna()).equals(frame.where(hidden.notna()))
+    again, _ = hide_cells(table, frame, share=0.25, seed=1)
+    other, _ = hide_cells(table, frame, share=0.25, seed=2)
+    assert again.equals(hidden) and not other.equals(hidden)
+    rows, number = hide_cells(zoo.observations.Vector(C, missing=True), X, share=0.001)
+    assert number == 1 and np.isnan(rows).sum() == GAPS.sum() + 1
+    mixed_rows = np.array([[0.5, 2.0], [np.nan, 1.0]], np.float32)
+    rows, number = hide_cells(zoo.observations.Rows(["real", ("class", 3)]), mixed_rows, share=1.0)
+    np.testing.assert_array_equal(rows, [[np.nan, 2.0], [np.nan, 1.0]])
+    texts = frame[["job"]]
+    assert hide_cells(zoo.Table.of(texts), texts)[1] == 0
+
+
+@pytest.mark.parametrize("kind", ["real", "modes", "positive"])
+def test_cells_of_a_table_are_in_standard_deviations_of_their_column(kind):
+    frame, table = a_table_of_numbers_and_texts(age=kind)
+    posterior, likelihood = layers.DiagonalNormal(2), layers.Columns.of(table)
+    model = zoo.VAE(
+        mlp(posterior.num_params),
+        mlp(likelihood.num_params),
+        posterior,
+        likelihood,
+        observation=table,
+    )
+    model.compile(run_eagerly=True)
+    hidden, number = hide_cells(table, frame, seed=1)
+    cells = hidden_cells(model, hidden, frame, num_samples=8)
+    assert len(cells.truth) == number
+    filled = model.impute(hidden, 8).imputed
+    expected = {"truth": [], "imputed": []}
+    for row, column in np.argwhere(hidden.isna() & frame.notna()):
+        name = frame.columns[column]
+        loc, scale = frame[name].mean(), frame[name].std(ddof=0)
+        expected["truth"].append((frame[name][row] - loc) / scale)
+        expected["imputed"].append((filled[name][row] - loc) / scale)
+    np.testing.assert_allclose(np.sort(cells.truth), np.sort(expected["truth"]), rtol=1e-5)
+    np.testing.assert_allclose(np.sort(cells.imputed), np.sort(expected["imputed"]), rtol=1e-5)
 
 
 # -- Objectives

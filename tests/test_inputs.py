@@ -188,7 +188,7 @@ def test_a_conditional_model_predicts_what_it_was_fitted_on(cvae):
     np.testing.assert_allclose(
         cvae(data).posterior.mean(), cvae.encode(LEVELS, LABELS).mean(), rtol=1e-5
     )
-    with pytest.raises(ValueError, match="needs a label for each image"):
+    with pytest.raises(ValueError, match="needs a label for each example"):
         cvae.predict(LEVELS, verbose=0)
 
 

@@ -22,7 +22,7 @@ def model(make_vae, images):
 
 
 def test_numbers_are_those_of_a_float64_computation(model, images):
-    received = latents.LatentReader(model, images, num_images=30, seed=4)()
+    received = latents.LatentReader(model, images, num_examples=30, seed=4)()
     q = model.encode(images[:30])
     loc, scale = q.loc.numpy().astype(np.float64), q.stddev().numpy().astype(np.float64)
     z = (
@@ -67,7 +67,7 @@ def test_monitor_logs_every_epoch_and_names_a_collapse_once(make_vae, images, ca
             images,
             batch_size=10,
             epochs=40,
-            callbacks=[latents.LatentMonitor(images, num_images=20)],
+            callbacks=[latents.LatentMonitor(images, num_examples=20)],
             verbose=0,
         ).history
     assert len(history["latent_active_units"]) == len(history["latent_mutual_information"]) == 40
@@ -93,7 +93,7 @@ def test_full_covariance_and_conditions_are_read(make_vae, images):
     model = make_vae(posterior=layers.FullCovarianceNormal(3), condition_shape=(2,))
     model.compile()
     numbers = latents.LatentReader(
-        model, {"image": images, "condition": np.ones((40, 2), np.float32)}, num_images=10
+        model, {"image": images, "condition": np.ones((40, 2), np.float32)}, num_examples=10
     )()
     assert "kl_per_dim" not in numbers and np.isfinite(numbers["mutual_information"])
 
@@ -108,3 +108,14 @@ def test_what_cannot_be_read_is_refused(model, images):
         latents.LatentReader(autoencoder, images)
     with pytest.raises(ValueError, match="At least two images are needed. Received: 1"):
         latents.LatentReader(model, images[:1])
+
+
+def test_what_is_read_is_told_by_what_the_model_is_of():
+    likelihood, posterior = layers.Poisson(6), layers.DiagonalNormal(2)
+    model = zoo.VAE(networks.MLP((4,), 4), networks.MLP((4,), 6), posterior, likelihood)
+    counts = np.random.default_rng(0).poisson(3.0, (5, 6))
+    numbers = latents.LatentReader(model, counts)()
+    assert latents.most_information(numbers) == "5 cells can show 1.61 at most"
+    assert "nats of information about the cell (5 cells can" in latents.table(numbers)
+    with pytest.raises(ValueError, match="At least two cells are needed. Received: 1"):
+        latents.LatentReader(model, counts[:1])

@@ -189,7 +189,7 @@ def test_a_likelihood_without_parameters_of_a_mean_says_what_to_define():
 
     with pytest.raises(
         TypeError,
-        match="Mine must say which parameters belong to a mean image.*Define `params_of_mean",
+        match="Mine must say which parameters belong to a mean.*Define `params_of_mean",
     ):
         Mine(2).params_of_mean(np.zeros(2))
 

@@ -153,7 +153,7 @@ def test_cvae_takes_labels_and_vectors_and_transfers():
     ):
         model.encode(X, LABELS + (LABELS == 2))
     for ask in (lambda: model.standardize(X), lambda: model.sample(3)):
-        with pytest.raises(ValueError, match=r"needs a label for each image.*Received: none"):
+        with pytest.raises(ValueError, match=r"needs a label for each example.*Received: none"):
             ask()
     with pytest.raises(
         ValueError, match=r"`condition` must have the shape \[7, 3\]. Received: shape \(7, 2\)"

@@ -56,13 +56,15 @@ def test_curves_are_labelled_with_units_and_signs():
         }
         for e in range(1, 6)
     ]
-    figure = plots.curves(history)
+    figure = plots.curves(history, noun="image")
     titles = [axis.get_title() for axis in figure.axes]
     assert titles == ["-ELBO", "distortion: -log p(x|z)", "rate: KL(q || p)"]
     assert all(
         axis.get_xlabel() == "epoch" and axis.get_ylabel() == "nats per image"
         for axis in figure.axes
     )
+    of_rows = plots.curves([{"epoch": 1, "elbo": -9.0, "accuracy": 0.5}], noun="row")
+    assert [axis.get_ylabel() for axis in of_rows.axes] == ["nats per row", "share of rows"]
     training, validation = figure.axes[0].lines
     np.testing.assert_array_equal(training.get_ydata(), [89, 88, 87, 86, 85])
     np.testing.assert_array_equal(validation.get_ydata(), [90, 89, 88, 87, 86])
@@ -247,8 +249,36 @@ def test_factor_maps_show_the_dimensions_that_tell_most(make_vae, monkeypatch):
     assert first.get_ylabel().startswith("$z_{1}$")
     with pytest.raises(ValueError, match="There are 2 factors"):
         plots.factor_maps(make_vae(), examples, names=("shape",))
-    with pytest.raises(ValueError, match="needs 'factors' beside the images"):
+    with pytest.raises(ValueError, match="needs 'factors' beside 'image'"):
         plots.factor_maps(make_vae(), {"image": examples["image"]})
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda model, examples: plots.samples(model),
+        lambda model, examples: plots.manifold(model),
+        lambda model, examples: plots.decoded_draws({"": model}),
+        plots.reconstructions,
+        plots.completions,
+        plots.transfers,
+        plots.traversals,
+        plots.interpolations,
+    ],
+)
+def test_sheets_of_what_is_no_image_are_refused(draw):
+    likelihood, posterior = layers.Poisson(6), layers.DiagonalNormal(2)
+    model = zoo.VAE(networks.MLP((4,), 4), networks.MLP((4,), 6), posterior, likelihood)
+    examples = {"counts": np.ones((3, 6), np.int32), "label": np.zeros(3, np.int32)}
+    with pytest.raises(
+        ValueError, match=r"Sheets are of images. Received: a model of cells of shape \(6,\)"
+    ):
+        draw(model, examples)
+
+
+def test_maps_of_no_model_are_refused(images):
+    with pytest.raises(ValueError, match="`models` must hold a model a panel. Received: models={}"):
+        plots.latent_maps({}, {"image": images, "label": np.zeros(len(images), np.int32)})
 
 
 def test_models_without_one_diagonal_latent_are_refused(make_vae, images):

@@ -86,6 +86,9 @@ def test_what_the_page_cannot_decode_is_named(make_vae, monkeypatch):
         layers.DiagonalNormal(3),
         layers.Bernoulli(IMAGE_SHAPE),
     )
+    of_vectors = zoo.VAE(
+        mlp(8, 6), mlp(8, 5), layers.DiagonalNormal(3), layers.Normal(5, scale=1.0)
+    )
     for model, message in (
         (two_layers, "HierarchicalVAE decodes from the latents z1, which sliders cannot say"),
         (make_vae(condition_shape=(2,)), "VAE decodes from what it is given"),
@@ -94,6 +97,7 @@ def test_what_the_page_cannot_decode_is_named(make_vae, monkeypatch):
             "not of DiscretizedLogistic",
         ),
         (gelu, "The page knows the activations linear, relu, .*, not gelu"),
+        (of_vectors, "The page decodes images, and this is a model of vectors"),
     ):
         with pytest.raises(ValueError, match=message):
             explorer.program(model)
@@ -129,8 +133,11 @@ def test_page_needs_nothing_beside_it(page):
         "validation: elbo",
         "mutual_information",
         "hidden_units=[16]",
+        "the decoders on this page run in it",
+        "<figcaption>Test images (above), and what the model gives back of them (below).",
     ):
         assert words in text, words
+    assert text.count("<figcaption>") == text.count("<figure>")
 
 
 @pytest.mark.slow
@@ -239,6 +246,14 @@ def test_a_slider_changes_the_picture_as_python_decodes(page, browser):
         seen.add(canvas)
     assert len(seen) == 3
     assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
+
+
+def test_a_narrow_page_is_no_wider_than_its_window(page, browser):
+    browser.get(page.as_uri())
+    sizes = {"width": 400, "height": 800, "deviceScaleFactor": 1, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", sizes)
+    assert browser.execute_script("return document.documentElement.scrollWidth") == 400
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 def test_convolutions_and_classes_run_in_the_page(make_vae, browser, tmp_path):

@@ -107,6 +107,43 @@ def test_a_bad_request_is_refused_and_the_next_one_answered(signature, inputs, m
     assert session.run("sample", {"seed": seeds(2)})["sample"].shape == (2, 4, 4, 1)
 
 
+@pytest.fixture
+def held(monkeypatch):
+    """The C++ objects that were made and are not deleted yet."""
+    library, pointers = runtime._library(), set()
+
+    def noted(name, note):
+        function = getattr(library, name)
+
+        def call(*arguments):
+            pointer = function(*arguments)
+            note(pointer, arguments)
+            return pointer
+
+        monkeypatch.setattr(library, name, call)
+
+    for made in ("TF_NewGraph", "TF_LoadSessionFromSavedModel"):
+        noted(made, lambda pointer, arguments: pointers.add(pointer))
+    for deleted in ("TF_DeleteGraph", "TF_DeleteSession"):
+        noted(deleted, lambda pointer, arguments: pointers.discard(arguments[0]))
+    return pointers
+
+
+def test_graphs_and_sessions_are_given_back_whether_or_not_they_load(
+    directory, held, tmp_path, monkeypatch
+):
+    with runtime.Session(directory):
+        assert len(held) == 2
+    assert held == set()
+    with pytest.raises(runtime.RuntimeFailure, match="Could not find SavedModel"):
+        runtime.Session(tmp_path)
+    assert held <= {None}  # no session was made
+    monkeypatch.setattr(runtime, "_ports", lambda definitions: 1 / 0)  # fails once it is loaded
+    with pytest.raises(ZeroDivisionError):
+        runtime.Session(directory)
+    assert held <= {None}
+
+
 def test_what_is_no_saved_model_is_refused(tmp_path):
     with pytest.raises(runtime.RuntimeFailure, match="Could not find SavedModel"):
         runtime.Session(tmp_path)

@@ -312,6 +312,12 @@ def test_a_dry_run_tells_the_points_and_writes_nothing(recipe, copy, tmp_path, c
         sweep.describe(recipe, {"beta": [0.5, 2]}, out=out, jobs=0)
 
 
+def test_a_sweep_over_tables_speaks_of_rows_and_makes_each_model_of_them(tmp_path):
+    lines = sweep.describe("table_vae", {"latent_dim": [2, 3], "hidden_units": (4,)}, out=tmp_path)
+    assert "breast_cancer: 463 training rows (train), 46 validation rows" in lines[1]
+    assert lines[2].endswith("begins: 100 epochs of 128 rows a step")
+
+
 def test_an_argument_beside_the_swept_ones_may_be_a_path(tmp_path, monkeypatch):
     text = RECIPE.replace("import zoo\n", "import pathlib\n\nimport zoo\n", 1)
     file = tmp_path / "of_files.py"
@@ -442,14 +448,16 @@ def test_rate_is_drawn_against_distortion():
     ]
     names = ("label", "log_likelihood", "kl", "active_units")
     figure = plots.rate_distortion(
-        [{**dict(zip(names, point, strict=True)), "latent_dim": 10} for point in numbers]
+        [{**dict(zip(names, point, strict=True)), "latent_dim": 10} for point in numbers],
+        noun="row",
     )
     plane, bars = figure.axes
     np.testing.assert_allclose(
         plane.lines[0].get_xydata(), [(70, 30), (110, 10), (150, 0), (150.1, 0)]
     )
     assert plane.get_xlabel().startswith("distortion: -log p(x|z), nats")
-    assert plane.get_ylabel().startswith("rate: KL(q || p), nats")
+    assert plane.get_ylabel() == "rate: KL(q || p), nats per row"
+    assert plane.get_title() == "validation rows, with lines of equal ELBO"
     assert [text.get_text() for text in plane.texts if "beta" in text.get_text()] == [
         "beta=0.5",
         "beta=4.0",

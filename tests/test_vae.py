@@ -302,7 +302,7 @@ class TestConditional:
         model = make_vae(condition_shape=(3,))
         model.compile()
         with pytest.raises(
-            ValueError, match=r"needs a condition of shape \(3,\) for each image. Received: none"
+            ValueError, match=r"needs a condition of shape \(3,\) for each example. Received: none"
         ):
             model.fit(images)
         with pytest.raises(

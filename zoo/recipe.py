@@ -84,7 +84,8 @@ class Recipe:
         training_examples: Function (training examples) -> those that training sees: to hide labels,
             or repeat rows.
         finish: Function (model, validation examples), run once after the last step, on the weights
-            that are kept: for what is set by examples that training did not see.
+            that are kept: for what is set by examples that training did not see. Going on with a
+            finished run does not run it again.
         headline: Key of the number that tables show.
         evaluation_samples: Importance samples that the published numbers are measured with.
         keep: "last" keeps the weights of the last epoch, "best" those of the epoch with the lowest

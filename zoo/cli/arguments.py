@@ -169,7 +169,7 @@ def _parser(functions):
         "--num-samples",
         type=int,
         metavar="S",
-        help="importance samples per image (default: the recipe's)",
+        help="importance samples per example (default: the recipe's)",
     )
     sub.add_argument(
         "--seed", type=int, default=0, help="seed of binarization and latents (default: 0)"
@@ -358,7 +358,7 @@ def _parser(functions):
         "--num-samples",
         type=int,
         metavar="S",
-        help="importance samples per image (default: the recipe's)",
+        help="importance samples per example (default: the recipe's)",
     )
     sub.add_argument(
         "--allow-dirty", action="store_true", help="store a run of uncommitted code all the same"

@@ -9,18 +9,15 @@ import tensorflow as tf
 
 from zoo import data, validation
 from zoo.cli.asked import temperature
+from zoo.evaluation.anomalies import contributions
 from zoo.files import write_atomically
-from zoo.models.anomaly_model import column_nats, rate
+from zoo.models.anomaly_model import rate
 from zoo.observations import Table
 from zoo.observations.frames import as_frame
-from zoo.random import RowNoise
 from zoo.store import pretrained
 from zoo.validation import shown
 
 WRITES = (".csv", ".parquet")
-# Importance samples by which columns are told apart, and rows at once.
-COLUMN_SAMPLES = 16
-CHUNK = 500
 # Columns that are named of a row.
 NUM_REASONS = 3
 
@@ -80,10 +77,11 @@ def detect(arguments: argparse.Namespace) -> list[str]:
     scores = -np.asarray(model.log_prob(rows, seed=seed))
     ps = p_values(usual, scores)
     odd = ps <= wanted
-    excess = _columns(model, rows, seed) - np.median(_columns(model, normal, seed), axis=0)
-    found = rows.assign(
-        score=scores, p_value=ps, is_anomaly=odd, because=_reasons(model.observation, excess)
-    )[["score", "p_value", "is_anomaly", "because"]]
+    nats, names = contributions(model, rows, seed=seed)
+    excess = nats - np.median(contributions(model, normal, seed=seed)[0], axis=0)
+    found = rows.assign(score=scores, p_value=ps, is_anomaly=odd, because=_reasons(names, excess))[
+        ["score", "p_value", "is_anomaly", "because"]
+    ]
     path = arguments.out or f"{name}_scores.csv"
     _write(found, path)
     lines = [
@@ -118,22 +116,8 @@ def _open_table(target):
     return model, name, recipe
 
 
-def _columns(model, rows, seed):
-    """The nats that each column of the table adds to the score of each row: [N, C]."""
-    parts = []
-    for first in range(0, len(rows), CHUNK):
-        part = model.as_data(rows[first : first + CHUNK])
-        noise = RowNoise(seed, 0, first + tf.range(len(part[model.key])))
-        parts.append(column_nats(model, part, noise, COLUMN_SAMPLES)[1].numpy())
-    nats, names = np.concatenate(parts), np.array(model.observation.names)
-    # A column may be told by several numbers.
-    fields = [field.name for field in model.observation.modelled]
-    return np.stack([nats[:, names == name].sum(axis=1) for name in fields], axis=1)
-
-
-def _reasons(table, excess):
+def _reasons(names, excess):
     """The columns that are the most above what is usual, in words: a text for each row."""
-    names = [field.name for field in table.modelled]
     texts = []
     for row in excess:
         worst = [number for number in np.argsort(-row)[:NUM_REASONS] if row[number] > 0]

@@ -6,16 +6,23 @@ from typing import Any
 
 import numpy as np
 
-from zoo.observations.image import Image, check_images
+from zoo.observations import Counts, Image, Rows, Table, Vector
+from zoo.observations.image import check_images
 
 # Under which images stand in dicts of data.
 IMAGE = Image.key
+KINDS = (Counts, Image, Rows, Table, Vector)
 LARGEST_LABEL = np.iinfo(np.int32).max
 
 
 def num_examples(examples: Mapping[str, Any]) -> int:
     """The number of examples in a dict of arrays."""
     return len(next(iter(examples.values())))
+
+
+def noun_of(examples: Mapping[str, Any]) -> str:
+    """What one of these examples is called in messages, such as "image" or "row"."""
+    return next(kind.noun for kind in KINDS if kind.key in examples)
 
 
 def known_split(name: str, split: str, splits: Iterable[str], hint: str = "") -> str:

@@ -25,8 +25,8 @@ from zoo.models.latent_variable import LatentVariableModel
 from zoo.random import EVALUATION_STEP, RowNoise
 
 PROPOSALS = ("prior", "posterior")
-# Decoded samples that are held at once, over all images of a batch: 3,200 images of 28x28 are 10 MB
-# of decoder output.
+# Decoded samples that are held at once, over all examples of a batch: 3,200 images of 28x28 are
+# 10 MB of decoder output.
 HELD = 3200
 
 
@@ -53,8 +53,8 @@ def importance_curve(
 
     Returns:
         List of rows, a dict for each proposal and number of samples: `proposal`, `num_samples`,
-        `log_prob` (mean over images, nats), `stderr_images` (its standard error over images, nats),
-        `effective_sample_size` (median over images) and `num_examples`.
+        `log_prob` (mean over examples, nats), `stderr_images` (its standard error over examples,
+        nats), `effective_sample_size` (median over examples) and `num_examples`.
 
     Raises:
         ValueError: If an argument is out of range, or the model has no latents to draw.
@@ -109,7 +109,7 @@ def importance_curve(
 
 
 def _walk(extend, proposal, batch, rows, counts):
-    """The estimate and the effective sample size of each image after each number of samples:
+    """The estimate and the effective sample size of each example after each number of samples:
     float64 [counts, 2, B]."""
     sums, first, measured = WeightSums.empty(len(rows)), 0, []
     for until in counts:
@@ -149,10 +149,10 @@ def _compiled_extend(model, seed, chunk):
     )
 
 
-def table(rows: Iterable[Mapping[str, Any]]) -> str:
-    """The rows of `importance_curve` as text."""
+def table(rows: Iterable[Mapping[str, Any]], noun: str = "example") -> str:
+    """The rows of `importance_curve` as text; `noun` is what an example is called."""
     lines = [
-        f"{'draws from':<12}{'samples':>9}{'log p(x), nats':>16}{'+- over images':>16}"
+        f"{'draws from':<12}{'samples':>9}{'log p(x), nats':>16}{f'+- over {noun}s':>16}"
         f"{'effective samples':>19}"
     ]
     for row in rows:

@@ -28,22 +28,22 @@ def is_readable(model: Model) -> TypeGuard[LatentVariableModel]:
 
 
 class LatentReader:
-    """Reads what the latents of a model hold, from a fixed set of images; traced once.
+    """Reads what the latents of a model hold, from a fixed set of examples; traced once.
 
     Args:
         model: A model with one latent vector: `zoo.VAE` and what changes it, but those with several
             latents.
         examples: x [N, ...], or a dict of data (with "condition" or "label" where the model takes
             one).
-        num_images: How many of them, the first, are looked at.
+        num_examples: How many of them, the first, are looked at.
         seed: Of binarization and latents.
 
     Raises:
-        ValueError: If the model has several latents or none, or there are fewer than two images.
+        ValueError: If the model has several latents or none, or there are fewer than two examples.
     """
 
     def __init__(
-        self, model: LatentVariableModel, examples: Any, num_images: int = 1000, seed: int = 0
+        self, model: LatentVariableModel, examples: Any, num_examples: int = 1000, seed: int = 0
     ) -> None:
         if not is_readable(model):
             raise ValueError(
@@ -52,11 +52,13 @@ class LatentReader:
             )
         examples = examples if isinstance(examples, dict) else {model.key: examples}
         self.data = model.standardize(
-            {name: array[:num_images] for name, array in examples.items()}
+            {name: array[:num_examples] for name, array in examples.items()}
         )
         self.num_rows = len(next(iter(self.data.values())))
         if self.num_rows < 2:
-            raise ValueError(f"At least two images are needed. Received: {self.num_rows}.")
+            raise ValueError(
+                f"At least two {model.observation.noun}s are needed. Received: {self.num_rows}."
+            )
         self.model, self.seed = model, seed
         # Not by XLA: a reading takes 40 ms instead of 34, and the first one half the time.
         self._read = tf.function(self._read_batch, autograph=False)
@@ -91,10 +93,10 @@ class LatentReader:
         Returns:
             Dict of `active_units` (latent dimensions with Var_x E[z] > 0.01) out of `latent_dim`;
             in nats the mean `kl`, and where the posterior is diagonal `kl_per_dim` [D]; its two
-            parts, `mutual_information` I(x; z), of which `num_images` N can show log N at most, and
-            the rest, `marginal_kl` = KL(q(z) || p(z)) (for a prior that depends on a condition: on
-            average over it); and `prior_distance`, the sliced Wasserstein distance between draws of
-            q(z) and of p(z).
+            parts, `mutual_information` I(x; z), of which `num_examples` N can show log N at most,
+            and the rest, `marginal_kl` = KL(q(z) || p(z)) (for a prior that depends on a condition:
+            on average over it); `prior_distance`, the sliced Wasserstein distance between draws of
+            q(z) and of p(z); and `noun`, what an example is called.
 
         Reference:
             Hoffman & Johnson, "ELBO surgery", NIPS workshop on advances in approximate Bayesian
@@ -107,7 +109,8 @@ class LatentReader:
         numbers = {
             "active_units": int((values["mean"].var(axis=0) > ACTIVE_VARIANCE).sum()),
             "latent_dim": values["mean"].shape[1],
-            "num_images": self.num_rows,
+            "num_examples": self.num_rows,
+            "noun": self.model.observation.noun,
             "kl": float(kl),
             "mutual_information": float(information),
             "marginal_kl": float(kl - information),
@@ -124,7 +127,7 @@ def collapse(numbers: Mapping[str, Any]) -> str | None:
     """What says that the posterior has collapsed onto the prior, with what usually helps; or None
     where a latent dimension is active.
 
-    Few nats alone are no collapse: active dimensions that cost 0.1 nats tell images apart all the
+    Few nats alone are no collapse: active dimensions that cost 0.1 nats tell examples apart all the
     same, if badly.
     """
     if numbers["active_units"]:
@@ -135,7 +138,7 @@ def collapse(numbers: Mapping[str, Any]) -> str | None:
         f"KL(q || p) is {numbers['kl']:.3f} nats: the decoder ignores z. What usually helps: "
         "a weight of the KL that rises from 0 (zoo.BetaVAE with beta=zoo.schedules.Linear(0.0, "
         "1.0, steps)), nats that cost nothing (objective=zoo.objectives.FreeBits(...)), a decoder "
-        "that starts at the mean image (start_at_mean), a lower learning rate."
+        "that starts at the mean of the data (start_at_mean), a lower learning rate."
     )
 
 
@@ -153,20 +156,20 @@ class LatentMonitor(keras.callbacks.Callback):
 
     Args:
         examples: As in `LatentReader`; of the validation data.
-        num_images: Images that are looked at: 300 take a few milliseconds.
+        num_examples: How many of them, the first, are looked at: 300 take a few milliseconds.
     """
 
     model: LatentVariableModel  # that which is trained; Keras's own annotation says less
     _reader: LatentReader  # there once training has begun
 
-    def __init__(self, examples: Any, num_images: int = 300) -> None:
+    def __init__(self, examples: Any, num_examples: int = 300) -> None:
         super().__init__()
-        self.examples, self.num_images = examples, num_images
+        self.examples, self.num_examples = examples, num_examples
         self.numbers: dict[str, Any] | None = None
         self._told = False
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        self._reader = LatentReader(self.model, self.examples, self.num_images)
+        self._reader = LatentReader(self.model, self.examples, self.num_examples)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self.numbers = numbers = self._reader()
@@ -174,7 +177,7 @@ class LatentMonitor(keras.callbacks.Callback):
             logs |= {
                 f"latent_{name}": value
                 for name, value in numbers.items()
-                if name not in ("latent_dim", "num_images", "kl_per_dim")
+                if name not in ("latent_dim", "num_examples", "noun", "kl_per_dim")
             }
         message = collapse(numbers)
         if message and not self._told:
@@ -184,7 +187,8 @@ class LatentMonitor(keras.callbacks.Callback):
 
 def most_information(numbers: Mapping[str, Any]) -> str:
     """What bounds the estimate of I(x; z), in words."""
-    return f"{numbers['num_images']:,} images can show {np.log(numbers['num_images']):.2f} at most"
+    number = numbers["num_examples"]
+    return f"{number:,} {numbers['noun']}s can show {np.log(number):.2f} at most"
 
 
 def table(numbers: Mapping[str, Any]) -> str:
@@ -192,7 +196,7 @@ def table(numbers: Mapping[str, Any]) -> str:
     lines = [
         f"{numbers['active_units']:>9} of {numbers['latent_dim']} latent dimensions are active",
         f"{numbers['kl']:>9.3f} nats KL(q(z|x) || p(z)), which are",
-        f"{numbers['mutual_information']:>9.3f} nats of information about the image "
+        f"{numbers['mutual_information']:>9.3f} nats of information about the {numbers['noun']} "
         f"({most_information(numbers)}) and",
         f"{numbers['marginal_kl']:>9.3f} nats KL(q(z) || p(z)), between the aggregate "
         "posterior and the prior",

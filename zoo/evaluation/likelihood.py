@@ -69,7 +69,7 @@ def evaluate(
     - the scores of `zoo.evaluation.disentanglement` that `metrics` asks for, of the posterior means
       beside the examples' "factors"
 
-    Where half of the images have an effective sample size below 10, a warning says that `nll`
+    Where half of the examples have an effective sample size below 10, a warning says that `nll`
     cannot be trusted.
 
     Examples are binarized as in validation, once, from `seed`. Every example counts once, whatever
@@ -95,6 +95,7 @@ def evaluate(
         samples each, so it errs on the large side.
 
     Raises:
+        TypeError: If the model is none of the zoo.
         ValueError: If an argument is out of range or the examples do not fit the model.
 
     Reference:
@@ -156,13 +157,14 @@ def evaluate(
     draws_rows = isinstance(model, LatentVariableModel) and model.condition_shape is None
     if draws_rows and isinstance(model.observation, Table):
         numbers |= _similarity(model, given, seed)
-    if not isinstance(model.observation, Image):
-        numbers = {name: _over_examples(number) for name, number in numbers.items()}
     named = {
         nll_name if name == "nll" else name: {**number, **common}
         for name, number in numbers.items()
     }
-    return named | of_detector
+    named |= of_detector
+    if isinstance(model.observation, Image):
+        return named
+    return {name: _over_examples(number) for name, number in named.items()}
 
 
 def _measured(model, examples, num_samples, seed, classifies, verbose):
@@ -239,9 +241,9 @@ def _bound_numbers(model, values, num_samples):
     effective = numbers["nll"]["effective_sample_size"]
     if effective < TRUSTED_SAMPLE_SIZE:
         logger.warning(
-            "-log p(x) is an upper bound here and no estimate: of %d samples of an image, %.1f "
+            "-log p(x) is an upper bound here and no estimate: of %d samples of each %s, %.1f "
             "count (median; %d would be trusted). More samples may lower it by nats.",
-            *(num_samples, effective, TRUSTED_SAMPLE_SIZE),
+            *(num_samples, model.observation.noun, effective, TRUSTED_SAMPLE_SIZE),
         )
     numbers |= _bits_per_dim(model, -values["log_prob"])
     means = {
@@ -314,7 +316,7 @@ def _accuracy(probs, labels, classes_are_labels):
 
 
 def _mean(values):
-    """The mean over images; of a single one nobody knows the error."""
+    """The mean over examples; of a single one nobody knows the error."""
     error = {}
     if len(values) > 1:
         error["stderr_images"] = float(values.std(ddof=1) / math.sqrt(len(values)))

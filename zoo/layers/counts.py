@@ -4,7 +4,9 @@ What a network gives are the shares of the genes; how much of a cell was counted
 stands beside it.
 """
 
+import math
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -16,6 +18,8 @@ from zoo.layers.count_distributions import MultinomialCounts, ZeroInflatedCounts
 from zoo.layers.likelihoods import Likelihood
 from zoo.layers.pixels import IndependentPixels
 from zoo.observations import Counts, Observation
+from zoo.observations.base import is_symbolic
+from zoo.tensors import as_numbers
 from zoo.typing import Distribution
 
 tfd = tfp.distributions
@@ -36,7 +40,11 @@ class CountLikelihood(Likelihood):
 
     Call arguments:
         params: Tensor [..., B, params_size]; logits of the shares of the library, G of them.
-        library: Tensor [B], or None for the typical one.
+        library: Positive numbers [B] or [], or None for the typical one. In a graph, which cannot
+            raise, the row of another number is NaN.
+
+    Raises:
+        ValueError: When it is called with a library that holds another number, or another shape.
     """
 
     observes = (Counts,)
@@ -56,8 +64,17 @@ class CountLikelihood(Likelihood):
             shape=(), initializer="ones", trainable=False, name="typical_library"
         )
 
+    def __call__(self, params: Any, library: Any = None, **kwargs: Any) -> Any:
+        # Not in `call`, whose errors Keras tells in several lines.
+        if library is not None and not keras.utils.is_keras_tensor(library):
+            library = _checked_library(library, params.shape[-2])
+        return super().__call__(params, library=library, **kwargs)
+
     def call(self, params: tf.Tensor, library: tf.Tensor | None = None) -> Distribution:
-        library = tf.convert_to_tensor(self.typical_library if library is None else library)
+        if library is None:
+            library = tf.convert_to_tensor(self.typical_library)
+        elif is_symbolic(library):
+            library = tf.where(_can_be_a_library(library), library, math.nan)
         return as_tensor(self.of_library(tf.cast(params, tf.float32), library), self.tensor_kind)
 
     def of_library(self, params: tf.Tensor, library: tf.Tensor) -> Distribution:
@@ -71,6 +88,29 @@ class CountLikelihood(Likelihood):
 
     def start_at(self, mean: tf.Tensor, scale: tf.Tensor) -> None:
         self.typical_library.assign(tf.maximum(tf.reduce_sum(mean), 1.0))
+
+
+def _checked_library(library, num_rows):
+    """A library as a float32 tensor [B] or []."""
+    library = as_numbers("library", library)
+    if library.shape.rank != 0 and not library.shape.is_compatible_with([num_rows]):
+        raise ValueError(
+            "`library` must hold a number for each row, or be one for all. Received: shape "
+            f"{tuple(library.shape)} for {num_rows} rows."
+        )
+    if is_symbolic(library):
+        return library
+    wrong = library.numpy()[~_can_be_a_library(library).numpy()]
+    if wrong.size:
+        raise ValueError(
+            "`library` must hold positive numbers: how much is counted of each example. Received: "
+            f"{wrong.flat[0]:g}."
+        )
+    return library
+
+
+def _can_be_a_library(library):
+    return (library > 0) & tf.math.is_finite(library)
 
 
 def _log_shares(logits):
@@ -114,7 +154,7 @@ class NegativeBinomial(Dispersed):
 
     Call arguments:
         params: Tensor [..., B, G], logits of the shares of the library.
-        library: Tensor [B], or None for the typical one.
+        library: Positive numbers [B] or [], or None for the typical one.
     """
 
     def of_library(self, params: tf.Tensor, library: tf.Tensor) -> Distribution:
@@ -137,7 +177,7 @@ class ZeroInflatedNegativeBinomial(Dispersed):
     Call arguments:
         params: Tensor [..., B, 2 G]: of each of the G things the logit of its share, and behind it
             that of a loss.
-        library: Tensor [B], or None for the typical one.
+        library: Positive numbers [B] or [], or None for the typical one.
     """
 
     # The logit of a loss at the start: of few counts.
@@ -168,7 +208,7 @@ class Poisson(CountLikelihood):
 
     Call arguments:
         params: Tensor [..., B, G], logits of the shares of the library.
-        library: Tensor [B], or None for the typical one.
+        library: Positive numbers [B] or [], or None for the typical one.
     """
 
     def of_library(self, params: tf.Tensor, library: tf.Tensor) -> Distribution:
@@ -189,7 +229,7 @@ class Multinomial(CountLikelihood):
 
     Call arguments:
         params: Tensor [..., B, G], logits of the shares of the library.
-        library: Tensor [B], or None for the typical one.
+        library: Positive numbers [B] or [], or None for the typical one.
     """
 
     def of_library(self, params: tf.Tensor, library: tf.Tensor) -> Distribution:

@@ -76,7 +76,7 @@ class Likelihood(DistributionLayer):
             TypeError: Where a likelihood of one's own does not define it.
         """
         raise TypeError(
-            f"{type(self).__name__} must say which parameters belong to a mean image. Received: "
+            f"{type(self).__name__} must say which parameters belong to a mean. Received: "
             "no `params_of_mean`. Define `params_of_mean(self, mean)`: [*event_shape] -> "
             "[num_params]."
         )

@@ -160,6 +160,16 @@ class AnomalyModel(LatentVariableModel):
         Raises:
             ValueError: If there are more or fewer.
         """
+        self.set_calibration(self.scores(x, num_samples, seed))
+
+    def scores(self, x: Any, num_samples: int = SCORE_SAMPLES, seed: int = 0) -> np.ndarray:
+        """-log p(x) of rows as calibration takes them, images binarized: nats [N].
+
+        Args:
+            x: Rows [N, ...], or a dict of data.
+            num_samples: Importance samples of each member.
+            seed: Of binarization and latents.
+        """
         stored, scores = self.standardize(x), []
         num_rows = len(stored[self.key])
         for first in range(0, num_rows, ROW_CHUNKS[-1]):
@@ -169,7 +179,7 @@ class AnomalyModel(LatentVariableModel):
             batch = self.prepare(part, noise)
             sums, _ = self.importance_sums(batch, noise, num_samples)
             scores.append(-sums.log_mean(num_samples).numpy())
-        self.set_calibration(np.concatenate(scores))
+        return np.concatenate(scores)
 
     def set_calibration(self, scores: Any) -> None:
         """Sets the calibration scores [n] themselves, in nats.

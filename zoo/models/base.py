@@ -367,7 +367,7 @@ def assert_likelihood(likelihood: Any) -> None:
     """Raises ValueError unless it is a layer over observations."""
     if not isinstance(likelihood, LikelihoodLayer):
         raise ValueError(
-            "`likelihood` must be a layer over images, such as "
+            "`likelihood` must be a layer over what x is, such as "
             f"`zoo.layers.Bernoulli(image_shape)`. Received: likelihood={shown(likelihood)}."
         )
 

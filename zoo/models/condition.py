@@ -79,7 +79,7 @@ class Numbers(NoCondition):
     def check(self, condition: Any, num_rows: int | None = None) -> tf.Tensor:
         if condition is None:
             raise ValueError(
-                f"This model needs a condition of shape {self.shape} for each image. "
+                f"This model needs a condition of shape {self.shape} for each example. "
                 "Received: none."
             )
         condition = as_numbers("condition", condition)
@@ -125,7 +125,7 @@ class Label(Numbers):
     def check(self, condition: Any, num_rows: int | None = None) -> tf.Tensor:
         if condition is None:
             raise ValueError(
-                "This model needs a label for each image, under 'condition' or 'label'. "
+                "This model needs a label for each example, under 'condition' or 'label'. "
                 "Received: none."
             )
         condition = super().check(one_hot_labels(condition, self.num_classes), num_rows)

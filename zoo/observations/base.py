@@ -134,7 +134,7 @@ class Observation:
 
     def companion_spec(self) -> dict[str, tf.TensorSpec]:
         """What an answer to `decode` takes beside latents, where the likelihood takes it: name ->
-        spec of [B, ...]."""
+        spec of [B, ...]. The answer to a row with a value that cannot be is NaN."""
         return {}
 
     def moments(self, x: Any) -> tuple[tf.Tensor, tf.Tensor]:

@@ -42,7 +42,7 @@ class Sparse(Protocol):
 
 @keras.saving.register_keras_serializable(package="zoo")
 class Counts(Observation):
-    """Counts [G] of one example, such as a cell's transcripts of each gene.
+    """Counts [G] of one example, such as a cell's transcripts of each gene. Messages say "cell".
 
     The sum over an example, its library size, tells how deeply it was looked at, and is no fact
     about it: the encoder gets log(1 + counts), and the likelihood the library size beside its
@@ -60,13 +60,13 @@ class Counts(Observation):
     """
 
     key = "counts"
-    noun = "count"
+    noun = "cell"
 
     def __init__(self, shape: int | tuple[int, ...]) -> None:
         self.shape = (shape,) if isinstance(shape, int) else tuple(shape)
 
     def check(self, x: Any) -> dict[str, Any]:
-        counts = as_rows(_matrix_of(x), self.noun, self.shape)
+        counts = as_rows(_matrix_of(x), "count", self.shape)
         low, high = counts.min(), counts.max()
         if not (low >= 0 and high <= GREATEST):  # written so that NaN fails as well
             raise ValueError(f"{EXPECTED}. Received: {counts.dtype} in [{low:g}, {high:g}].")
@@ -78,7 +78,7 @@ class Counts(Observation):
         return {self.key: counts.astype(np.int32)}
 
     def check_stream(self, x: Any) -> dict[str, tf.Tensor]:
-        x = as_batch(x, self.noun, self.shape)
+        x = as_batch(x, "count", self.shape)
         values = tf.cast(x, tf.float64)
         good = tf.reduce_all((values >= 0) & (values <= GREATEST) & (values == tf.round(values)))
         message = f"{EXPECTED}. Received: a batch with others."

@@ -17,6 +17,7 @@ need("plots", "Pictures")
 
 from zoo.plots.anomalies import contributions, scores
 from zoo.plots.codes import aggregate_posterior, factor_maps, has_code_of_normals, latent_maps
+from zoo.plots.counts import count_marginals
 from zoo.plots.curves import curves, importance_curve, rate_distortion
 from zoo.plots.figures import check_suffix
 from zoo.plots.imputation import imputations
@@ -30,6 +31,7 @@ __all__ = [
     "check_suffix",
     "completions",
     "contributions",
+    "count_marginals",
     "curves",
     "decoded_draws",
     "factor_maps",

@@ -12,6 +12,7 @@ from zoo.validation import shown
 
 # Scores beyond this share of a kind would flatten the rest; the last bar holds them.
 SHOWN_SHARE = 0.98
+MOST_BINS = 40
 NORMAL, ODD = "#4477aa", "#cc6677"
 
 
@@ -20,6 +21,7 @@ def scores(
     anomaly: Any = None,
     threshold: float | None = None,
     path: str | Path | None = None,
+    noun: str = "row",
 ) -> Figure:
     """Histogram of anomaly scores, with the threshold; where the truth is known the ROC beside it.
 
@@ -28,12 +30,13 @@ def scores(
         anomaly: Whether each row is an anomaly [N], or None where nobody knows.
         threshold: Score above which a row is called one.
         path: Where the picture is written.
+        noun: What a row is called, as in `model.observation.noun`.
 
     Raises:
         ValueError: If rows of one kind are missing, or there is not one truth for each score.
     """
     values = np.asarray(scores, float)
-    kinds = {"rows": (values, NORMAL)}
+    kinds = {f"{noun}s": (values, NORMAL)}
     if anomaly is not None:
         truth = np.asarray(anomaly, bool)
         if truth.shape != values.shape or truth.all() or not truth.any():
@@ -45,8 +48,12 @@ def scores(
     num_panels = 1 if anomaly is None else 2
     figure, axes = subplots(1, num_panels, figsize=(4.2 * num_panels, 3.2), squeeze=False)
     axis = axes[0, 0]
-    last = max(np.quantile(part, SHOWN_SHARE) for part, _ in kinds.values())
-    bins = np.linspace(values.min(), max(last, values.min() + 1e-6), 41)
+    first, last = values.min(), max(np.quantile(part, SHOWN_SHARE) for part, _ in kinds.values())
+    if threshold is not None and np.isfinite(threshold):
+        # What is above the threshold is drawn beyond it.
+        last = max(last, threshold + 0.1 * abs(threshold - first))
+    num_bins = int(np.clip(np.sqrt(min(len(part) for part, _ in kinds.values())), 10, MOST_BINS))
+    bins = np.linspace(first, max(last, first + 1e-6), num_bins + 1)
     for name, (part, color) in kinds.items():
         axis.hist(
             np.minimum(part, bins[-1]),
@@ -63,11 +70,11 @@ def scores(
     axis.legend(fontsize=8, frameon=False)
     axis.tick_params(labelsize=8)
     if anomaly is not None:
-        _draw_roc(axes[0, 1], values, truth, threshold)
+        _draw_roc(axes[0, 1], values, truth, threshold, noun)
     return finished(figure, path)
 
 
-def _draw_roc(axis, values, truth, threshold):
+def _draw_roc(axis, values, truth, threshold, noun):
     order = np.argsort(-values, kind="stable")
     found = np.cumsum(truth[order]) / truth.sum()
     alarms = np.cumsum(~truth[order]) / (~truth).sum()
@@ -80,7 +87,7 @@ def _draw_roc(axis, values, truth, threshold):
     if threshold is not None and np.isfinite(threshold):
         called = values > threshold
         axis.plot(called[~truth].mean(), called[truth].mean(), "o", color="black", markersize=5)
-    axis.set_xlabel("false alarms, share of normal rows", fontsize=8)
+    axis.set_xlabel(f"false alarms, share of normal {noun}s", fontsize=8)
     axis.set_ylabel("found, share of anomalies", fontsize=8)
     axis.legend(fontsize=8, frameon=False, loc="lower right")
     axis.tick_params(labelsize=8)

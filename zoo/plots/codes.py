@@ -1,4 +1,4 @@
-"""Where the codes of images lie in the latent space."""
+"""Where codes lie in the latent space."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,28 +24,35 @@ ACTIVE_VARIANCE = 0.01
 def latent_maps(
     models: Mapping[str, keras.Model],
     examples: Mapping[str, Any],
-    num_images: int = 5000,
+    num_examples: int = 5000,
     path: str | Path | None = None,
 ) -> Figure:
-    """Two-dimensional codes (posterior means) of images, coloured by label, one panel a model on
-    axes of its own.
+    """Two-dimensional codes (posterior means), coloured by label, one panel a model on axes of its
+    own.
 
     Args:
         models: Dict from title to a model with a latent of two dimensions.
-        examples: Dict with images and "label".
+        examples: Dict with x and "label".
+
+    Raises:
+        ValueError: If there is no model.
     """
-    labels = examples["label"][:num_images]
+    if not models:
+        raise ValueError("`models` must hold a model a panel. Received: models={}.")
+    labels = examples["label"][:num_examples]
     figure, axes = subplots(1, len(models), figsize=(5.2 * len(models) + 0.6, 4.8), squeeze=False)
     for axis, (title, model) in zip(axes[0], models.items(), strict=True):
-        z = means(model, {model.key: examples[model.key][:num_images]})
+        z = means(model, {model.key: examples[model.key][:num_examples]})
         points = axis.scatter(*z.T, c=labels, cmap="tab10", s=3, linewidths=0, vmin=-0.5, vmax=9.5)
         axis.add_patch(Circle((0, 0), 2, fill=False, linestyle="--", linewidth=0.8, color="black"))
         axis.set_aspect("equal", adjustable="datalim")
         axis.set_title(title, fontsize=10)
         axis.set_xlabel("$z_1$")
         axis.set_ylabel("$z_2$")
-    figure.colorbar(points, ax=axes[0].tolist(), ticks=range(10), label="digit")
-    figure.suptitle("Codes of images; the dashed circle holds 86 % of N(0, I)", fontsize=9)
+    figure.colorbar(points, ax=axes[0].tolist(), ticks=range(10), label="label")
+    figure.suptitle(
+        f"Codes of {model.observation.noun}s; the dashed circle holds 86 % of N(0, I)", fontsize=9
+    )
     return finished(figure, path)
 
 
@@ -53,19 +60,19 @@ def factor_maps(
     model: keras.Model,
     examples: Mapping[str, Any],
     names: Sequence[str] | None = None,
-    num_images: int = 5000,
+    num_examples: int = 5000,
     path: str | Path | None = None,
 ) -> Figure:
-    """Codes (posterior means) of images coloured by the ground-truth factors, a panel each, on the
-    two dimensions that tell most of it.
+    """Codes (posterior means) coloured by the ground-truth factors, a panel each, on the two
+    dimensions that tell most of it.
 
     What an active dimension tells of a factor is the share of its variance that the factor
     explains: Var(E[z | factor]) / Var(z).
 
     Args:
         model: A model with one latent vector of two dimensions or more.
-        examples: Dict with images and "factors" [N, K].
-        names: Of the factors, in the order of their columns; by default those that the images know.
+        examples: Dict with x and "factors" [N, K].
+        names: Of the factors, in the order of their columns; by default those that sprites know.
 
     Raises:
         ValueError: If the examples have no factors, the names are not one a factor, or the latent
@@ -73,15 +80,15 @@ def factor_maps(
     """
     if "factors" not in examples:
         raise ValueError(
-            f"A map of factors needs 'factors' beside the images. Received: {sorted(examples)}."
+            f"A map of factors needs 'factors' beside {model.key!r}. Received: {sorted(examples)}."
         )
-    factors = np.asarray(examples["factors"][:num_images])
+    factors = np.asarray(examples["factors"][:num_examples])
     if names is None and isinstance(examples[model.key], Sprites):
         names = Sprites.factor_names
     names = list(names or (f"factor {i + 1}" for i in range(factors.shape[1])))
     if len(names) != factors.shape[1]:
         raise ValueError(f"There are {factors.shape[1]} factors. Received: names={names}.")
-    codes = means(model, {name: array[:num_images] for name, array in examples.items()})
+    codes = means(model, {name: array[:num_examples] for name, array in examples.items()})
     if codes.shape[1] < 2:
         raise ValueError("A map needs a latent of two dimensions or more. Received: one.")
     figure, axes = subplots(1, len(names), figsize=(3.1 * len(names), 2.9), squeeze=False)
@@ -123,18 +130,18 @@ def _variance_explained(codes, values):
 def aggregate_posterior(
     model: keras.Model,
     examples: Mapping[str, Any],
-    num_images: int = 1000,
+    num_examples: int = 1000,
     num_dims: int = 8,
     seed: int = 0,
     path: str | Path | None = None,
 ) -> Figure:
-    """Draws of q(z|x) over many images beside the prior's density, for the most active dimensions.
+    """Draws of q(z|x) over many x beside the prior's density, for the most active dimensions.
 
     Args:
         model: A model with one latent vector.
-        examples: As in `traversals`; the first `num_images` are drawn from.
+        examples: As in `traversals`; the first `num_examples` are drawn from.
     """
-    z, kl = drawn(model, examples, num_images, seed)
+    z, kl = drawn(model, examples, num_examples, seed)
     dims = np.argsort(kl)[::-1][:num_dims]
     columns = min(4, len(dims))
     shape = -(-len(dims) // columns), columns
@@ -150,21 +157,23 @@ def aggregate_posterior(
         axis.tick_params(labelsize=7)
     for axis in axes.flat[len(dims) :]:
         axis.set_axis_off()
-    figure.suptitle("Draws of q(z|x) over images (grey) and N(0, 1) (line)", fontsize=9)
+    figure.suptitle(
+        f"Draws of q(z|x) over {model.observation.noun}s (grey) and N(0, 1) (line)", fontsize=9
+    )
     return finished(figure, path)
 
 
 def drawn(
-    model: keras.Model, examples: Mapping[str, Any], num_images: int = 300, seed: int = 0
+    model: keras.Model, examples: Mapping[str, Any], num_examples: int = 300, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draws of q(z|x) [N, D] of the first images, as training sees them, and the KL of every
+    """Draws of q(z|x) [N, D] of the first examples, as training sees them, and the KL of every
     dimension [D]."""
     if not has_code_of_normals(model):
         raise ValueError(
             "A model with one latent vector of diagonal normals is needed. Received: "
             f"{type(model).__name__}."
         )
-    data = model.standardize({name: array[:num_images] for name, array in examples.items()})
+    data = model.standardize({name: array[:num_examples] for name, array in examples.items()})
     noise = RowNoise.of_seed(seed, len(next(iter(data.values()))))
     batch = model.prepare(
         {name: tf.convert_to_tensor(array) for name, array in data.items()}, noise
@@ -179,7 +188,7 @@ def has_code_of_normals(model: keras.Model) -> bool:
 
 
 def means(model: keras.Model, examples: Mapping[str, Any]) -> np.ndarray:
-    """Posterior means of images as they are given: [N, D]."""
+    """Posterior means of x as it is given: [N, D]."""
     x = examples[model.key]
     x = x if is_frame(x) else np.asarray(x)
     if not model.latents:  # an autoencoder's codes

@@ -10,11 +10,16 @@ from matplotlib.figure import Figure
 from zoo.plots.figures import finished, subplots
 
 
-def curves(history: Sequence[Mapping[str, float]], path: str | Path | None = None) -> Figure:
+def curves(
+    history: Sequence[Mapping[str, float]],
+    path: str | Path | None = None,
+    noun: str = "example",
+) -> Figure:
     """Bound, rate, distortion and accuracy by epoch, whichever the model has.
 
     Args:
         history: List of dicts with "epoch" and Keras's logs, as in history.csv.
+        noun: What an example is called, as in `model.observation.noun`.
     """
     epochs = [row["epoch"] for row in history]
     panels = {
@@ -34,7 +39,9 @@ def curves(history: Sequence[Mapping[str, float]], path: str | Path | None = Non
                 axis.plot(epochs, values, label=label, linewidth=1.2)
         axis.set_title(title, fontsize=9)
         axis.set_xlabel("epoch", fontsize=8)
-        axis.set_ylabel("share of images" if name == "accuracy" else "nats per image", fontsize=8)
+        axis.set_ylabel(
+            f"share of {noun}s" if name == "accuracy" else f"nats per {noun}", fontsize=8
+        )
         axis.tick_params(labelsize=8)
         low, high = np.percentile([line.get_ydata() for line in axis.lines], [0, 98])
         # The first epochs would flatten the rest.
@@ -43,23 +50,28 @@ def curves(history: Sequence[Mapping[str, float]], path: str | Path | None = Non
     return finished(figure, path)
 
 
-def rate_distortion(points: Sequence[Mapping[str, Any]], path: str | Path | None = None) -> Figure:
+def rate_distortion(
+    points: Sequence[Mapping[str, Any]],
+    path: str | Path | None = None,
+    noun: str = "example",
+) -> Figure:
     """Rate against distortion with lines of equal ELBO, and active units beside it.
 
     Alemi et al., "Fixing a broken ELBO", ICML 2018. https://arxiv.org/abs/1711.00464
 
     Args:
-        points: List of dicts with `label`, `log_likelihood` and `kl` (nats per image),
+        points: List of dicts with `label`, `log_likelihood` and `kl` (nats per example),
             `active_units` and `latent_dim`.
+        noun: As in `curves`.
     """
     labels = [point["label"] for point in points]
     active, of = ([point[name] for point in points] for name in ("active_units", "latent_dim"))
     figure, (plane, bars) = subplots(1, 2, figsize=(9.5, 4), width_ratios=(3, 2))
     positions = np.array([(-point["log_likelihood"], point["kl"]) for point in points])
     _draw_plane(plane, positions, labels)
-    plane.set_title("validation images, with lines of equal ELBO", fontsize=9)
-    plane.set_xlabel("distortion: -log p(x|z), nats per image", fontsize=8)
-    plane.set_ylabel("rate: KL(q || p), nats per image", fontsize=8)
+    plane.set_title(f"validation {noun}s, with lines of equal ELBO", fontsize=9)
+    plane.set_xlabel(f"distortion: -log p(x|z), nats per {noun}", fontsize=8)
+    plane.set_ylabel(f"rate: KL(q || p), nats per {noun}", fontsize=8)
     bars.bar_label(
         bars.barh(labels, active, height=0.5),
         [f"{a} of {d}" for a, d in zip(active, of, strict=True)],
@@ -75,12 +87,17 @@ def rate_distortion(points: Sequence[Mapping[str, Any]], path: str | Path | None
     return finished(figure, path)
 
 
-def importance_curve(rows: Sequence[Mapping[str, Any]], path: str | Path | None = None) -> Figure:
+def importance_curve(
+    rows: Sequence[Mapping[str, Any]],
+    path: str | Path | None = None,
+    noun: str = "example",
+) -> Figure:
     """Estimates of log p(x) and the samples that carry them, against the number of samples, one
     line a proposal.
 
     Args:
         rows: What `zoo.evaluation.importance.importance_curve` returns.
+        noun: As in `curves`.
     """
     figure, (estimates, sizes) = subplots(1, 2, figsize=(9.5, 3.6))
     labels = {"posterior": "draws from q(z|x)", "prior": "draws from the prior p(z)"}
@@ -106,15 +123,15 @@ def importance_curve(rows: Sequence[Mapping[str, Any]], path: str | Path | None 
     ends = [min(row["num_samples"] for row in rows), max(row["num_samples"] for row in rows)]
     sizes.plot(ends, ends, color="0.7", linestyle="--", linewidth=0.8, label="every sample counts")
     estimates.set_title(
-        f"Estimate of log p(x), mean of {rows[0]['num_examples']} images", fontsize=9
+        f"Estimate of log p(x), mean of {rows[0]['num_examples']} {noun}s", fontsize=9
     )
-    estimates.set_ylabel("nats per image, ± standard error over images", fontsize=8)
+    estimates.set_ylabel(f"nats per {noun}, ± standard error over {noun}s", fontsize=8)
     sizes.set_title("Samples that carry the estimate", fontsize=9)
-    sizes.set_ylabel("effective sample size, median over images", fontsize=8)
+    sizes.set_ylabel(f"effective sample size, median over {noun}s", fontsize=8)
     sizes.set_yscale("log")
     for axis in (estimates, sizes):
         axis.set_xscale("log")
-        axis.set_xlabel("samples of z per image", fontsize=8)
+        axis.set_xlabel(f"samples of z per {noun}", fontsize=8)
         axis.tick_params(labelsize=8)
         axis.legend(fontsize=8, frameon=False)
     return finished(figure, path)

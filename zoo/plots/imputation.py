@@ -39,7 +39,8 @@ def imputations(
     figure, (points, intervals) = subplots(1, 2, figsize=(9.5, 4), width_ratios=(2, 3))
     low, high = np.percentile([cells.truth, cells.imputed], [0.1, 99.9])
     points.plot([low, high], [low, high], color="0.7", linewidth=0.8, zorder=0)
-    points.plot(cells.imputed, cells.truth, ".", markersize=2, alpha=0.4, markeredgewidth=0)
+    size = np.clip(100 / np.sqrt(len(cells.truth)), 2, 8)  # points, fewer of them larger
+    points.plot(cells.imputed, cells.truth, ".", markersize=size, alpha=0.4, markeredgewidth=0)
     points.set_xlim(low, high)
     points.set_ylim(low, high)
     error = np.mean((cells.imputed - cells.truth) ** 2)

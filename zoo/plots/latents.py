@@ -14,7 +14,7 @@ from scipy import stats
 from zoo.files import write_atomically
 from zoo.plots.codes import drawn, means
 from zoo.plots.figures import finished, subplots
-from zoo.plots.sheets import tiled
+from zoo.plots.sheets import assert_images, tiled
 
 
 def traversals(
@@ -38,6 +38,7 @@ def traversals(
         reach: In standard deviations of the prior N(0, I).
         path: A .png for a sheet; a .gif for one image a dimension, all moving together.
     """
+    assert_images(model)
     code, kl, condition = _code(model, examples, row)
     dims = np.argsort(kl)[::-1][:num_dims]
     values = np.linspace(-reach, reach, num_steps)
@@ -85,6 +86,7 @@ def interpolations(
         num_rows: Pairs.
         num_steps: Codes between and with the two ends.
     """
+    assert_images(model)
     images = np.asarray(examples[model.key][: 2 * num_rows])
     codes = means(model, {model.key: images})
     steps = np.linspace(0.0, 1.0, num_steps)[:, None]
@@ -120,8 +122,9 @@ def manifold(model: keras.Model, num_steps: int = 20, path: str | Path | None = 
     Kingma & Welling, "Auto-Encoding Variational Bayes", 2014, figure 4.
 
     Raises:
-        ValueError: If the latent has other than two dimensions.
+        ValueError: If the latent has other than two dimensions, or decodes to no images.
     """
+    assert_images(model)
     if list(model.latent_shapes.values()) != [(2,)] or model.condition_shape is not None:
         raise ValueError(
             "A manifold is drawn of two dimensions and no condition. Received: "

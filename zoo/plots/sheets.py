@@ -1,4 +1,5 @@
-"""Sheets of images: samples, reconstructions, and what a condition does to them."""
+"""Sheets of images: samples, reconstructions, and what a condition does to them. They raise
+ValueError where a model is of something else."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,9 +9,19 @@ import keras
 import numpy as np
 from matplotlib.figure import Figure
 
-from zoo.observations.image import to_unit_interval
+from zoo.observations.image import Image, to_unit_interval
 from zoo.plots.figures import finished, subplots
 from zoo.random import RowNoise, Stream
+from zoo.validation import shown
+
+
+def assert_images(model: keras.Model) -> None:
+    """Raises ValueError where a model is of something else than images."""
+    if not isinstance(model.observation, Image):
+        raise ValueError(
+            f"Sheets are of images. Received: a model of {model.observation.noun}s of shape "
+            f"{shown(model.observation.shape)}."
+        )
 
 
 def samples(
@@ -28,8 +39,9 @@ def samples(
     class. `temperature` is that of `VAE.sample`.
 
     Raises:
-        ValueError: If the model draws no images by itself, or has no label to ask for.
+        ValueError: If the model is of no images, draws none by itself, or has no label to ask for.
     """
+    assert_images(model)
     if model.visible is not None:
         raise ValueError(
             f"{type(model).__name__} draws the rest of an image, given what is seen of it: "
@@ -91,6 +103,7 @@ def transfers(
 ) -> Figure:
     """A person's digit, and all digits in the same hand: the image on the left, then
     `model.transfer` to each class."""
+    assert_images(model)
     images, labels = examples[model.key][:num_rows], examples["label"][:num_rows]
     originals = np.asarray(to_unit_interval(images))
     columns = [originals, np.ones_like(originals)]
@@ -114,6 +127,7 @@ def completions(
 ) -> Figure:
     """What is seen of an image (hidden pixels grey), completions (means of p(x | visible, z), z ~
     p(z | visible)), and the image itself."""
+    assert_images(model)
     originals = to_unit_interval(examples[model.key][:num_rows])
     seen = np.asarray(model.visible.see(originals))
     if "sample" in model.answers():
@@ -146,6 +160,7 @@ def decoded_draws(
     """
     sheets = []
     for model in models.values():
+        assert_images(model)
         noise = RowNoise.of_seed(seed, num_rows * num_columns)
         shape = next(iter(model.latent_shapes.values()))
         z = noise.normal(Stream.LATENT, shape)
@@ -172,6 +187,7 @@ def reconstructions(
         model: A trained model.
         examples: Dict with the images [N, H, W, C]; the first `num_columns` are shown.
     """
+    assert_images(model)
     originals = to_unit_interval(examples[model.key][:num_columns])
     num_columns = len(originals)
     condition = model.condition.of(examples)

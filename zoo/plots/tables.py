@@ -43,11 +43,11 @@ def marginals(
         raise ValueError(
             f"Marginals are of tables. Received: a model of {shown(model.observation)}."
         )
-    real = examples[model.key]
-    drawn = model.sample(max(len(real), LEAST_DRAWN), seed=seed)
-    fields = [field for field in model.observation.fields if not isinstance(field, Constant)][
-        :num_columns
-    ]
+    real, condition = examples[model.key], model.condition.of(examples)
+    num_rows = max(len(real), LEAST_DRAWN) if condition is None else len(real)
+    drawn = model.sample(num_rows, seed=seed, condition=condition)
+    vary = [field for field in model.observation.fields if not isinstance(field, Constant)]
+    fields = vary[:num_columns]
     num_rows = math.ceil(len(fields) / PANELS)
     figure, axes = subplots(num_rows, PANELS, figsize=(2.4 * PANELS, 1.8 * num_rows), squeeze=False)
     for axis, field in zip(axes.flat, fields, strict=False):
@@ -62,7 +62,10 @@ def marginals(
         axis.set_yticks([])
     for axis in list(axes.flat)[len(fields) :]:
         axis.set_axis_off()
-    figure.suptitle(f"{len(real):,} real rows (grey), and {len(drawn):,} drawn (blue)", fontsize=9)
+    title = f"{len(real):,} real rows (grey), and {len(drawn):,} drawn (blue)"
+    if len(fields) < len(vary):
+        title += f"; the first {len(fields)} of {len(vary)} columns"
+    figure.suptitle(title, fontsize=9)
     return finished(figure, path)
 
 

@@ -5,23 +5,22 @@ import base64
 import html
 import importlib.resources
 import json
-from collections.abc import Callable
 from pathlib import Path
 from string import Template
-from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
-from zoo import data, plots
+from zoo import data
 from zoo.evaluation.latents import LatentReader, is_readable, most_information
 from zoo.files import check_file_target, write_atomically
-from zoo.observations import Image, Table
+from zoo.observations import Image
 from zoo.plots.figures import png
 from zoo.report import explorer
+from zoo.report.pictures import NUM_EXAMPLES, pictures_of, taken, without_anomalies
 from zoo.store import cards, pretrained
 
-NUM_EXAMPLES = 1000
+WIDE = 700  # pixels of a picture that a narrow page does not shrink to its own width
+EXPLORER = '<div class="explorer">'
 
 
 def report(*targets: str | Path, path: str | Path, data_dir: str | Path | None = None) -> Path:
@@ -54,8 +53,7 @@ def report(*targets: str | Path, path: str | Path, data_dir: str | Path | None =
     ]
     page = Template(_file("page.html")).substitute(
         title=" and ".join(name for name, _ in sections),
-        subtitle="Variational autoencoders of the zoo. Nats per example; the decoders on this page "
-        "run in it.",
+        subtitle=_subtitle("".join(text for _, text in sections)),
         columns=len(sections),
         models="\n".join(text for _, text in sections),
         script=_file("explorer.js"),
@@ -67,6 +65,11 @@ def report(*targets: str | Path, path: str | Path, data_dir: str | Path | None =
 
 def _file(name):
     return (importlib.resources.files(__name__) / name).read_text(encoding="utf-8")
+
+
+def _subtitle(text):
+    runs = "; the decoders on this page run in it" if EXPLORER in text else ""
+    return f"Variational autoencoders of the zoo. Nats per example{runs}."
 
 
 def _section(target, model, recipe_name, recipe, data_dir, named):
@@ -82,19 +85,19 @@ def _section(target, model, recipe_name, recipe, data_dir, named):
         _headline(record, recipe),
         _explorer(model, order),
         "<h2>Numbers</h2>",
-        _numbers(record, latents),
+        _numbers(record, latents, model.observation.noun),
         "<h2>Pictures</h2>",
         *([f'<p class="faint">{_text(absent)}</p>'] if absent else []),
-        *_pictures(model, examples),
+        *map(_picture, pictures_of(model, examples)),
         *_curves(target, recipe_name),
         "<h2>Record</h2>",
-        _record(record, recipe),
+        _record(record, recipe, isinstance(model.observation, Image)),
     ]
     return recipe_name, "<section>\n" + "\n".join(parts) + "\n</section>"
 
 
 def _examples(recipe, data_dir):
-    """The first test examples, or None and why there are none."""
+    """Test examples, or None and why there are none."""
     dataset = recipe.dataset
     try:
         examples = data.load(
@@ -102,13 +105,18 @@ def _examples(recipe, data_dir):
         )
     except ValueError as error:
         return None, f"Pictures and numbers that need data are left out: {error}"
-    return {name: array[:NUM_EXAMPLES] for name, array in examples.items()}, None
+    if "anomaly" not in examples:
+        return {name: array[:NUM_EXAMPLES] for name, array in examples.items()}, None
+    is_anomaly = np.asarray(examples["anomaly"], bool)
+    kinds = [np.flatnonzero(kind)[:NUM_EXAMPLES] for kind in (is_anomaly, ~is_anomaly)]
+    return taken(examples, np.sort(np.concatenate(kinds))), None
 
 
 def _latents(model, examples):
     if examples is None or not is_readable(model):
         return None
-    return LatentReader(model, examples, NUM_EXAMPLES)()
+    normal = without_anomalies(examples)
+    return None if data.num_examples(normal) < 2 else LatentReader(model, normal, NUM_EXAMPLES)()
 
 
 # -- Parts of a section
@@ -126,7 +134,7 @@ def _explorer(model, order):
     except ValueError as error:
         return f'<p class="faint">No explorer: {_text(error)}</p>'
     content = json.dumps(program).replace("</", "<\\/")
-    return f"""<div class="explorer">
+    return f"""{EXPLORER}
 <div><canvas></canvas><p class="note"></p></div>
 <div><p class="faint">Move a latent, the most active first: the decoder's mean of p(x|z).</p>
 <div class="sliders"></div>
@@ -136,8 +144,8 @@ def _explorer(model, order):
 </div>"""
 
 
-def _numbers(record, latents):
-    rows = [_row(name, number) for name, number in record.get("numbers", {}).items()]
+def _numbers(record, latents, noun):
+    rows = [_row(name, number, noun) for name, number in record.get("numbers", {}).items()]
     if latents is not None:
         rows += [
             (
@@ -163,14 +171,14 @@ def _numbers(record, latents):
     return f"<table>{''.join(lines)}</table>"
 
 
-def _row(name, number):
-    if not isinstance(number, dict):  # a run's, of its validation images
+def _row(name, number, noun):
+    if not isinstance(number, dict):  # a run's, of its validation split
         return name.replace("val_", "validation: "), f"{number:.3f}", "nats"
     value = number["value"]
     value = f"{value:.3f}" if isinstance(value, float) else f"{value} of {number['of']}"
     errors = {
         "stderr_images": "images",
-        "stderr_examples": "examples",
+        "stderr_examples": f"{noun}s",
         "stderr_sampling": "noise",
         "stderr_runs": f"{len(number.get('values', ()))} runs",
     }
@@ -179,38 +187,12 @@ def _row(name, number):
     return name, value, ", ".join(parts)
 
 
-def _pictures(model, examples):
-    if isinstance(model.observation, Image):
-        return _pictures_of_images(model, examples)
-    if examples is None or not isinstance(model.observation, Table):
-        return []
-    return [_figure(plots.marginals(model, examples), "Columns of real rows, and of drawn ones")]
-
-
-def _pictures_of_images(model, examples):
-    completes = model.visible is not None
-    draws: list[tuple[Callable[..., Figure], str, dict[str, Any]]] = []
-    if "sample" in model.answers() and not completes:
-        draws.append((plots.samples, "Samples: means of p(x|z), z ~ p(z)", {}))
-    if list(model.latent_shapes.values()) == [(2,)] and model.condition_shape is None:
-        draws.append((plots.manifold, "The latent plane, decoded", {}))
-    if examples is not None:
-        with_images: list[tuple[Callable[..., Figure], str]] = []
-        if completes:
-            with_images.append((plots.completions, "What is seen, completions, and the image"))
-        else:
-            with_images.append((plots.reconstructions, "Images and their reconstructions"))
-        if plots.has_code_of_normals(model) and not completes:
-            with_images.append((plots.traversals, "One dimension of a code moved at a time"))
-            with_images.append((plots.aggregate_posterior, "Aggregate posterior and prior"))
-            if "factors" in examples and model.latent_shapes["z"] != (1,):
-                with_images.append((plots.factor_maps, "Codes coloured by factor"))
-            if model.condition_shape is None:
-                with_images.append((plots.interpolations, "Between the codes of two images"))
-        draws += [(function, caption, {"examples": examples}) for function, caption in with_images]
-    return [
-        _figure(function(model, **arguments), caption) for function, caption, arguments in draws
-    ]
+def _picture(picture):
+    try:
+        figure = picture.draw()
+    except ValueError as error:
+        return f'<p class="faint">A picture is left out: {_text(error)}</p>'
+    return _image(png(figure, dpi=110), picture.caption)
 
 
 def _curves(target, recipe_name):
@@ -222,21 +204,27 @@ def _curves(target, recipe_name):
     return [_image(content, "Training curves: bound, distortion and rate by epoch")]
 
 
-def _figure(figure, caption):
-    return _image(png(figure, dpi=110), caption)
-
-
 def _image(content, caption):
     source = base64.b64encode(content).decode()
-    return f'<figure><img alt="{_text(caption)}" src="data:image/png;base64,{source}"></figure>'
+    caption, kind = _text(caption), "wide" if _width(content) > WIDE else "narrow"
+    return (
+        f'<figure><div class="{kind}"><img alt="{caption}" src="data:image/png;base64,{source}">'
+        f"</div><figcaption>{caption}</figcaption></figure>"
+    )
 
 
-def _record(record, recipe):
+def _width(content):
+    """Of a PNG file, in pixels."""
+    return int.from_bytes(content[16:20], "big")
+
+
+def _record(record, recipe, of_images):
     training, dataset = record.get("training", record), recipe.dataset
+    binarization = f" ({dataset.binarization})" if of_images else ""
     rows = {
         "model": recipe.family,
-        "data": f"{dataset.name}: {dataset.train}, {dataset.validation}, {dataset.test} "
-        f"({dataset.binarization})",
+        "data": f"{dataset.name}: {dataset.train}, {dataset.validation}, {dataset.test}"
+        f"{binarization}",
         "arguments": ", ".join(f"{name}={value!r}" for name, value in record["arguments"].items()),
         "seed": record.get("seed"),
         "epochs": training.get("epochs"),

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from zoo.networks import MLP, ConvDecoder
+from zoo.observations import Image
 
 MAX_BYTES = 10 * 2**20
 # What explorer.js can compute.
@@ -33,6 +34,10 @@ def program(model: keras.Model, order: Sequence[int] | np.ndarray | None = None)
     Raises:
         ValueError: If the model decodes in a way that the page cannot: the message says which.
     """
+    if not isinstance(model.observation, Image):
+        raise ValueError(
+            f"The page decodes images, and this is a model of {model.observation.noun}s."
+        )
     latents = set(model.latent_shapes)
     num_classes = model.num_classes or 0
     if latents not in ({"z"}, {"y", "z"}) or (

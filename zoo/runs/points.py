@@ -50,7 +50,7 @@ def measure(run: Run, label: str, data_dir: str | Path | None = None) -> dict[st
 
 
 def active_units(model: keras.Model, examples: dict[str, Any]) -> tuple[int, int]:
-    """Number of latent dimensions that tell images apart, Var_x E_q[z] > 0.01 (Burda et al. 2016,
+    """Number of latent dimensions that tell examples apart, Var_x E_q[z] > 0.01 (Burda et al. 2016,
     section 5.2), and number of all.
 
     Args:

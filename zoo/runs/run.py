@@ -290,11 +290,13 @@ class PreparedRun(Run):
         remove_half_written(self.path)
         kept = {RECIPE: self._file.source, ARCHITECTURE: self._architecture_of(model)}
         kept = {name: content for name, content in kept.items() if content is not None}
+        finished = self._is_finished()
         self.record |= {
-            "status": "running",
+            "status": "finished" if finished else "running",
             "task": dataclasses.asdict(self.task),
             "recipe_sha256": self._file.sha256,
-            "files": {name: hashlib.sha256(content).hexdigest() for name, content in kept.items()},
+            "files": (self.record["files"] if finished else {})
+            | {name: hashlib.sha256(content).hexdigest() for name, content in kept.items()},
             "seed": self.spec.seed,
             "mode": model.execution,
             "precision": model.dtype_policy.name,
@@ -329,9 +331,13 @@ class PreparedRun(Run):
         from zoo.evaluation import latents
 
         kept = checkpoint.restore_kept(model)
-        if self.spec.finish is not None:
-            self.spec.finish(model, dict(validation))
-        self._write_weights(model)
+        if self._is_finished():
+            # They are what the recipe's `finish` made of them, which would be another thing twice.
+            model.load_weights(self.weights_path)
+        else:
+            if self.spec.finish is not None:
+                self.spec.finish(model, dict(validation))
+            self._write_weights(model)
         self.record |= {
             "status": "finished",
             "epochs": len(checkpoint.history),
@@ -348,13 +354,24 @@ class PreparedRun(Run):
         with _told_if_it_fails("pictures"):
             from zoo import plots
 
-            plots.curves(checkpoint.history, path=self.path / "curves.png")
+            noun = model.observation.noun
+            plots.curves(checkpoint.history, path=self.path / "curves.png", noun=noun)
             plots.pictures(model, validation, self.path)
         with _told_if_it_fails("look at the latents"):
             if message := latents.collapse_of(model, validation):
                 self.record["warning"] = message
                 logger.warning(message)
                 self._write_record()
+
+    def _is_finished(self):
+        """Whether the run had come to its end before, and its weights are those of then."""
+        digest = self.record.get("files", {}).get(WEIGHTS)
+        is_there = digest is not None and self.weights_path.is_file()
+        return (
+            self.record["status"] == "finished"
+            and is_there
+            and _sha256(self.weights_path) == digest
+        )
 
     def _write_weights(self, model):
         with tempfile.TemporaryDirectory() as scratch:  # Keras writes a file bit by bit

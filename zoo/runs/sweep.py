@@ -22,6 +22,7 @@ import tensorflow as tf
 
 from zoo import data, machine, own_layers, plots, registry
 from zoo.annotations import takes_commas
+from zoo.data.examples import noun_of
 from zoo.files import alone_in, check_directory_target, write_atomically
 from zoo.runs import training
 from zoo.runs.points import assert_has_rate, means_over_seeds, measure
@@ -87,7 +88,7 @@ def sweep(
             another process sweeps there; nothing has been trained then.
         zoo.engine.checkpoints.TrainingDiverged: If the loss of a point becomes NaN or infinite.
     """
-    plan = _plan(recipe, arguments, out, resume, jobs)
+    plan = _plan(recipe, arguments, out, resume, jobs, data_dir)
     with alone_in(plan.path, "sweeps"):
         _train_all(
             _tasks(plan, recipe, data_dir),
@@ -104,7 +105,9 @@ def sweep(
         if means:
             record["means"] = means
         write_atomically(plan.path / "sweep.json", (json.dumps(record, indent=2) + "\n").encode())
-        plots.rate_distortion(measured, path=plan.path / "rate_distortion.png")
+        dataset = next(iter(plan.runs.values())).spec.dataset
+        noun = noun_of(data.load(dataset.name, dataset.validation, data_dir=data_dir))
+        plots.rate_distortion(measured, path=plan.path / "rate_distortion.png", noun=noun)
     return plan.path
 
 
@@ -118,31 +121,32 @@ def describe(
     jobs: int | None = None,
 ) -> list[str]:
     """What `sweep` would train, as lines of text; nothing is written. Raises as `sweep` does."""
-    plan = _plan(recipe, arguments, out, resume, jobs)
+    plan = _plan(recipe, arguments, out, resume, jobs, data_dir)
     dataset = next(iter(plan.runs.values())).spec.dataset
-    sizes = [
-        data.num_examples(data.load(dataset.name, split, data_dir=data_dir))
+    parts = [
+        data.load(dataset.name, split, data_dir=data_dir)
         for split in (dataset.train, dataset.validation)
     ]
+    sizes, noun = [data.num_examples(part) for part in parts], noun_of(parts[0])
     rows = []
     for label, run in plan.runs.items():
         state = "is finished"
         if label in plan.unfinished:
             state = "goes on" if _has_begun(run.path) else "begins"
-            state += f": {run.spec.epochs:,} epochs of {run.spec.batch_size} images a step"
+            state += f": {run.spec.epochs:,} epochs of {run.spec.batch_size} {noun}s a step"
         rows.append((label, state))
     width = max(9, *(len(label) for label, _ in rows))
     return [
         f"{'recipe':{width}}  {plan.file.name}: {len(plan.points)} points, "
         f"{len(plan.unfinished)} to train, {plan.jobs} at a time",
-        f"{'data':{width}}  {dataset.name}: {sizes[0]:,} training images ({dataset.train}), "
-        f"{sizes[1]:,} validation images ({dataset.validation})",
+        f"{'data':{width}}  {dataset.name}: {sizes[0]:,} training {noun}s ({dataset.train}), "
+        f"{sizes[1]:,} validation {noun}s ({dataset.validation})",
         *(f"{label:{width}}  {state}" for label, state in rows),
         f"{'output':{width}}  {plan.path}",
     ]
 
 
-def _plan(recipe, arguments, out, resume, jobs):
+def _plan(recipe, arguments, out, resume, jobs, data_dir):
     if jobs is not None and (isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1):
         raise ValueError(f"`jobs` must be a positive integer. Received: jobs={jobs!r}.")
     file = registry.find(recipe)
@@ -162,7 +166,7 @@ def _plan(recipe, arguments, out, resume, jobs):
     plan = Plan(file, path, points, runs, min(jobs or _room(), len(points)))
     for label in plan.unfinished:
         # A mistake in the last point costs no training of the others.
-        assert_has_rate(training.build(runs[label].spec), label)
+        assert_has_rate(training.model_to_look_at(runs[label].spec, data_dir), label)
     return plan
 
 

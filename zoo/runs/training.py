@@ -165,6 +165,12 @@ def build(
     return model
 
 
+def model_to_look_at(spec: Recipe, data_dir: str | Path | None = None) -> CompiledModel:
+    """The model of a recipe before training; the examples are read where it is made from them."""
+    examples = _load(spec, data_dir)["train"] if spec.model_of_examples else None
+    return build(spec, examples=examples)
+
+
 def num_steps(spec: Recipe, num_examples: int) -> int:
     """Training steps of the whole run."""
     return spec.epochs * math.ceil(num_examples / spec.batch_size)

@@ -85,11 +85,23 @@ class Session:
     """
 
     def __init__(self, directory: str | Path) -> None:
+        self._graph, self._session = _library().TF_NewGraph(), None
+        try:
+            definitions = _meta_graph_class().FromString(self._load(directory)).signature_def
+            self.signatures = {
+                name: Signature(_ports(d.inputs), _ports(d.outputs))
+                for name, d in definitions.items()
+                if d.method_name
+            }
+        except BaseException:
+            self.close()
+            raise
+
+    def _load(self, directory):
+        """Loads graph and session; returns the bytes of the meta graph."""
         library = _library()
-        self._graph = library.TF_NewGraph()
         options, buffer = library.TF_NewSessionOptions(), library.TF_NewBuffer()
         tags = (ctypes.c_char_p * 1)(TAG)
-        self._session = None
         try:
             with _Status() as status:
                 self._session = library.TF_LoadSessionFromSavedModel(
@@ -102,16 +114,10 @@ class Session:
                     buffer,
                     status,
                 )
-            content = ctypes.string_at(buffer.contents.data, buffer.contents.length)
+            return ctypes.string_at(buffer.contents.data, buffer.contents.length)
         finally:
             library.TF_DeleteSessionOptions(options)
             library.TF_DeleteBuffer(buffer)
-        definitions = _meta_graph_class().FromString(content).signature_def
-        self.signatures = {
-            name: Signature(_ports(d.inputs), _ports(d.outputs))
-            for name, d in definitions.items()
-            if d.method_name
-        }
 
     def run(self, signature: str, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """The signature's answer.
@@ -161,11 +167,13 @@ class Session:
                 library.TF_DeleteTensor(tensor)
 
     def close(self) -> None:
-        library, session, self._session = _library(), self._session, None
+        library, session, graph = _library(), self._session, self._graph
+        self._session = self._graph = None
         if session:
             with _Status() as status:
                 library.TF_DeleteSession(session, status)
-            library.TF_DeleteGraph(self._graph)
+        if graph:
+            library.TF_DeleteGraph(graph)
 
     def __enter__(self) -> "Session":
         return self

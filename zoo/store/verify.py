@@ -55,14 +55,14 @@ def verify(
         version: Integer; by default every version that is stored.
         new_seed: Seed of other noise than the card's: importance-sampled numbers then have to lie
             within 4 of their `stderr_sampling` (of binarization and latents), others within 4 of
-            their standard error over images, and what has neither is told and not judged.
+            their standard error over examples, and what has neither is told and not judged.
         data_dir: As in `zoo.data.load`.
 
     Yields:
         A `Row` for every number of every version.
 
     Raises:
-        ValueError: If nothing is stored, or the test images are not those that the card's numbers
+        ValueError: If nothing is stored, or the test examples are not those that the card's numbers
             are of.
     """
     assert_stored(name, version)
