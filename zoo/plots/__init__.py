@@ -11,6 +11,7 @@ from typing import Any
 import keras
 
 from zoo.extras import need
+from zoo.models.anomaly_model import AnomalyModel
 from zoo.observations import Counts, Image, Table
 
 need("plots", "Pictures")
@@ -61,10 +62,20 @@ def pictures(model: keras.Model, examples: Mapping[str, Any], directory: Path) -
         examples: Dict with x [N, ...], and "label" where there are labels.
         directory: `pathlib.Path`.
     """
+    if isinstance(model, AnomalyModel):
+        scores(
+            model.scores(examples),
+            examples.get("anomaly"),
+            model.threshold,
+            noun=model.observation.noun,
+            path=directory / "scores.png",
+        )
     if model.observation.missing and "complete" in examples:
         imputations(model, examples, path=directory / "imputations.png")
     if isinstance(model.observation, Counts) and dict(model.latent_shapes).get("z", (1,)) != (1,):
         latent_pca(model, examples, path=directory / "latent_pca.png")
+    if isinstance(model.observation, Counts) and model.latents:
+        count_marginals(model, examples, path=directory / "count_marginals.png")
     if isinstance(model.observation, Table):
         marginals(model, examples, path=directory / "marginals.png")
     if isinstance(model.observation, Image):
