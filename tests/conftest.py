@@ -21,6 +21,10 @@ SLOW = {
         "test_every_way_to_break_an_export_is_named[compiled]",
     ],
     "test_cli": ["test_pictures_export_and_push"],
+    "test_colour": [
+        "test_an_export_of_colours_passes_every_check[levels]",
+        "test_an_export_of_colours_passes_every_check[mixture]",
+    ],
     "test_columns": ["test_a_vae_of_columns_goes_the_way_of_every_other"],
     "test_compiled": [
         "test_any_keras_optimizer_trains_in_a_block_as_it_does_eagerly[adamw, clipnorm]",
