@@ -21,10 +21,6 @@ SLOW = {
         "test_every_way_to_break_an_export_is_named[compiled]",
     ],
     "test_cli": ["test_pictures_export_and_push"],
-    "test_colour": [
-        "test_an_export_of_colours_passes_every_check[levels]",
-        "test_an_export_of_colours_passes_every_check[mixture]",
-    ],
     "test_columns": ["test_a_vae_of_columns_goes_the_way_of_every_other"],
     "test_compiled": [
         "test_any_keras_optimizer_trains_in_a_block_as_it_does_eagerly[adamw, clipnorm]",
@@ -56,8 +52,10 @@ SLOW = {
     ],
     "test_new_kinds": [
         "test_every_kind_goes_the_way_of_the_vae[beta-TCVAE]",
+        "test_every_kind_goes_the_way_of_the_vae[colours]",
         "test_every_kind_goes_the_way_of_the_vae[counts]",
         "test_every_kind_goes_the_way_of_the_vae[ladder]",
+        "test_every_kind_goes_the_way_of_the_vae[levels]",
         "test_every_kind_goes_the_way_of_the_vae[vectors]",
         "test_every_kind_trains_the_same_in_all_modes_and_resumes[FactorVAE]",
         "test_every_kind_trains_the_same_in_all_modes_and_resumes[counts]",
@@ -66,6 +64,7 @@ SLOW = {
     "test_other_runtimes": [
         "test_a_file_that_answers_otherwise_is_not_written[tflite]",
         "test_both_files_answer_as_the_model_does[tflite-class-and-style]",
+        "test_both_files_answer_as_the_model_does[tflite-colours]",
         "test_both_files_answer_as_the_model_does[tflite-continuous-bernoulli]",
         "test_both_files_answer_as_the_model_does[tflite-convolutional]",
         "test_both_files_answer_as_the_model_does[tflite-full-covariance]",

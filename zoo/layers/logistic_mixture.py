@@ -37,8 +37,9 @@ def log_prob_of_level(distance: tf.Tensor, log_scale: tf.Tensor, side: tf.Tensor
     The ends take all beyond them: P(0) = sigmoid(h - u) with u = (loc - x) r, and P(1) likewise
     with u = (x - loc) r. It is the product of `DiscretizedLogisticLevel`, which cancels nothing.
 
-    Its gradient is written out: TensorFlow's own takes three times as long, as it keeps and reads
-    every step of the formula. It is exact where branches meet, at u = 0 and u = h too.
+    Its gradient is written out. TensorFlow's own, which keeps and reads every step of the formula,
+    takes a fifth longer (`benchmarks/colour_likelihood.py`), and is wrong where branches meet, at
+    u = h.
 
     Args:
         distance: Float tensor, x - loc in the unit of pixels in [0, 1].
@@ -97,8 +98,7 @@ class LogisticMixtureImage(tfd.AutoCompositeTensorDistribution):
         image_shape: (H, W, C).
     """
 
-    # Pixels lie last, where TensorFlow and XLA walk along long rows: with components last, of which
-    # there are few, log-probability and gradient take a fifth longer.
+    # Pixels lie last, where loops run along long rows; components are few.
 
     def __init__(
         self,
