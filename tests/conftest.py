@@ -53,8 +53,10 @@ SLOW = {
     ],
     "test_new_kinds": [
         "test_every_kind_goes_the_way_of_the_vae[beta-TCVAE]",
+        "test_every_kind_goes_the_way_of_the_vae[colours]",
         "test_every_kind_goes_the_way_of_the_vae[counts]",
         "test_every_kind_goes_the_way_of_the_vae[ladder]",
+        "test_every_kind_goes_the_way_of_the_vae[levels]",
         "test_every_kind_goes_the_way_of_the_vae[vectors]",
         "test_every_kind_trains_the_same_in_all_modes_and_resumes[FactorVAE]",
         "test_every_kind_trains_the_same_in_all_modes_and_resumes[counts]",
@@ -63,6 +65,7 @@ SLOW = {
     "test_other_runtimes": [
         "test_a_file_that_answers_otherwise_is_not_written[tflite]",
         "test_both_files_answer_as_the_model_does[tflite-class-and-style]",
+        "test_both_files_answer_as_the_model_does[tflite-colours]",
         "test_both_files_answer_as_the_model_does[tflite-continuous-bernoulli]",
         "test_both_files_answer_as_the_model_does[tflite-convolutional]",
         "test_both_files_answer_as_the_model_does[tflite-full-covariance]",

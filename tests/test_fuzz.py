@@ -114,6 +114,12 @@ CONSTRUCTORS = [
     (layers.Bernoulli, {"event_shape": IMAGE_SHAPE}),
     (layers.ContinuousBernoulli, {"event_shape": IMAGE_SHAPE}),
     (layers.Normal, {"event_shape": IMAGE_SHAPE, "scale": 1.0}),
+    (layers.Laplace, {"event_shape": IMAGE_SHAPE, "scale": 1.0}),
+    (layers.CategoricalLevels, {"event_shape": IMAGE_SHAPE}),
+    (
+        layers.DiscretizedLogisticMixture,
+        {"event_shape": IMAGE_SHAPE, "num_components": 2},
+    ),
     (layers.DiscretizedLogistic, {"event_shape": IMAGE_SHAPE, "scale": "shared"}),
     (layers.DiagonalNormal, {"latent_dim": 2}),
     (layers.FullCovarianceNormal, {"latent_dim": 2}),

@@ -19,12 +19,24 @@ LAYERS = {
     "normal, fixed": layers.Normal((2, 2, 1), scale=0.5),
     "normal, shared": layers.Normal((2, 2, 1), scale="shared"),
     "normal, per pixel": layers.Normal((2, 2, 1), scale="per_pixel"),
+    "laplace, fixed": layers.Laplace((2, 2, 1), scale=0.5),
+    "laplace, shared": layers.Laplace((2, 2, 1), scale="shared"),
+    "laplace, per pixel": layers.Laplace((2, 2, 1), scale="per_pixel"),
     "discretized logistic, shared": layers.DiscretizedLogistic((2, 2, 1), scale="shared"),
     "discretized logistic, per pixel": layers.DiscretizedLogistic((2, 2, 1), scale="per_pixel"),
+    "logistic mixture, grey": layers.DiscretizedLogisticMixture((2, 2, 1), num_components=3),
+    "logistic mixture, colours": layers.DiscretizedLogisticMixture((2, 2, 3), num_components=2),
+    "categorical levels": layers.CategoricalLevels((2, 2, 1)),
 }
 
 
-QUICK = ("diagonal", "bernoulli", "normal, per pixel", "discretized logistic, shared")
+QUICK = (
+    "diagonal",
+    "bernoulli",
+    "normal, per pixel",
+    "discretized logistic, shared",
+    "logistic mixture, colours",
+)
 
 
 @pytest.mark.parametrize(
@@ -128,6 +140,7 @@ def test_scales_never_leave_their_bounds():
     check_scale_is_safe(layers.DiagonalNormal(2), lambda q: q.stddev())
     check_scale_is_safe(layers.FullCovarianceNormal(2), lambda q: q.scale_tril)
     check_scale_is_safe(layers.Normal(2, scale="per_pixel"), lambda p: p.stddev())
+    check_scale_is_safe(layers.Laplace(2, scale="per_pixel"), lambda p: p.stddev())
     shared = layers.Normal(2, scale="shared")
     shared(tf.zeros([1, 2]))
     for value in EXTREMES:
@@ -165,7 +178,7 @@ def test_wrong_arguments_are_told():
 
 def test_parameters_of_a_mean_image_give_that_mean():
     mean = np.float32([0.002, 0.1, 0.5, 0.500001, 0.77, 0.998]).reshape(2, 3, 1)
-    for cls in (layers.Bernoulli, layers.ContinuousBernoulli, layers.Normal):
+    for cls in (layers.Bernoulli, layers.ContinuousBernoulli, layers.Normal, layers.Laplace):
         layer = cls(mean.shape)
         params = layer.params_of_mean(mean)
         assert params.shape == (layer.num_params,) and params.dtype == tf.float32

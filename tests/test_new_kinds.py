@@ -22,6 +22,7 @@ from zoo.serving import check, export
 IMAGES = np.random.default_rng(0).integers(0, 256, (21, *IMAGE_SHAPE)).astype(np.uint8)
 VECTORS = np.random.default_rng(1).normal(3.0, 2.0, (21, 5)).astype(np.float32)
 WITH_GAPS = np.where(np.random.default_rng(2).random(VECTORS.shape) < 0.3, np.nan, VECTORS)
+COLOURS = np.random.default_rng(4).integers(0, 256, (21, 4, 4, 3)).astype(np.uint8)
 COUNTS = np.random.default_rng(3).negative_binomial(2, 0.1, (21, 6))
 MODES = {"xla": {"jit_compile": True}, "loop": {"jit_compile": False}}
 
@@ -37,6 +38,13 @@ def vectors(missing=True):
 def counts():
     keras.utils.set_random_seed(0)
     return zoo.VAE(mlp(4), mlp(6), layers.DiagonalNormal(2), layers.NegativeBinomial(6))
+
+
+def colours(likelihood):
+    keras.utils.set_random_seed(0)
+    model = zoo.VAE(mlp(4), mlp(likelihood.num_params), layers.DiagonalNormal(2), likelihood)
+    model.start_at_data(COLOURS)
+    return model
 
 
 def conv(channels):
@@ -95,6 +103,8 @@ KINDS = {
     "counts": (counts, COUNTS),
     "ladder": (ladder, IMAGES),
     "quantizer": (quantized, IMAGES),
+    "colours": (lambda: colours(layers.DiscretizedLogisticMixture((4, 4, 3), 2)), COLOURS),
+    "levels": (lambda: colours(layers.CategoricalLevels((4, 4, 3))), COLOURS),
 }
 QUICK = ("FactorVAE", "vectors", "counts")
 
@@ -137,7 +147,7 @@ def test_every_kind_goes_the_way_of_the_vae(kind, tmp_path):
         if finding.problem is not None
     ] == []
     if model.key == "image":
-        plots.pictures(model, {"image": IMAGES}, tmp_path)
+        plots.pictures(model, {"image": data}, tmp_path)
         assert (tmp_path / "reconstructions.png").is_file()
 
 

@@ -60,6 +60,9 @@ MODELS = {
     ),
     "normal": lambda make_vae: make_vae(likelihood=layers.Normal(IMAGE_SHAPE)),
     "logistic": lambda make_vae: make_vae(likelihood=layers.DiscretizedLogistic(IMAGE_SHAPE)),
+    "colours": lambda make_vae: make_vae(
+        likelihood=layers.DiscretizedLogisticMixture((2, 2, 3), num_components=2)
+    ),
     "full-covariance": lambda make_vae: make_vae(
         posterior=layers.FullCovarianceNormal(3), condition_shape=(2,)
     ),

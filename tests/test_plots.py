@@ -157,6 +157,35 @@ def test_pictures_suit_the_model(cvae, make_vae, images, tmp_path):
     plots.decoded_draws({"a": make_vae(), "b": make_vae()}, path=tmp_path / "draws.png")
 
 
+def test_pictures_in_colours_keep_them(make_vae, tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (6, 4, 4, 3)).astype(np.uint8)
+    likelihood = layers.DiscretizedLogisticMixture((4, 4, 3), 2)
+    model, examples = make_vae(likelihood=likelihood, latent_dim=2), {"image": images}
+    sheet = pixels(plots.reconstructions(model, examples, num_columns=3))
+    np.testing.assert_allclose(sheet[1:5, 6:10], images[1] / 255, rtol=1e-6)
+    np.testing.assert_allclose(sheet[6:10, 6:10], model.reconstruct(images)[1], rtol=1e-5)
+    sheet = pixels(plots.samples(model, num_rows=1, num_columns=2, seed=5))
+    drawn = model.generate(RowNoise.of_seed(5, 2))["reconstruction"]
+    np.testing.assert_allclose(sheet[1:5, 6:10], drawn[1], rtol=1e-5)
+    sheet = pixels(plots.interpolations(model, examples, num_rows=1, num_steps=2))
+    np.testing.assert_allclose(sheet[1:5, 16:20], images[1] / 255, rtol=1e-6)
+    for figure in (plots.manifold(model, 2), plots.traversals(model, examples, num_steps=3)):
+        sheet = pixels(figure)
+        assert sheet.shape[-1] == 3 and np.ptp(sheet, axis=-1).max() > 0.01
+    plots.traversals(model, examples, reach=2.0, path=tmp_path / "traversals.gif")
+    code = model.encode(images[:1]).mean().numpy()
+    with Image.open(tmp_path / "traversals.gif") as gif:
+        frame = np.asarray(gif.convert("RGB"))
+    moved = [code + (-2.0 - code) * np.eye(2, dtype=np.float32)[dim] for dim in (0, 1)]
+    expected = [255 * model.decode(z).mean()[0].numpy() for z in moved]
+    # Twice the size, in 256 colours of the frame's own; the more active dimension comes first.
+    first, second = (frame[2:10:2, left : left + 8 : 2] for left in (2, 12))
+    errors = [
+        np.abs(first - e).mean() + np.abs(second - f).mean() for e, f in (expected, expected[::-1])
+    ]
+    assert min(errors) < 4
+
+
 # -- The latent space
 
 

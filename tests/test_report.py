@@ -1,7 +1,9 @@
 """The report: one page that needs nothing else, with a decoder that computes in it what Python
 computes."""
 
+import base64
 import importlib.util
+import io
 import json
 import re
 import shutil
@@ -10,6 +12,8 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
+from PIL import Image
 
 import zoo
 from tests.conftest import IMAGE_SHAPE
@@ -43,9 +47,14 @@ def with_label(make_vae):
     return zoo.CVAE(mlp(8, 6), mlp(8, 16, activation="tanh"), posterior, likelihood, num_classes=4)
 
 
+def colours(make_vae):
+    return make_vae(likelihood=layers.Laplace((4, 5, 3), scale="per_pixel"))
+
+
 MODELS = {
     "dense": lambda make_vae: make_vae(),
     "classes": class_and_style,
+    "colours": colours,
     "convolutional": convolutional,
     "label": with_label,
 }
@@ -256,22 +265,26 @@ def test_a_narrow_page_is_no_wider_than_its_window(page, browser):
     browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
+def open_page_of(model, browser, directory):
+    program = json.dumps(explorer.program(model))
+    script = Path(explorer.__file__).with_name("explorer.js").read_text(encoding="utf-8")
+    body = (
+        '<div class="explorer"><canvas></canvas><p class="note"></p><div '
+        'class="sliders"></div><select></select>'
+    )
+    body += (
+        '<button class="random"></button><button class="reset"></button><script '
+        f'type="application/json">{program}</script></div>'
+    )
+    (directory / "page.html").write_text(f"{body}<script>{script}</script>")
+    browser.get((directory / "page.html").as_uri())
+
+
 def test_convolutions_and_classes_run_in_the_page(make_vae, browser, tmp_path):
     keras.utils.set_random_seed(1)
     for build in (convolutional, with_label):
         model = build(make_vae)
-        program = json.dumps(explorer.program(model))
-        script = Path(explorer.__file__).with_name("explorer.js").read_text(encoding="utf-8")
-        body = (
-            '<div class="explorer"><canvas></canvas><p class="note"></p><div '
-            'class="sliders"></div><select></select>'
-        )
-        body += (
-            '<button class="random"></button><button class="reset"></button><script '
-            f'type="application/json">{program}</script></div>'
-        )
-        (tmp_path / "page.html").write_text(f"{body}<script>{script}</script>")
-        browser.get((tmp_path / "page.html").as_uri())
+        open_page_of(model, browser, tmp_path)
         z = np.float32([[0.5, -1.0, 2.0]])
         label = model.num_classes - 1 if build is with_label else 0
         decoded = browser.execute_script(
@@ -283,3 +296,15 @@ def test_convolutions_and_classes_run_in_the_page(make_vae, browser, tmp_path):
         np.testing.assert_allclose(
             np.reshape(decoded, model.observation.shape), expected, atol=1e-3
         )
+
+
+def test_a_page_draws_colours(make_vae, browser, tmp_path):
+    keras.utils.set_random_seed(1)
+    model = colours(make_vae)
+    model.decoder.stack[-1].bias.assign(tf.fill([4 * 5 * 3 * 2], 0.5))
+    open_page_of(model, browser, tmp_path)
+    _, canvas = browser.execute_script(MOVE, 0, 1, 1.5)
+    expected = 255 * model.decode(np.float32([[0, 1.5, 0]])).mean()[0].numpy()
+    with Image.open(io.BytesIO(base64.b64decode(canvas.partition(",")[2]))) as picture:
+        drawn = np.asarray(picture.convert("RGB"))
+    np.testing.assert_allclose(drawn, np.clip(expected, 0, 255), atol=0.51)

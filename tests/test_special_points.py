@@ -8,6 +8,7 @@ import tensorflow_probability as tfp
 
 from tests.test_likelihoods_8bit import log_probs_by_scipy
 from zoo import layers
+from zoo.layers.logistic_mixture import log_prob_of_level
 from zoo.layers.pixels import DiscretizedLogisticLevel
 
 tfd = tfp.distributions
@@ -91,6 +92,34 @@ def test_a_discretized_logistic_has_its_gradient_where_an_edge_of_the_bin_is_the
         log_probs_by_scipy(loc, scale + h, level) - log_probs_by_scipy(loc, scale - h, level)
     ) / (2 * h)
     np.testing.assert_allclose(by_scale, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_a_level_of_a_mixture_has_its_gradient_at_its_middle_and_at_its_edges(jit_compile):
+    half = np.float32(0.5 / 255)
+    level = np.array([0, 0, 0, 1, 1, 1, 254, 255, 255, 255])
+    # x - loc: where |x - loc| and the distance from an edge have a corner, at either end and inside
+    distance = half * np.float32([-1, 0, 1, -1, 0, 1, 1, -1, 0, 1])
+    side = np.float32((level == 255).astype(int) - (level == 0))
+    for log_scale in np.log(np.float32([1e-4, 0.5 / 255, 1.0])):
+        log_scales = np.full_like(distance, log_scale)
+        value, (by_distance, by_scale) = value_and_gradients(
+            lambda distance, log_scale: log_prob_of_level(distance, log_scale, side),
+            distance,
+            log_scales,
+            jit_compile=jit_compile,
+        )
+        x, scale = level / 255, np.exp(np.float64(log_scale))
+
+        def at(distance, scale, x=x):
+            return log_probs_by_scipy(x - distance, scale, level)
+
+        d64, h = distance.astype(np.float64), 1e-5 * scale
+        np.testing.assert_allclose(value, at(d64, scale), rtol=1e-4, atol=1e-5)
+        expected = (at(d64 + h, scale) - at(d64 - h, scale)) / (2 * h)
+        np.testing.assert_allclose(by_distance, expected, rtol=1e-3, atol=1e-3 / scale)
+        expected = (at(d64, scale * 1.00001) - at(d64, scale / 1.00001)) / 2e-5
+        np.testing.assert_allclose(by_scale, expected, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])

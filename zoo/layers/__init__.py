@@ -1,6 +1,7 @@
 """Distribution layers for Keras 3: parameters in, `tfd.Distribution` out."""
 
 from zoo.layers.base import DistributionLayer
+from zoo.layers.colour import CategoricalLevels, DiscretizedLogisticMixture
 from zoo.layers.columns import Columns
 from zoo.layers.counts import (
     Multinomial,
@@ -8,7 +9,13 @@ from zoo.layers.counts import (
     Poisson,
     ZeroInflatedNegativeBinomial,
 )
-from zoo.layers.likelihoods import Bernoulli, ContinuousBernoulli, DiscretizedLogistic, Normal
+from zoo.layers.likelihoods import (
+    Bernoulli,
+    ContinuousBernoulli,
+    DiscretizedLogistic,
+    Laplace,
+    Normal,
+)
 from zoo.layers.missing import SelfMasking
 from zoo.layers.noise import Dropout, GaussianNoise
 from zoo.layers.posteriors import Categorical, DiagonalNormal, FullCovarianceNormal
@@ -19,15 +26,18 @@ from zoo.layers.sample import Sample
 __all__ = [
     "Bernoulli",
     "Categorical",
+    "CategoricalLevels",
     "Columns",
     "Conditional",
     "ContinuousBernoulli",
     "DiagonalNormal",
     "DiscretizedLogistic",
+    "DiscretizedLogisticMixture",
     "DistributionLayer",
     "Dropout",
     "FullCovarianceNormal",
     "GaussianNoise",
+    "Laplace",
     "Multinomial",
     "NegativeBinomial",
     "Normal",

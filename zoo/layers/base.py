@@ -53,7 +53,12 @@ def bounded_scale(raw: tf.Tensor) -> tf.Tensor:
 
     A softplus reaches 0 and an exponential inf; both turn log-densities into NaN.
     """
-    return tf.exp(LOG_SCALE_BOUND * tf.tanh(raw / LOG_SCALE_BOUND))
+    return tf.exp(bounded_log_scale(raw))
+
+
+def bounded_log_scale(raw: tf.Tensor) -> tf.Tensor:
+    """The logarithm of `bounded_scale`."""
+    return LOG_SCALE_BOUND * tf.tanh(raw / LOG_SCALE_BOUND)
 
 
 def raw_of_scale(scale: tf.Tensor) -> tf.Tensor:

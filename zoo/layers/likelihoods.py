@@ -1,7 +1,7 @@
 """p(x|z): what a pixel is, given the decoder's output."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -112,10 +112,21 @@ class Likelihood(DistributionLayer):
         return statistics, tf.fill(tf.shape(statistics), math.nan)
 
 
-def _inside_unit_interval(mean):
+def inside_unit_interval(mean: tf.Tensor) -> tf.Tensor:
     """Pixels [*event_shape] as float32 [size] in [0.001, 0.999]: parameters of 0 and 1 themselves
     are infinite."""
     return tf.clip_by_value(tf.reshape(tf.cast(mean, tf.float32), [-1]), 1e-3, 1 - 1e-3)
+
+
+def parameter_of_mean(mean_of: Callable[[tf.Tensor], tf.Tensor], mean: tf.Tensor) -> tf.Tensor:
+    """The parameters in [-1000, 1000] at which an increasing function `mean_of` has these values,
+    found by bisection: [n] -> [n]."""
+    low, high = tf.fill(mean.shape, -1e3), tf.fill(mean.shape, 1e3)
+    for _ in range(32):  # to 2000 / 2^32 = 5e-7
+        middle = (low + high) / 2.0
+        is_below = mean_of(middle) < mean
+        low, high = tf.where(is_below, middle, low), tf.where(is_below, high, middle)
+    return (low + high) / 2.0
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -130,7 +141,7 @@ class Bernoulli(Likelihood):
 
     def params_of_mean(self, mean: tf.Tensor) -> tf.Tensor:
         """The logits of `mean`, kept off 0 and 1 by 1e-3."""
-        mean = _inside_unit_interval(mean)
+        mean = inside_unit_interval(mean)
         return tf.math.log(mean) - tf.math.log1p(-mean)
 
     def distribution(self, params: tf.Tensor) -> Distribution:
@@ -154,15 +165,12 @@ class ContinuousBernoulli(Likelihood):
     def params_of_mean(self, mean: tf.Tensor) -> tf.Tensor:
         """The logits whose distribution has `mean`, kept off 0 and 1 by 1e-3. No closed form is
         known: found by bisection."""
-        mean = _inside_unit_interval(mean)
-        # Near 0 and 1 the mean is 1 / |logit| from the end, so that these two enclose every mean
-        # that is left.
-        low, high = tf.fill(mean.shape, -1e3), tf.fill(mean.shape, 1e3)
-        for _ in range(32):  # to 2000 / 2^32 = 5e-7
-            middle = (low + high) / 2.0
-            is_below = ContinuousBernoulliFromLogits(logits=middle).mean() < mean
-            low, high = tf.where(is_below, middle, low), tf.where(is_below, high, middle)
-        return (low + high) / 2.0
+        # Near 0 and 1 the mean is 1 / |logit| from the end: logits of every mean that is left lie
+        # within [-1000, 1000].
+        return parameter_of_mean(
+            lambda logits: ContinuousBernoulliFromLogits(logits=logits).mean(),
+            inside_unit_interval(mean),
+        )
 
     def distribution(self, params: tf.Tensor) -> Distribution:
         (logits,) = self.as_event(params)
@@ -268,6 +276,43 @@ class Normal(LocationScale):
 
     def pixel(self, loc: tf.Tensor, scale: float | tf.Tensor) -> Distribution:
         return tfd.Normal(loc, scale)
+
+
+@keras.saving.register_keras_serializable(package="zoo")
+class Laplace(LocationScale):
+    """Independent Laplace pixels: with one scale for all, minus the ELBO is a weighted absolute
+    error plus the KL. Less is lost on outliers than under `Normal`, and edges blur less.
+
+    Of vectors [D] likewise, which may have any range. A density: of pixels that are constant over
+    the data it grows without bound, unless they are dequantized.
+    """
+
+    observes = (Image, Vector)
+    # Locations beyond it are taken for it: a row's sum stays finite.
+    LOC_BOUND = 1e30
+
+    @property
+    def observation(self) -> Observation:
+        return Vector(self.event_shape) if len(self.event_shape) == 1 else super().observation
+
+    def __init__(
+        self, event_shape: int | Sequence[int], scale: float | str = 1.0, **kwargs: Any
+    ) -> None:
+        super().__init__(event_shape, scale, **kwargs)
+
+    def params_of(self, mean: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
+        return super().params_of(mean, _laplace_scale(scale))
+
+    def start_at(self, mean: tf.Tensor, scale: tf.Tensor) -> None:
+        super().start_at(mean, _laplace_scale(scale))
+
+    def pixel(self, loc: tf.Tensor, scale: float | tf.Tensor) -> Distribution:
+        return tfd.Laplace(tf.clip_by_value(loc, -self.LOC_BOUND, self.LOC_BOUND), scale)
+
+
+def _laplace_scale(deviation):
+    """The scale of a Laplace distribution, whose variance is 2 scale^2."""
+    return deviation / math.sqrt(2.0)
 
 
 @keras.saving.register_keras_serializable(package="zoo")

@@ -8,6 +8,29 @@ import tensorflow_probability as tfp
 
 tfd = tfp.distributions
 
+NUM_LEVELS = 256
+
+
+def as_level(number: tf.Tensor) -> tf.Tensor:
+    """Numbers of levels, int32 0 ... 255, as the floats k / 255 that uint8 images become."""
+    # From a table: where XLA divides by a constant it multiplies by the reciprocal, which is a
+    # last bit off.
+    return tf.gather(tf.constant([k / 255 for k in range(NUM_LEVELS)], tf.float32), number)
+
+
+def class_of_uniform(logits: tf.Tensor, u: tf.Tensor) -> tf.Tensor:
+    """The least class whose distribution function exceeds u, int32 [...].
+
+    Args:
+        logits: Float tensor [..., K].
+        u: Float tensor [...] in [0, 1).
+    """
+    shares = tf.exp(logits - tf.reduce_max(logits, axis=-1, keepdims=True))
+    below = tf.cumsum(shares, axis=-1)
+    # Of the sum as it was rounded: no u lies beyond it.
+    reached = below[..., :-1] <= tf.expand_dims(u, -1) * below[..., -1:]
+    return tf.reduce_sum(tf.cast(reached, tf.int32), axis=-1)
+
 
 # log(1 + e^v) = max(v, 0) + log(1 + e^-|v|). At v = 0, where zero-initialized networks start, its
 # slope is 1/2. TensorFlow gives relu and abs the slope 0 there, which would add up to 0; branches
@@ -172,9 +195,59 @@ class DiscretizedLogisticLevel(tfd.AutoCompositeTensorDistribution):
         level = tf.cast(
             tf.clip_by_value(tf.math.ceil(255.0 * logistic - 0.5), 0.0, 255.0), tf.int32
         )
-        # From a table: where XLA divides by a constant it multiplies by the reciprocal, which is a
-        # last bit off.
-        return tf.gather(tf.constant([k / 255 for k in range(256)], tf.float32), level)
+        return as_level(level)
+
+    def _sample_n(self, n, seed=None):
+        shape = tf.concat([[n], self.batch_shape_tensor()], axis=0)
+        return self.quantile(tf.random.stateless_uniform(shape, tfp.random.sanitize_seed(seed)))
+
+
+class CategoricalLevel(tfd.AutoCompositeTensorDistribution):
+    """The level k / 255 of a pixel, k = 0 ... 255, each with a logit of its own.
+
+    Any distribution over levels, and with 256 parameters a pixel the dearest one. A value between
+    levels counts as the nearest.
+
+    Args:
+        logits: Float tensor [..., 256].
+    """
+
+    def __init__(self, logits: Any, name: str = "CategoricalLevel") -> None:
+        parameters = dict(locals())
+        self.logits = tf.convert_to_tensor(logits, tf.float32)
+        super().__init__(
+            tf.float32,
+            tfd.NOT_REPARAMETERIZED,
+            validate_args=False,
+            allow_nan_stats=True,
+            parameters=parameters,
+            name=name,
+        )
+
+    @classmethod
+    def _parameter_properties(cls, dtype, num_classes=None):
+        return {"logits": tfp.util.ParameterProperties(event_ndims=1)}
+
+    def _event_shape(self):
+        return tf.TensorShape([])
+
+    def _log_prob(self, x):
+        number = tf.cast(tf.round(255.0 * tf.clip_by_value(x, 0.0, 1.0)), tf.int32)
+        # TensorFlow's kernel, one pass for the value and its gradient, broadcasts nothing.
+        shape = tf.broadcast_dynamic_shape(tf.shape(number), tf.shape(self.logits)[:-1])
+        log_prob = -tf.nn.sparse_softmax_cross_entropy_with_logits(
+            labels=tf.broadcast_to(number, shape),
+            logits=tf.broadcast_to(self.logits, tf.concat([shape, [NUM_LEVELS]], axis=0)),
+        )
+        static = tf.broadcast_static_shape(number.shape, self.logits.shape[:-1])
+        return tf.ensure_shape(log_prob, static)
+
+    def _mean(self):
+        levels = as_level(tf.range(NUM_LEVELS))
+        return tf.reduce_sum(tf.nn.softmax(self.logits) * levels, axis=-1)
+
+    def _quantile(self, value):
+        return as_level(class_of_uniform(self.logits, value))
 
     def _sample_n(self, n, seed=None):
         shape = tf.concat([[n], self.batch_shape_tensor()], axis=0)
@@ -193,20 +266,27 @@ class IndependentPixels(tfd.Independent):
     """
 
     def _log_prob(self, x, observed=None, **unused):
-        event_shape = self.event_shape
-        rank = event_shape.rank
-
-        def flat(tensor):
-            return tf.reshape(
-                tensor, tf.concat([tf.shape(tensor)[:-rank], [event_shape.num_elements()]], axis=0)
-            )
-
+        properties = self.distribution.parameter_properties()
         parameters = {
-            name: flat(value)
+            name: self._flat(value, properties[name].event_ndims)
             for name, value in self.distribution.parameters.items()
-            if tf.is_tensor(value)
-            and value.shape.rank >= rank
-            and value.shape[-rank:] == event_shape
+            if tf.is_tensor(value) and self._is_of_elements(value, properties[name].event_ndims)
         }
-        log_prob = self.distribution.copy(**parameters).log_prob(flat(x))
-        return tf.reduce_sum(log_prob if observed is None else log_prob * flat(observed), axis=-1)
+        log_prob = self.distribution.copy(**parameters).log_prob(self._flat(x))
+        return tf.reduce_sum(
+            log_prob if observed is None else log_prob * self._flat(observed), axis=-1
+        )
+
+    def _is_of_elements(self, value, num_dims):
+        """Whether a parameter, of `num_dims` dimensions for each element, has one for each."""
+        start = value.shape.rank - num_dims - self.event_shape.rank
+        return start >= 0 and value.shape[start : value.shape.rank - num_dims] == self.event_shape
+
+    def _flat(self, tensor, num_dims=0):
+        """[..., *event_shape, *rest] -> [..., size, *rest], with a rest of `num_dims`
+        dimensions."""
+        tensor = tf.convert_to_tensor(tensor)
+        shape, event = tf.shape(tensor), self.event_shape
+        end = tensor.shape.rank - num_dims
+        parts = [shape[: end - event.rank], [event.num_elements()], shape[end:]]
+        return tf.reshape(tensor, tf.concat(parts, axis=0))

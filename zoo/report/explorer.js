@@ -99,7 +99,8 @@ class Explorer {
     const context = this.canvas.getContext("2d");
     const pixels = context.createImageData(width, height);
     for (let i = 0; i < height * width; i++) {
-      for (let c = 0; c < 3; c++) pixels.data[4 * i + c] = 255 * image[i * channels + (channels === 3 ? c : 0)] + 0.5;
+      // The array rounds to the nearest level.
+      for (let c = 0; c < 3; c++) pixels.data[4 * i + c] = 255 * image[i * channels + (channels === 3 ? c : 0)];
       pixels.data[4 * i + 3] = 255;
     }
     context.putImageData(pixels, 0, 0);

@@ -15,7 +15,7 @@ from zoo.observations import Image
 MAX_BYTES = 10 * 2**20
 # What explorer.js can compute.
 ACTIVATIONS = ("linear", "relu", "tanh", "sigmoid", "softplus", "elu", "silu")
-MEANS = {"Bernoulli": "sigmoid", "Normal": "linear"}
+MEANS = {"Bernoulli": "sigmoid", "Laplace": "linear", "Normal": "linear"}
 TOLERANCE = 1e-4
 
 
@@ -50,7 +50,7 @@ def program(model: keras.Model, order: Sequence[int] | np.ndarray | None = None)
     likelihood = type(model.likelihood_layer).__name__
     if likelihood not in MEANS:
         raise ValueError(
-            f"The page computes means of {' and '.join(MEANS)} likelihoods, not of {likelihood}."
+            f"The page computes means of the likelihoods {', '.join(MEANS)}, not of {likelihood}."
         )
     latent_dim = model.latent_shapes["z"][0]
     written = {
