@@ -234,7 +234,7 @@ def append(path, record):
 
 def run(arguments):
     """Every contender on every table and mask, what was hidden being judged."""
-    for mask in MASKS:
+    for mask in arguments.masks:
         for table in arguments.tables:
             rows = read(arguments.directory, table)
             hidden = hide(rows, HIDDEN, mask)
@@ -246,7 +246,11 @@ def run(arguments):
                     continue
                 numbers = measure(CONTENDERS[name], complete, hidden, judged, mask)
                 append(arguments.records, key | {"rows": len(rows)} | numbers)
-    records = recorded(arguments.records)
+    records = {
+        key: record
+        for key, record in recorded(arguments.records).items()
+        if key[1] in arguments.masks
+    }
     print(table_of(records))
     if arguments.json:
         report = {
@@ -311,6 +315,7 @@ def main():
     parser.add_argument("--records", type=Path, required=True, metavar="FILE.jsonl")
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--tables", nargs="+", choices=TABLES, default=TABLES)
+    parser.add_argument("--masks", nargs="+", type=int, choices=MASKS, default=MASKS)
     parser.add_argument(
         "--contenders", nargs="+", choices=list(CONTENDERS), default=list(CONTENDERS)
     )
