@@ -426,7 +426,7 @@ def test_what_does_not_fit_is_told_in_one_line():
         )
     with pytest.raises(
         ValueError,
-        match="`pixels` is for images. Received: pixels='binarize', and a likelihood over counts",
+        match="`pixels` is for images. Received: pixels='binarize', and a likelihood over cells",
     ):
         zoo.VAE(mlp(4), mlp(6), posterior, layers.NegativeBinomial(6), pixels="binarize")
     with pytest.raises(
