@@ -14,6 +14,7 @@ from zoo import layers, observations, plots
 from zoo.engine import execution
 from zoo.engine.checkpoints import Checkpoint
 from zoo.evaluation import evaluate
+from zoo.models import architecture
 from zoo.random import RowNoise, draw
 from zoo.runs import training
 from zoo.runs.run import Run
@@ -487,3 +488,11 @@ class Unguided(zoo.VAE):
 def test_programs_that_do_not_name_their_latents_are_told(model, message):
     with pytest.raises(ValueError, match=message):
         model(*parts())
+
+
+def test_what_older_versions_of_keras_do_not_know_is_left_out_where_it_says_nothing():
+    config = {"units": 3, "renorm": False, "kernel_initializer": {"input_axes": None, "seed": None}}
+    assert architecture.for_any_version({"layers": [config]}) == {
+        "layers": [{"units": 3, "kernel_initializer": {"seed": None}}]
+    }
+    assert architecture.for_any_version([{"renorm": True}]) == [{"renorm": True}]

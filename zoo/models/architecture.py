@@ -9,6 +9,7 @@ imported (`zoo.own_layers`); it imports nothing that a text names, and refuses P
 import importlib
 import json
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -17,6 +18,16 @@ from zoo.generators import generators_left_alone
 from zoo.own_layers import unknown_parts
 
 FINE_TUNING_RATE = 3e-4
+# Arguments of Keras's layers and initializers that its older versions do not know, at their
+# defaults. A configuration that says them means nothing by them.
+SAYS_NOTHING = {
+    "input_axes": None,
+    "output_axes": None,
+    "quantization_config": None,
+    "renorm": False,
+    "renorm_clipping": None,
+    "renorm_momentum": 0.99,
+}
 
 
 def as_text(model: keras.Model) -> str:
@@ -52,7 +63,7 @@ def read(path: Path) -> CompiledModel:
                 '`--import FILE.py` on the command line, or `zoo.serving.import_layers("FILE.py")`'
             )
         with generators_left_alone():
-            model = keras.saving.deserialize_keras_object(configuration)
+            model = keras.saving.deserialize_keras_object(for_any_version(configuration))
         if not isinstance(model, CompiledModel):
             raise TypeError("it describes no model of the zoo")
     except Exception as error:  # whatever the constructors of a model's parts raise
@@ -64,6 +75,19 @@ def read(path: Path) -> CompiledModel:
             f"No Python model can be built from {str(path)!r} ({type(error).__name__}: {reason})"
         ) from None
     return model
+
+
+def for_any_version(part: Any) -> Any:
+    """A configuration without arguments that say nothing and that older versions refuse."""
+    if isinstance(part, list):
+        return [for_any_version(item) for item in part]
+    if not isinstance(part, dict):
+        return part
+    return {
+        name: for_any_version(value)
+        for name, value in part.items()
+        if name not in SAYS_NOTHING or value != SAYS_NOTHING[name]
+    }
 
 
 def ready(model: CompiledModel) -> CompiledModel:
