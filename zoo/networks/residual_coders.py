@@ -54,19 +54,21 @@ class ResidualNetwork(Network):
         hidden_units: Widths of dense layers, where latents are no map.
     """
 
-    def _store(
+    def __init__(
         self,
-        filters,
-        num_blocks,
-        bottleneck,
-        activation,
-        groups,
-        gated,
-        attention,
-        patch,
-        maps,
-        hidden_units,
-    ):
+        filters: int | Sequence[int] = (32, 64, 128),
+        num_blocks: int = 1,
+        bottleneck: bool = False,
+        activation: Activation = "silu",
+        groups: int | None = None,
+        gated: bool = False,
+        attention: bool = False,
+        patch: int = 1,
+        maps: bool = False,
+        hidden_units: int | Sequence[int] = (),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
         self.filters = shape_tuple(filters, "filters")
         self.num_blocks = validation.integer("num_blocks", num_blocks)
         self.patch = validation.integer("patch", patch)
@@ -119,38 +121,17 @@ class ResidualEncoder(ResidualNetwork):
         self,
         output_size: int,
         filters: int | Sequence[int] = (32, 64, 128),
-        num_blocks: int = 1,
-        bottleneck: bool = False,
-        activation: Activation = "silu",
-        groups: int | None = None,
-        gated: bool = False,
-        attention: bool = False,
-        patch: int = 1,
-        maps: bool = False,
-        hidden_units: int | Sequence[int] = (),
-        **kwargs: Any,
+        **others: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(filters, **others)
         (self.output_size,) = shape_tuple(output_size, "output_size")
-        self._store(
-            filters,
-            num_blocks,
-            bottleneck,
-            activation,
-            groups,
-            gated,
-            attention,
-            patch,
-            maps,
-            hidden_units,
-        )
         policy = self.dtype_policy
         self.chain = []
         for level, channels in enumerate(self.filters):
             stride = self.patch if level == 0 else 2
             self.chain.append(conv(channels, max(3, stride), policy, strides=stride))
             self.chain += self._blocks(level)
-        self.chain.append(pre_activation(activation, groups, policy))
+        self.chain.append(pre_activation(self.activation, self.groups, policy))
 
     def build(self, x_shape: Shape, condition_shape: Shape | None = None) -> None:
         shape = x_shape
@@ -208,37 +189,16 @@ class ResidualDecoder(ResidualNetwork):
         image_shape: Sequence[int],
         output_size: int,
         filters: int | Sequence[int] = (32, 64, 128),
-        num_blocks: int = 1,
-        bottleneck: bool = False,
-        activation: Activation = "silu",
-        groups: int | None = None,
-        gated: bool = False,
-        attention: bool = False,
-        patch: int = 1,
-        maps: bool = False,
-        hidden_units: int | Sequence[int] = (),
         upsampling: str = "nearest",
-        **kwargs: Any,
+        **others: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(filters, **others)
         self.image_shape = shape_tuple(image_shape, "image_shape")
         if len(self.image_shape) != 3:
             raise ValueError(
                 f"`image_shape` must be (H, W, C). Received: image_shape={self.image_shape}."
             )
         (self.output_size,) = shape_tuple(output_size, "output_size")
-        self._store(
-            filters,
-            num_blocks,
-            bottleneck,
-            activation,
-            groups,
-            gated,
-            attention,
-            patch,
-            maps,
-            hidden_units,
-        )
         self.upsampling = upsampling
         policy = self.dtype_policy
         height, width = self.image_shape[:2]
@@ -249,7 +209,7 @@ class ResidualDecoder(ResidualNetwork):
             self.chain += self._blocks(level)
             if level:
                 self.chain.append(Upsample(self.filters[level - 1], upsampling, dtype=policy))
-        self.chain.append(pre_activation(activation, groups, policy))
+        self.chain.append(pre_activation(self.activation, self.groups, policy))
         pixel = channels_of(self.output_size, (height, width), "output_size")
         self.output_layer = conv(pixel * self.patch**2, 3, policy, kernel_initializer="zeros")
 
