@@ -29,8 +29,8 @@ FOLDS = 5
 CALIBRATION_SHARE = 0.2
 MOST_CALIBRATION = 399
 # Training steps of a member for each row, and their bounds.
-STEPS_PER_ROW = 0.75
-LEAST_STEPS, MOST_STEPS = 300, 800
+STEPS_PER_ROW = 1.5
+LEAST_STEPS, MOST_STEPS = 300, 1600
 XLA_GAIN = 2
 # Standard deviations beyond which a number is as far as can be.
 FARTHEST = 1e6
@@ -62,8 +62,8 @@ class Detector(OutlierMixin, BaseEstimator):
         false_alarm_rate: Wanted rate of normal rows that are called anomalies, in (0, 1).
         num_members: M, number of models in the mixture.
         num_samples: Importance samples of each.
-        steps: Training steps of each; by default three for four rows, 300 at least
-            and 800 at most.
+        steps: Training steps of each; by default three for two rows, 300 at least
+            and 1,600 at most.
         batch_size: Rows of a step.
         settings: `zoo.detection.Settings` of the table model.
         seed: Of everything random.
