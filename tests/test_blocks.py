@@ -3,7 +3,8 @@ import pytest
 import tensorflow as tf
 
 from zoo.engine import feeds
-from zoo.engine.feeds import ArrayFeed, StreamFeed
+from zoo.engine.feeds import ArrayFeed
+from zoo.engine.streams import StreamFeed
 
 
 def run_epochs(feed, num_epochs, training=True, first_step=0):

@@ -10,6 +10,8 @@ from pathlib import Path
 
 CGROUPS = Path("/sys/fs/cgroup")
 OWN_CGROUPS = Path("/proc/self/cgroup")
+# Of the memory, what data may take.
+SHARE_OF_DATA = 0.25
 
 
 def cores() -> int:
@@ -21,6 +23,11 @@ def memory() -> int:
     """Bytes of memory that this process may use: the machine's, or what its container or control
     group is given of them."""
     return min([_host_memory(), *_limits()])
+
+
+def fits_in_memory(num_bytes: int) -> bool:
+    """Whether data of this size leave enough memory to work with them."""
+    return num_bytes <= SHARE_OF_DATA * memory()
 
 
 def _host_memory():

@@ -8,6 +8,8 @@ from typing import Any
 from zoo import validation
 from zoo.validation import shown
 
+# Of a dataset, in records.
+ALWAYS_KEPT = ("name", "train", "validation", "test", "binarization")
 BINARIZATIONS = ("dynamic", "static", "grey")
 
 
@@ -22,6 +24,16 @@ class Dataset:
         test: Split that published numbers are measured on, and nothing else.
         binarization: "dynamic" (drawn anew at every step), "static" (drawn once, from a fixed seed)
             or "grey" (as they are).
+        crop: Side of the square that is cut from the middle of a picture, in pixels, before it is
+            scaled; None: nothing is cut.
+        image_size: Height and width in pixels, or one number for both: a picture is scaled until it
+            covers them, and its middle is kept; None: all have one size as they are.
+        channels: 1 (grey) or 3 (colours); None: as the pictures are, which are all of one kind.
+        flip: Whether the training split holds the mirror image of each picture as well.
+        in_memory: Whether images are read once, before training, or whenever they are looked at;
+            None: once where they take no more than a quarter of the memory.
+        skip_corrupt: Whether pictures that cannot be read are left out; otherwise the first of them
+            is an error.
     """
 
     name: str
@@ -29,6 +41,12 @@ class Dataset:
     validation: str
     test: str = "test"
     binarization: str = "dynamic"
+    crop: int | None = None
+    image_size: int | tuple[int, int] | None = None
+    channels: int | None = None
+    flip: bool = False
+    in_memory: bool | None = None
+    skip_corrupt: bool = False
 
     def __post_init__(self) -> None:
         if self.binarization not in BINARIZATIONS:
@@ -36,6 +54,60 @@ class Dataset:
                 f"`binarization` must be one of {', '.join(BINARIZATIONS)}. Received: "
                 f"binarization={shown(self.binarization)}."
             )
+        if self.crop is not None:
+            validation.integer("crop", self.crop)
+        if self.image_size is not None:
+            # The way into a frozen dataclass; JSON knows lists alone.
+            object.__setattr__(self, "image_size", _image_size(self.image_size))
+        if self.channels not in (None, 1, 3):
+            raise ValueError(
+                "`channels` must be 1 (grey), 3 (colours) or None. Received: "
+                f"channels={shown(self.channels)}."
+            )
+        for name in ("flip", "skip_corrupt", *(() if self.in_memory is None else ("in_memory",))):
+            validation.boolean(name, getattr(self, name))
+
+    def record(self) -> dict[str, Any]:
+        """What runs and cards keep of it: name, splits, binarization, and what else is not as it is
+        by default."""
+        return {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if field.name in ALWAYS_KEPT or getattr(self, field.name) != field.default
+        }
+
+    @classmethod
+    def of_record(cls, record: Mapping[str, Any]) -> "Dataset":
+        """The dataset of a record; what else it holds is passed over."""
+        names = {field.name for field in dataclasses.fields(cls)}
+        return cls(**{name: value for name, value in record.items() if name in names})
+
+    @property
+    def pictures(self) -> str:
+        """What becomes of pictures, in words; nothing where they stay as they are."""
+        height, width = (
+            self.image_size if isinstance(self.image_size, tuple) else (self.image_size,) * 2
+        )
+        words = {
+            f"cut to {self.crop}x{self.crop}": self.crop,
+            f"scaled to {height}x{width}": self.image_size,
+            "in grey": self.channels == 1,
+            "in colours": self.channels == 3,
+            "mirrored as well": self.flip,
+        }
+        return ", ".join(text for text, is_so in words.items() if is_so)
+
+
+def _image_size(value):
+    """A side, or (height, width)."""
+    if not isinstance(value, (list, tuple)):
+        return validation.integer("image_size", value)
+    if len(value) != 2:
+        raise ValueError(
+            "`image_size` must be a number of pixels, or (height, width). Received: "
+            f"image_size={shown(value)}."
+        )
+    return tuple(validation.integer("image_size", side) for side in value)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

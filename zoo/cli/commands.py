@@ -142,12 +142,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     split = arguments.split
     if split in ("train", "validation", "test"):
         split = getattr(recipe.dataset, split)
-    examples = data.load(
-        recipe.dataset.name,
-        split,
-        data_dir=arguments.data_dir,
-        binarization=recipe.dataset.binarization,
-    )
+    examples = data.load(recipe.dataset, split, data_dir=arguments.data_dir)
     num_samples, metrics = arguments.num_samples, arguments.metrics
     numbers = evaluate(
         model,
@@ -222,7 +217,7 @@ def _reconstruct(arguments: argparse.Namespace) -> None:
 
     plots.check_suffix(arguments.out or "reconstructions.png")
     model, name, recipe = pretrained.open_model(arguments.target)
-    examples = data.load(recipe.dataset.name, recipe.dataset.test, data_dir=arguments.data_dir)
+    examples = data.load(recipe.dataset, recipe.dataset.test, data_dir=arguments.data_dir)
     path = arguments.out or f"{name}_reconstructions.png"
     draw = plots.reconstructions if model.visible is None else plots.completions
     draw(model, examples, path=path)

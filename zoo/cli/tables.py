@@ -72,7 +72,7 @@ def detect(arguments: argparse.Namespace) -> list[str]:
     rows = as_frame(arguments.file)
     # Rows that training did not see say what is usual.
     dataset = recipe.dataset
-    normal = data.load(dataset.name, dataset.validation, data_dir=arguments.data_dir)["table"]
+    normal = data.load(dataset, dataset.validation, data_dir=arguments.data_dir)["table"]
     usual = -np.asarray(model.log_prob(normal, seed=seed))
     scores = -np.asarray(model.log_prob(rows, seed=seed))
     ps = p_values(usual, scores)

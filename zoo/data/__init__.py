@@ -2,7 +2,7 @@
 
 from zoo.data.examples import num_examples
 from zoo.data.labels import hide_labels
-from zoo.data.load import batches, load, sha256
+from zoo.data.load import batches, load, sha256, with_mirror_images
 
 __all__ = [
     "batches",
@@ -10,4 +10,5 @@ __all__ = [
     "load",
     "num_examples",
     "sha256",
+    "with_mirror_images",
 ]

@@ -1,5 +1,6 @@
 """Images of an .npz file."""
 
+import contextlib
 import zipfile
 import zlib
 from pathlib import Path
@@ -37,23 +38,11 @@ def read_archive(path: Path, split: str) -> dict[str, np.ndarray]:
         ValueError: If the file cannot be read, has no such split or names it in two ways, or holds
             no images.
     """
-    # Opened here, as `np.load` leaves a file open that it refuses.
-    with _read(path, lambda: open(path, "rb")) as file:
-        archive = _read(path, lambda: np.load(file, allow_pickle=False))
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise ValueError(
-                f"{str(path)!r} is no .npz file but a single array. "
-                "Write it with `np.savez(path, train=images)`."
-            )
-        splits = {
-            name.removeprefix("x_")
-            for name in archive.files
-            if not name.endswith("_label") and not name.startswith("y_")
-        }
-        known_split(str(path), split, splits, HINT)
+    with _opened(path) as archive:
+        known_split(str(path), split, _splits(archive), HINT)
         image_name = _only_one(path, archive.files, (split, f"x_{split}"))
         label_name = _only_one(path, archive.files, (f"{split}_label", f"y_{split}"))
-        understood = {image_name, label_name} - {None}
+        understood = {name for name in (image_name, label_name) if name is not None}
         others = {
             name for name in archive.files if split in name.split("_") or name.lower() in LABELS
         } - understood
@@ -65,13 +54,44 @@ def read_archive(path: Path, split: str) -> dict[str, np.ndarray]:
             raise ValueError(
                 f"{str(path)!r} holds an array that nothing reads. Received: {name!r}.{HINT}"
             )
-    images = checked_images(arrays[image_name], f"{image_name!r} in {str(path)!r}")
+    images = checked_images(arrays[str(image_name)], f"{image_name!r} in {str(path)!r}")
     examples = {IMAGE: with_channel(images)}
     if label_name is not None:
         examples["label"] = checked_labels(
             arrays[label_name], len(images), f"{label_name!r} in {str(path)!r}"
         )
     return examples
+
+
+def splits_of_archive(path: Path) -> set[str]:
+    """The splits that an .npz file names.
+
+    Raises:
+        ValueError: If it cannot be read.
+    """
+    with _opened(path) as archive:
+        return _splits(archive)
+
+
+def _splits(archive):
+    return {
+        name.removeprefix("x_")
+        for name in archive.files
+        if not name.endswith("_label") and not name.startswith("y_")
+    }
+
+
+@contextlib.contextmanager
+def _opened(path):
+    # Opened here, as `np.load` leaves a file open that it refuses.
+    with _read(path, lambda: open(path, "rb")) as file:
+        archive = _read(path, lambda: np.load(file, allow_pickle=False))
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise ValueError(
+                f"{str(path)!r} is no .npz file but a single array. "
+                "Write it with `np.savez(path, train=images)`, or name it .npy."
+            )
+        yield archive
 
 
 def _read(path, function):

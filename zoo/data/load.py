@@ -1,21 +1,30 @@
 """From a name and a split to examples."""
 
 import hashlib
+import logging
 import re
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import tensorflow as tf
 
-from zoo import validation
+from zoo import machine, validation
 from zoo.data import sources, sprites
-from zoo.data.examples import IMAGE, num_examples
+from zoo.data.examples import IMAGE, checked_images, num_examples
+from zoo.data.form import AS_THEY_ARE, Form
+from zoo.data.parts import PARTS, SUFFIX, places_of, split_of_part
+from zoo.engine.streams import RowReader
 from zoo.observations.frames import is_frame
-from zoo.observations.image import to_unit_interval
+from zoo.observations.image import Rendered, to_unit_interval
+from zoo.observations.on_disk import OnDisk
 from zoo.random import RowNoise, Stream
+from zoo.recipe import BINARIZATIONS, Dataset
 from zoo.validation import shown
+
+logger = logging.getLogger("zoo")
 
 
 def load(
@@ -26,17 +35,22 @@ def load(
     binarization: str = "grey",
     seed: int = 0,
 ) -> dict[str, Any]:
-    """The examples of a split, in memory.
+    """The examples of a split.
 
     Args:
         name: "digits" or "sprites" (embedded), the TFDS name of an image data set ("mnist",
             "emnist/letters", "mnist:3.0.1"; "mnist@4" where one label is normal and others are
-            anomalies), the path of an .npz file (`zoo.data.archives`) or of a folder of images
-            (`zoo.data.folders`), or the arrays themselves: an array or a dict with images. Tables:
-            a .csv or .parquet file, a DataFrame, "breast_cancer", "wine", "diabetes", "adult"
+            anomalies); the path of a folder of images (`zoo.data.folders`), of one of IDX files
+            (`zoo.data.idx`) or TFRecords (`zoo.data.records`), or of an .npz (`zoo.data.archives`)
+            or .npy file; or the arrays themselves: an array or a dict with images. Tables: a .csv
+            or .parquet file, a DataFrame, "breast_cancer", "wine", "diabetes", "adult"
             (`zoo.data.tables`), "breast_cancer_half_missing_0" ... (`zoo.data.missing`). Cells:
-            "worm_neurons" (`zoo.data.cells`).
-        split: In TFDS's notation: "train", "test", "train[:50000]", "train[80%:]".
+            "worm_neurons" (`zoo.data.cells`). A `zoo.Dataset` says besides what becomes of
+            pictures, and brings its binarization.
+        split: In TFDS's notation: "train", "test", "train[:50000]", "train[80%:]". Besides, any
+            data have a "train part", "validation part" and "test part": the splits of these names
+            where there are some, and otherwise a tenth of the training split set aside, by a
+            checksum of the examples' names or numbers.
         data_dir: Where TFDS keeps its data; by default $ZOO_DATA_DIR, else TFDS's own default.
         binarization: "grey" or "dynamic" leave the images as they are (a model draws dynamic
             binarization inside its step); "static" draws every pixel once, from `seed`. That is
@@ -48,23 +62,31 @@ def load(
         floats, a "table" (DataFrame), "vector" or "counts"; "label" int32 [N] where the data have
         labels; and "factors" int32 [N, K] where they have ground-truth factors (sprites, and TFDS's
         dsprites and shapes3d). The images of "sprites" are `zoo.data.sprites.Sprites`, drawn when
-        they are looked at; arrays that were passed keep their shape.
+        they are looked at; those that would take more than a quarter of the memory are
+        `zoo.observations.on_disk.OnDisk`, read when they are looked at; arrays that were passed
+        keep their shape.
 
     Raises:
         ValueError: If the data cannot be found or read, are no images in 0 ... 255 or [0, 1] or no
             class numbers, or the split is not one of theirs.
     """
     seed = validation.seed(seed)
-    base, start, stop = _parse_split(split)
-    arrays = sources.find(name, data_dir)(base)
-    # Which are black and white.
-    if binarization == "static" and isinstance(arrays.get(IMAGE), np.ndarray):
-        arrays = {**arrays, IMAGE: _binarize_once(arrays[IMAGE], seed, base)}
-    elif binarization not in ("grey", "dynamic"):
+    dataset = name if isinstance(name, Dataset) else None
+    if dataset is not None:
+        name, binarization = dataset.name, dataset.binarization
+    if binarization not in BINARIZATIONS:
         raise ValueError(
             "`binarization` must be 'dynamic', 'static' or 'grey'. Received: "
             f"binarization={shown(binarization)}."
         )
+    base, start, stop = _parse_split(split)
+    form = AS_THEY_ARE if dataset is None else Form.of(dataset)
+    source = sources.find(name, data_dir, form)
+    arrays = _part_of(source, base) if base.endswith(SUFFIX) else source.read(base)
+    arrays = {key: array for key, array in arrays.items() if key != "name"}
+    # Which are black and white.
+    if binarization == "static" and IMAGE in arrays and not isinstance(arrays[IMAGE], Rendered):
+        arrays[IMAGE] = _binarize_once(np.asarray(arrays[IMAGE]), seed, base)
     num_rows = num_examples(arrays)
     first, last = (
         _position(edge, num_rows, default) for edge, default in ((start, 0), (stop, num_rows))
@@ -73,7 +95,68 @@ def load(
         raise ValueError(
             f"Split {split!r} of {sources.shown(name)} is empty: it has {num_rows} examples."
         )
-    return {key: array[first:last] for key, array in arrays.items()}
+    arrays = {key: array[first:last] for key, array in arrays.items()}
+    return _in_place(arrays, form, sources.shown(name))
+
+
+def with_mirror_images(examples: Mapping[str, Any]) -> dict[str, Any]:
+    """Images and, after them, the mirror image of each; what else there is, twice.
+
+    Args:
+        examples: Dict with images, array or `OnDisk` [N, H, W, C].
+
+    Returns:
+        Dict of twice as many.
+    """
+    images = examples[IMAGE]
+    num_images = len(images)
+    others = {
+        key: np.concatenate([array, array]) for key, array in examples.items() if key != IMAGE
+    }
+    if not isinstance(images, OnDisk):
+        images = np.asarray(images)
+        return {IMAGE: np.concatenate([images, images[:, :, ::-1]]), **others}
+
+    def read(numbers):
+        pixels = np.asarray(images[numbers % num_images])
+        mirrored = (numbers >= num_images)[:, None, None, None]
+        return np.where(mirrored, pixels[:, :, ::-1], pixels)
+
+    return {IMAGE: OnDisk(read, images.shape[1:], np.arange(2 * num_images)), **others}
+
+
+def _part_of(source, base):
+    """The examples of a part, as `zoo.data.parts` tells."""
+    name, (least, most) = split_of_part(base.removesuffix(SUFFIX), source.splits())
+    arrays = source.read(name)
+    if (least, most) == (0.0, 1.0):
+        return arrays
+    names = arrays.get("name", [f"row {number}" for number in range(num_examples(arrays))])
+    places = places_of(map(str, names))
+    rows = np.flatnonzero((places >= least) & (places < most))
+    return {key: array[rows] for key, array in arrays.items()}
+
+
+def _in_place(arrays, form, source):
+    """The same with images in memory, or not, as was asked for; or where they fit."""
+    images = arrays.get(IMAGE)
+    if isinstance(images, OnDisk):
+        if form.in_memory or (form.in_memory is None and machine.fits_in_memory(images.nbytes)):
+            arrays[IMAGE] = checked_images(np.asarray(images), f"The pictures of {source}")
+        else:
+            logger.info(
+                "Images of %s are read when they are looked at: %s of them, %.1f GB in memory.",
+                source,
+                f"{len(images):,}",
+                images.nbytes / 1e9,
+            )
+    elif isinstance(images, np.ndarray):
+        if form.changes and form.shape_of(images.shape[1:]) != images.shape[1:]:
+            images = form.of_array(images, source)
+        if form.in_memory is False:
+            images = OnDisk(images.__getitem__, images.shape[1:], np.arange(len(images)))
+        arrays[IMAGE] = images
+    return arrays
 
 
 def batches(
@@ -92,6 +175,12 @@ def batches(
     arrays = load(name, split, data_dir=data_dir, binarization=binarization, seed=seed)
     drawn = isinstance(arrays.get(IMAGE), sprites.Sprites)
     stored = {key: array for key, array in arrays.items() if key != IMAGE} if drawn else arrays
+    if isinstance(arrays.get(IMAGE), OnDisk):
+        numbers = tf.data.Dataset.range(num_examples(arrays))
+        if shuffle:
+            numbers = numbers.shuffle(len(numbers), seed=seed, reshuffle_each_iteration=True)
+        read = numbers.batch(batch_size).map(RowReader(arrays), tf.data.AUTOTUNE)
+        return read.prefetch(tf.data.AUTOTUNE)
     # Its stub knows of tensors alone, not of dicts of them.
     dataset = tf.data.Dataset.from_tensor_slices(cast("Any", stored))
     if shuffle:
@@ -118,7 +207,9 @@ def _parse_split(split):
     """ "train[10:50%]" -> ("train", "10", "50%")."""
     match = None
     if isinstance(split, str):
-        match = re.fullmatch(r"([\w.-]+)(?:\[(-?\d+%?)?:(-?\d+%?)?\])?", split)
+        match = re.fullmatch(
+            rf"((?:{'|'.join(PARTS)}){SUFFIX}|[\w.-]+)(?:\[(-?\d+%?)?:(-?\d+%?)?\])?", split
+        )
     if match is None:
         raise ValueError(
             "A split is a name with an optional slice, such as 'test' or 'train[:50000]'. "

@@ -3,6 +3,7 @@
 import functools
 import re
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -32,27 +33,43 @@ def is_picture(file: Path) -> bool:
     return file.suffix.lower() in suffixes()
 
 
-def read_picture(file: Path) -> np.ndarray:
+def read_picture(
+    file: Path | BinaryIO, name: str | None = None, over_white: bool = False
+) -> np.ndarray:
     """uint8 [H, W] of a grey picture, [H, W, 3] of one in colours, upright as its EXIF data say. A
     palette of greys is grey.
+
+    Args:
+        file: Path of the picture, or its bytes as a file.
+        name: What it is called in messages; None: its path.
+        over_white: Whether transparent pixels are laid over white; otherwise none may be.
 
     Raises:
         ValueError: If it cannot be read, or is of a kind that has no 8-bit grey or RGB pixels.
     """
+    name = str(file) if name is None else name
     try:
         with Image.open(file) as image:
             refusal, pixels = _refusal(image), None
             if refusal is None:
-                pixels = _opaque(ImageOps.exif_transpose(image))
+                pixels = _opaque(ImageOps.exif_transpose(image), over_white)
     except Exception as error:  # Pillow's readers have no common class of errors
         raise ValueError(
-            f"The picture {str(file)!r} cannot be read: {error} ({type(error).__name__}). "
-            "Restore or remove it."
+            f"The picture {name!r} cannot be read: {_reason(error, file, name)} "
+            f"({type(error).__name__}). Restore or remove it."
         ) from None
     if pixels is None:
-        refusal = refusal or "with transparent pixels. Lay it over a background."
-        raise ValueError(f"{EXPECTED}. Received: {str(file)!r}, {refusal}")
+        refusal = refusal or (
+            "with transparent pixels. Lay it over a background, or say how many `channels` there "
+            "are: it is laid over white."
+        )
+        raise ValueError(f"{EXPECTED}. Received: {name!r}, {refusal}")
     return pixels
+
+
+def _reason(error, file, name):
+    """What Pillow says, where it would name a file in memory by its address."""
+    return str(error) if isinstance(file, Path) else str(error).replace(repr(file), repr(name))
 
 
 def _refusal(image):
@@ -84,19 +101,21 @@ def _is_deep(image):
     return codec == "SGI16" or (codec in ("ppm", "ppm_plain") and arguments[-1] > 255)
 
 
-def _opaque(image):
+def _opaque(image, over_white):
     """Pixels of a picture, or None where some are transparent."""
     mode = image.mode
     if image.has_transparency_data:
         image = image.convert("RGBA")
-        if image.getchannel("A").getextrema()[0] < 255:
+        if over_white:
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        elif image.getchannel("A").getextrema()[0] < 255:
             return None
     pixels = np.asarray(image.convert("L" if image.mode in ("1", "L") else "RGB"))
     is_grey = mode in ("1", "L", "LA") or (mode in PALETTES and np.all(pixels == pixels[..., :1]))
     return pixels[..., 0] if is_grey and pixels.ndim == 3 else pixels
 
 
-def has_palette(file: Path) -> bool:
+def has_palette(file: Path | BinaryIO) -> bool:
     """Whether a picture that is grey could as well have had colours."""
     with Image.open(file) as image:
         return image.mode in PALETTES or image.format == "GIF"

@@ -1,76 +1,147 @@
-"""Where data come from. A source is a function from the name of a split to a dict of whole
-arrays."""
+"""Where data come from: from a name to a `Source`."""
 
 import functools
-import logging
 import os
 import re
-import socket
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Any, cast
-from urllib.parse import urlsplit
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
-from zoo.data import missing, sprites, tables
-from zoo.data.archives import read_archive
-from zoo.data.cells import worm_neurons
+from zoo.data import cells, missing, sprites, tables
+from zoo.data.archives import read_archive, splits_of_archive
 from zoo.data.examples import IMAGE, checked_images, checked_labels, known_split
+from zoo.data.form import AS_THEY_ARE, Form
+from zoo.data.idx import read_idx, splits_of_idx
 from zoo.extras import need
 from zoo.observations.frames import is_frame
 
-logger = logging.getLogger("zoo")
-
-OFFLINE_RECIPE = "vae_digits"
 # "mnist", "mnist:3.0.1", "emnist/letters", "emnist/letters:3.1.0"
 TFDS_NAME = re.compile(r"\w+(/[\w.-]+)?(:[\w.*]+)?")
 TABLE_FILE = re.compile(r"\.(csv(\.gz)?|parquet)$")
+# "train.tfrecord", "train-00000-of-00010.tfrecords", "train.tfrecord-00000-of-00010".
+RECORDS = re.compile(r"(?P<split>.*?)([.-].*)?[.]tfrecords?(-\d+-of-\d+)?", re.IGNORECASE)
+SPLITS = {"train", "validation", "test"}
 # "mnist@4": of a set with labels, one is normal.
 ONE_CLASS = re.compile(r"(?P<name>[\w/.:*-]+)@(?P<label>\d+)")
-# TFDS's sets whose uint8 images are not 0 ... 255 but 0 and 1.
-OF_ZEROS_AND_ONES = ("binarized_mnist", "dsprites")
 
 
-def find(name: object, data_dir: str | Path | None = None) -> Callable[[str], dict[str, Any]]:
+class Source(NamedTuple):
+    """Data that have splits.
+
+    Attributes:
+        read: Function (name of a split) -> dict of arrays, images among them as `OnDisk` where they
+            are read when they are looked at. "name" holds the names of examples that have some.
+        splits: Function () -> the names of the splits.
+    """
+
+    read: Callable[[str], dict[str, Any]]
+    splits: Callable[[], Collection[str]]
+
+
+def find(
+    name: object,
+    data_dir: str | Path | None = None,
+    form: Form = AS_THEY_ARE,
+) -> Source:
     """The source of this name; what a name can be is told in `zoo.data.load`.
+
+    Args:
+        name: The name, or the data themselves.
+        data_dir: As in `zoo.data.load`.
+        form: What becomes of pictures that are decoded.
 
     Raises:
         ValueError: If it is a file or a folder that is not there or of another kind; an unknown
             name of TFDS is found out by the source.
     """
     if not isinstance(name, (str, Path)):
-        return functools.partial(_from_arrays, name)
+        return Source(functools.partial(_from_arrays, name), lambda: _splits_of_arrays(name))
     if isinstance(name, str) and (one_class := ONE_CLASS.fullmatch(name)):
-        return functools.partial(_one_class, find(one_class["name"], data_dir), one_class["label"])
+        whole = find(one_class["name"], data_dir, form)
+        return Source(functools.partial(_one_class, whole.read, one_class["label"]), whole.splits)
+    data_dir = data_dir or default_data_dir()
     if isinstance(name, str) and name in EMBEDDED:
         return EMBEDDED[name]
     if isinstance(name, str) and name in FILES:
-        return functools.partial(FILES[name], data_dir=data_dir or default_data_dir())
+        read, splits = FILES[name]
+        return Source(functools.partial(read, data_dir=data_dir), lambda: splits)
     path = Path(name)
+    if (of_path := _of_path(path, form)) is not None:
+        return of_path
     could_be_tfds = isinstance(name, str) and TFDS_NAME.fullmatch(name) is not None
-    if path.suffix.lower() == ".npz":
-        return functools.partial(read_archive, path)
-    if TABLE_FILE.search(path.name.lower()):
-        return functools.partial(tables.read_file, path)
-    if path.is_file():
-        raise ValueError(
-            "Data are a folder of images, an .npz file, or a table as .csv or .parquet. Received: "
-            f"the file {str(name)!r}. "
-            "`np.savez` writes an .npz file."
-        )
-    if path.is_dir() and not _is_prepared_by_tfds(path):
-        from zoo.data.folders import read_folder
-
-        return functools.partial(read_folder, path)
     if path.is_dir() and not could_be_tfds:
         raise ValueError(
             f"{str(name)!r} was prepared by TFDS. Pass the data set's name, and the directory "
             "that holds it as `data_dir`."
         )
     if could_be_tfds:
-        return lambda split: _from_tfds(name, split, data_dir or default_data_dir())
-    raise ValueError(f"There is no folder or .npz file {str(name)!r}.")
+        from zoo.data.prepared import read_prepared, splits_of_prepared
+
+        return Source(
+            lambda split: read_prepared(str(name), split, data_dir, form),
+            lambda: splits_of_prepared(str(name), data_dir),
+        )
+    raise ValueError(f"There is no folder or file {str(name)!r}.")
+
+
+def _of_path(path, form):
+    """The source of a file or folder, or None where it is neither, or of TFDS."""
+    if path.suffix.lower() == ".npz":
+        return Source(functools.partial(read_archive, path), lambda: splits_of_archive(path))
+    if TABLE_FILE.search(path.name.lower()):
+        return Source(functools.partial(tables.read_file, path), lambda: tables.SPLITS)
+    if path.suffix.lower() == ".npy" and path.is_file():
+        return Source(lambda split: _from_arrays(_map(path), split), lambda: ("all",))
+    if (path.is_file() or path.is_dir()) and splits_of_idx(path):
+        return Source(functools.partial(read_idx, path), lambda: splits_of_idx(path))
+    if records := _records_of(path):
+        return Source(functools.partial(_from_records, path, records, form), lambda: records)
+    if path.is_file():
+        raise ValueError(
+            "Data are a folder of images, an .npz, .npy, IDX or .tfrecord file, or a table as .csv "
+            f"or .parquet. Received: the file {str(path)!r}. `np.savez` writes an .npz file."
+        )
+    if path.is_dir() and not _is_prepared_by_tfds(path):
+        from zoo.data.folders import read_folder, splits_of_folder
+
+        return Source(
+            lambda split: read_folder(path, split, form),
+            lambda: splits_of_folder(path),
+        )
+    return None
+
+
+def _from_records(path, files, form, split):
+    from zoo.data.records import read_records
+
+    return read_records(files[known_split(str(path), split, files)], form)
+
+
+def _map(path):
+    """An array that stays in its file."""
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise ValueError(
+            f"{str(path)!r} is not an .npy file of numbers: {error} ({type(error).__name__})."
+        ) from None
+
+
+def _records_of(path):
+    """Split -> files of records, of one file or of a directory of them: what stands before
+    "-00000-of-00010" or the suffix is the split, where it is the name of one, and otherwise
+    "all"."""
+    if path.is_dir() and _is_prepared_by_tfds(path):
+        return {}
+    files = sorted(path.iterdir()) if path.is_dir() else [path] if path.is_file() else []
+    found = {}
+    for file in files:
+        if match := RECORDS.fullmatch(file.name):
+            split = match["split"].lower()
+            found.setdefault(split if split in SPLITS else "all", []).append(file)
+    return found
 
 
 def _is_prepared_by_tfds(path):
@@ -119,9 +190,21 @@ def _one_class(source, label, split):
     return {name: array[anomaly == 0] for name, array in arrays.items()}
 
 
-EMBEDDED = {"digits": _digits, "sprites": _sprites, **tables.EMBEDDED, **missing.EMBEDDED}
-# What takes a file that lies in the data directory, or is downloaded.
-FILES = {"adult": tables.adult, "worm_neurons": worm_neurons}
+EMBEDDED = {
+    "digits": Source(_digits, lambda: ("train", "test")),
+    "sprites": Source(_sprites, lambda: ("train", "test")),
+    **{name: Source(read, lambda: tables.SPLITS) for name, read in tables.EMBEDDED.items()},
+    **{name: Source(read, lambda: ("all",)) for name, read in missing.EMBEDDED.items()},
+}
+# What takes a file that lies in the data directory, or is downloaded; and its splits.
+FILES = {
+    "adult": (tables.adult, tables.SPLITS),
+    "worm_neurons": (cells.worm_neurons, tuple(cells.PARTS)),
+}
+
+
+def _splits_of_arrays(arrays):
+    return tables.SPLITS if is_frame(arrays) else ("all",)
 
 
 def _from_arrays(arrays, split):
@@ -143,131 +226,3 @@ def _from_arrays(arrays, split):
                 f"{key!r} of shape {array.shape}."
             )
     return arrays
-
-
-# Training and validation are slices of one split, and decoding it takes seconds.
-@functools.lru_cache(maxsize=2)
-def _from_tfds(name, split, data_dir):
-    need("data", "Data sets of TFDS")
-    builder = _builder(name, data_dir)
-    if not builder.is_prepared():
-        _prepare(builder, name)
-    known_split(name, split, builder.info.splits)
-    features = _features(builder, name)
-    arrays = _read(builder, split, features)
-    if builder.name in OF_ZEROS_AND_ONES:
-        arrays[IMAGE] = arrays[IMAGE] * np.uint8(255)
-    arrays[IMAGE] = checked_images(arrays[IMAGE], f"Data set {name!r}")
-    for key in features[1:]:
-        arrays[key] = checked_labels(
-            arrays[key], len(arrays[IMAGE]), f"{key!r} of data set {name!r}"
-        )
-    factors = [key for key in features if key.startswith("label_")]  # of dsprites and shapes3d
-    if factors:
-        arrays["factors"] = np.stack([arrays.pop(key) for key in factors], axis=-1)
-    for array in arrays.values():
-        array.flags.writeable = False  # they are shared between calls
-    return arrays
-
-
-def _read(builder, split, features):
-    """The features of these names, as arrays. TFDS's order of the examples is its own, not that of
-    the original files."""
-    import tensorflow_datasets as tfds
-
-    decoders = {
-        key: tfds.decode.SkipDecoding() for key in builder.info.features if key not in features
-    }
-    columns = {key: [] for key in features}
-    for batch in builder.as_dataset(
-        split=split, batch_size=1000, decoders=decoders, shuffle_files=False
-    ).as_numpy_iterator():
-        for key, column in columns.items():
-            column.append(batch[key])
-    return {key: np.concatenate(column) for key, column in columns.items()}
-
-
-def _builder(name, data_dir):
-    need("data", "Data sets of TFDS")
-    import tensorflow_datasets as tfds
-
-    try:
-        return tfds.builder(name, data_dir=data_dir)
-    except tfds.core.DatasetNotFoundError as error:
-        hint = str(error).strip().splitlines()[0]
-        raise ValueError(
-            f"No data set is named {name!r}: it is not 'digits', not a file or folder, "
-            f"and TFDS says: {hint}"
-        ) from None
-    except (AssertionError, ValueError) as error:  # of a version, of a configuration
-        hint = str(error).strip().splitlines()[0]
-        raise ValueError(
-            f"TFDS knows {name.partition('/')[0].partition(':')[0]!r}, but not {name!r}: {hint}"
-        ) from None
-
-
-def _features(builder, name):
-    """Names of the features to read: the image, then "label" and "label_*" as far as they are class
-    numbers."""
-    features = builder.info.features
-    if IMAGE not in features:
-        raise ValueError(f"Data set {name!r} has no images. Its features are {sorted(features)}.")
-    shape = features[IMAGE].shape
-    if None in shape:
-        raise ValueError(
-            "All images of a data set must have one size. "
-            f"Received: {name!r} with images of shape {shape}."
-        )
-    labels = [key for key in features if key == "label" or key.startswith("label_")]
-    numbers = [
-        key
-        for key in labels
-        if features[key].shape == () and np.dtype(features[key].np_dtype).kind in "biu"
-    ]
-    for key in set(labels) - set(numbers):
-        logger.warning("Left out of data set %r: %r, as it holds no class numbers.", name, key)
-    return [IMAGE, *numbers]
-
-
-def _prepare(builder, name):
-    """Prepares a TFDS data set from raw files on disk, or from the network where there is one.
-
-    TFDS itself would retry a missing file for minutes, so it is asked only once every file is known
-    to be within reach.
-    """
-    import tensorflow_datasets as tfds
-
-    has_configuration = builder.builder_config is not None
-    # <root>/<name>/<configuration>/<version>.
-    root = Path(builder.data_dir).parents[2 if has_configuration else 1]
-    manual_dir = root / "downloads" / "manual" / builder.name
-    missing = {}  # URL -> the name that a file put there by hand has
-    for url, info in (builder.url_infos or {}).items():
-        if not (manual_dir / (info.filename or "")).is_file():
-            missing[url] = info.filename
-    unreachable = sorted(
-        {urlsplit(url).hostname for url in missing if not _is_reachable(urlsplit(url).hostname)}
-    )
-    if unreachable or not builder.url_infos:
-        why = "TFDS lists no files to download"
-        if unreachable:
-            why = f"{', '.join(unreachable)} cannot be reached"
-        files = ", ".join(sorted(filter(None, missing.values())))
-        raise ValueError(
-            f"Data set {name!r} is not in {root} and cannot be downloaded ({why}). "
-            f"Say where it is with --data-dir or ZOO_DATA_DIR, put its raw files ({files}) into "
-            f"{manual_dir}, or run the recipe {OFFLINE_RECIPE!r}, which needs no download."
-        )
-    builder.download_and_prepare(
-        download_config=tfds.download.DownloadConfig(
-            manual_dir=str(manual_dir) if manual_dir.is_dir() else None, try_download_gcs=False
-        )
-    )
-
-
-def _is_reachable(host, port=443, seconds=3):
-    try:
-        socket.create_connection((host, port), timeout=seconds).close()
-    except OSError:
-        return False
-    return True

@@ -1,20 +1,17 @@
 """Where tables come from: CSV and Parquet files, scikit-learn's, and the census of adults."""
 
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from zoo.data.examples import known_split
+from zoo.data.parts import PARTS, is_in_part
 from zoo.extras import need
 from zoo.observations.frames import as_frame
 from zoo.observations.table import Table
 
 TABLE = Table.key
-# Shares of the rows, in this order.
-PARTS = {"train": 0.8, "validation": 0.1, "test": 0.1}
+SPLITS = (*PARTS, "all")
 ADULT = (
     "https://raw.githubusercontent.com/sdv-dev/CTGAN/"
     "943760e305298eb075303dfe14769889d6eeb5c3/examples/csv/adult.csv",
@@ -37,14 +34,10 @@ def read_file(path: Path, split: str) -> dict[str, Any]:
 
 def part_of(frame: Any, name: str, split: str) -> dict[str, Any]:
     """The rows of a DataFrame that belong to a split, as `read_file` tells."""
-    known_split(name, split, (*PARTS, "all"))
+    known_split(name, split, SPLITS)
     if split == "all":
         return {TABLE: frame}
-    # The checksum of a number's text is spread evenly, and the same on every machine.
-    places = np.array([zlib.crc32(f"row {number}".encode()) for number in range(len(frame))])
-    ends = np.cumsum([0.0, *PARTS.values()])
-    number = list(PARTS).index(split)
-    inside = (places / 2**32 >= ends[number]) & (places / 2**32 < ends[number + 1])
+    inside = is_in_part((f"row {number}" for number in range(len(frame))), split)
     return {TABLE: frame[inside].reset_index(drop=True)}
 
 

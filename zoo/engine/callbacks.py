@@ -6,7 +6,8 @@ from typing import Protocol, runtime_checkable
 
 import keras
 
-from zoo.engine.feeds import ArrayFeed, StreamFeed
+from zoo.engine.feeds import ArrayFeed
+from zoo.engine.streams import StreamFeed
 
 
 @runtime_checkable

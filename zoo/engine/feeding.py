@@ -3,9 +3,10 @@
 import tensorflow as tf
 
 from zoo.engine.callbacks import end_blocks_every, last_initial_step, steps_asked_for
-from zoo.engine.feeds import BLOCK_STEPS, SingleBatchFeed, StreamFeed, array_feed
+from zoo.engine.feeds import BLOCK_STEPS, SingleBatchFeed, array_feed
 from zoo.engine.inputs import only_x
 from zoo.engine.steps import Steps
+from zoo.engine.streams import StreamFeed
 
 
 class Feeding(Steps):
@@ -103,7 +104,12 @@ class Feeding(Steps):
         )
 
     def _next_blocks(self, iterator, feed, step):
-        element = next(iterator)
+        try:
+            element = next(iterator)
+        except tf.errors.OpError:
+            if isinstance(feed, StreamFeed) and feed.failure is not None:
+                raise feed.failure from None
+            raise
         # `train_on_batch` passes (x, y, sample_weight).
         if not isinstance(iterator, tf.data.Iterator):
             batch = only_x(element, "batch")

@@ -88,7 +88,7 @@ def importance_curve(
             # The last batch is filled up; its surplus is cut off below.
             numbers = np.arange(first, first + batch_size) % num_rows
             batch = {
-                name: tf.constant(np.asarray(array)[numbers]) for name, array in examples.items()
+                name: tf.constant(np.asarray(array[numbers])) for name, array in examples.items()
             }
             measured.append(_walk(extend, proposal, batch, tf.constant(numbers, tf.int32), counts))
         # [counts, N] each.

@@ -205,7 +205,7 @@ def _measured(model, examples, num_samples, seed, classifies, verbose):
     for first in range(0, num_rows, batch_size):
         # The last batch is filled up; its surplus is cut off below.
         rows = np.arange(first, first + batch_size) % num_rows
-        batch = {name: tf.constant(np.asarray(array)[rows]) for name, array in examples.items()}
+        batch = {name: tf.constant(np.asarray(array[rows])) for name, array in examples.items()}
         rows = tf.constant(rows, tf.int32)
         measured.append({name: value.numpy() for name, value in measure(batch, rows).items()})
         steps = [EVALUATION_STEP - 1 - i for i in range(NUM_REDRAWS)]

@@ -9,10 +9,13 @@ import numpy as np
 import tensorflow as tf
 
 from zoo.observations.base import Observation, is_symbolic
+from zoo.observations.on_disk import OnDisk
 from zoo.random import RowNoise, Stream
 from zoo.validation import shown
 
 EXPECTED = "integers in 0 ... 255 or floats in [0, 1]"
+# Images that are read at once to measure them.
+MOMENTS_CHUNK = 1000
 PIXELS = ("binarize", "dequantize", "as_given")
 
 
@@ -49,6 +52,9 @@ class Image(Observation):
     def check(self, x: Any) -> dict[str, Any]:
         if isinstance(x, Rendered) and x.shape[1:] == self.shape:
             return {x.stored_as: x.stored}  # drawn in `prepare`
+        if isinstance(x, OnDisk):
+            _fitting_shape(x.shape[1:], self.shape)
+            return {self.key: x}  # bytes, whatever they are
         return {self.key: check_images(x, self.shape)}
 
     def check_stream(self, x: Any) -> dict[str, tf.Tensor]:
@@ -95,6 +101,8 @@ class Image(Observation):
         return (generator.integers(0, 256, shape) / 255).astype(np.float32)
 
     def moments(self, x: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        if isinstance(x, OnDisk):
+            return _moments_of_chunks(x)
         images = check_images(x, self.shape)
         white = 255.0 if images.dtype == np.uint8 else 1.0
         mean = np.mean(images, axis=0, dtype=np.float64) / white
@@ -104,6 +112,17 @@ class Image(Observation):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "pixels": self.pixels}
+
+
+def _moments_of_chunks(images):
+    """Mean and standard deviation of each pixel of images that do not all fit into memory."""
+    sums = np.zeros((2, *images.shape[1:]))
+    for first in range(0, len(images), MOMENTS_CHUNK):
+        levels = np.asarray(images[first : first + MOMENTS_CHUNK]) / 255.0
+        sums += levels.sum(axis=0), np.square(levels).sum(axis=0)
+    mean, square = sums / len(images)
+    scale = np.sqrt(np.maximum(square - np.square(mean), 0.0))
+    return tf.constant(mean, tf.float32), tf.constant(np.maximum(scale, 1 / 255), tf.float32)
 
 
 class Rendered:

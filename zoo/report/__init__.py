@@ -100,9 +100,7 @@ def _examples(recipe, data_dir):
     """Test examples, or None and why there are none."""
     dataset = recipe.dataset
     try:
-        examples = data.load(
-            dataset.name, dataset.test, data_dir=data_dir, binarization=dataset.binarization
-        )
+        examples = data.load(dataset, dataset.test, data_dir=data_dir)
     except ValueError as error:
         return None, f"Pictures and numbers that need data are left out: {error}"
     if "anomaly" not in examples:
@@ -220,11 +218,11 @@ def _width(content):
 
 def _record(record, recipe, of_images):
     training, dataset = record.get("training", record), recipe.dataset
-    binarization = f" ({dataset.binarization})" if of_images else ""
+    what = ", ".join(filter(None, (dataset.binarization, dataset.pictures)))
+    what = f" ({what})" if of_images else ""
     rows = {
         "model": recipe.family,
-        "data": f"{dataset.name}: {dataset.train}, {dataset.validation}, {dataset.test}"
-        f"{binarization}",
+        "data": f"{dataset.name}: {dataset.train}, {dataset.validation}, {dataset.test}{what}",
         "arguments": ", ".join(f"{name}={value!r}" for name, value in record["arguments"].items()),
         "seed": record.get("seed"),
         "epochs": training.get("epochs"),

@@ -32,9 +32,7 @@ def measure(run: Run, label: str, data_dir: str | Path | None = None) -> dict[st
     """A point as it stands in sweep.json: its label and arguments, the means of its validation
     metrics (nats) and its active units."""
     dataset = run.task.dataset
-    examples = data.load(
-        dataset.name, dataset.validation, data_dir=data_dir, binarization=dataset.binarization
-    )
+    examples = data.load(dataset, dataset.validation, data_dir=data_dir)
     numbers = {
         name.removeprefix("val_").removesuffix("_monte_carlo"): value
         for name, value in run.record["numbers"].items()

@@ -89,9 +89,9 @@ def epochs_in_full(file: RecipeFile, arguments: Mapping[str, Any]) -> int:
 def task_of(record: dict[str, Any]) -> Task:
     """What a record tells of its model's task, which has to be there."""
     task: dict[str, Any] = record["task"]
-    dataset = {field.name: task["dataset"][field.name] for field in dataclasses.fields(Dataset)}
+    dataset = Dataset.of_record(task["dataset"])
     task = {field.name: task[field.name] for field in dataclasses.fields(Task)}
-    task["dataset"] = Dataset(**dataset)
+    task["dataset"] = dataset
     return Task(**task)
 
 

@@ -106,7 +106,7 @@ def sweep(
             record["means"] = means
         write_atomically(plan.path / "sweep.json", (json.dumps(record, indent=2) + "\n").encode())
         dataset = next(iter(plan.runs.values())).spec.dataset
-        noun = noun_of(data.load(dataset.name, dataset.validation, data_dir=data_dir))
+        noun = noun_of(data.load(dataset, dataset.validation, data_dir=data_dir))
         plots.rate_distortion(measured, path=plan.path / "rate_distortion.png", noun=noun)
     return plan.path
 
@@ -124,7 +124,7 @@ def describe(
     plan = _plan(recipe, arguments, out, resume, jobs, data_dir)
     dataset = next(iter(plan.runs.values())).spec.dataset
     parts = [
-        data.load(dataset.name, split, data_dir=data_dir)
+        data.load(dataset, split, data_dir=data_dir)
         for split in (dataset.train, dataset.validation)
     ]
     sizes, noun = [data.num_examples(part) for part in parts], noun_of(parts[0])

@@ -137,10 +137,11 @@ def describe(
     steps = num_steps(spec, sizes["train"])
     model = build(spec, steps, examples["train"])
     noun = model.observation.noun
+    what = ", ".join(filter(None, (spec.dataset.binarization, spec.dataset.pictures)))
     return [
         f"recipe     {run.record['recipe']}: "
         f"{', '.join(f'{name}={value!r}' for name, value in run.record['arguments'].items())}",
-        f"data       {spec.dataset.name} ({spec.dataset.binarization}): "
+        f"data       {spec.dataset.name} ({what}): "
         f"{sizes['train']:,} training {noun}s ({spec.dataset.train}), "
         f"{sizes['validation']:,} validation {noun}s ({spec.dataset.validation})",
         f"model      {spec.family}, {model.count_params():,} parameters",
@@ -180,14 +181,11 @@ def _load(spec, data_dir):
     """The examples of a run: dict of "train", as training sees them, and "validation"."""
     dataset = spec.dataset
     parts = {
-        part: data.load(
-            dataset.name,
-            getattr(dataset, part),
-            data_dir=data_dir,
-            binarization=dataset.binarization,
-        )
+        part: data.load(dataset, getattr(dataset, part), data_dir=data_dir)
         for part in ("train", "validation")
     }
+    if dataset.flip:
+        parts["train"] = data.with_mirror_images(parts["train"])
     if spec.training_examples is not None:
         parts["train"] = spec.training_examples(parts["train"])
     return parts

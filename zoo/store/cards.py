@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.forms import NUMBER, check_form, check_name
+from zoo.recipe import Dataset
 from zoo.versions import assert_files
 
 
@@ -232,7 +233,7 @@ def readme(card: Mapping[str, Any], about: str, pictures: Sequence[str]) -> str:
     made = {
         "arguments": ", ".join(f"`{key}={value!r}`" for key, value in card["arguments"].items()),
         "seed": card["seed"],
-        "data": f"{dataset['name']}, {dataset['binarization']}: trained on `{dataset['train']}`, "
+        "data": f"{', '.join(_data(dataset))}: trained on `{dataset['train']}`, "
         f"choices by `{dataset['validation']}`, measured on `{dataset['test']}`",
         f"sha256 of the {noun}s": ", ".join(
             f"{part} `{digest}`" for part, digest in dataset["sha256"].items()
@@ -336,6 +337,12 @@ def _without_expectations(paragraph):
     return " ".join(
         sentence for sentence in sentences if not re.search(r"\bexpect\b", sentence, re.IGNORECASE)
     )
+
+
+def _data(record):
+    """Name, binarization, and what becomes of pictures."""
+    dataset = Dataset.of_record(record)
+    return filter(None, (dataset.name, dataset.binarization, dataset.pictures))
 
 
 def _how(number, noun):

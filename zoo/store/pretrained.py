@@ -164,8 +164,7 @@ def task_of(card: Mapping[str, Any], model: keras.Model) -> Task:
             f"The card of {card['recipe']!r} does not tell the data of the model. Load it in "
             "Python: `zoo.load`."
         )
-    names = ("name", "train", "validation", "test", "binarization")
-    dataset = Dataset(**{name: card["data"][name] for name in names})
+    dataset = Dataset.of_record(card["data"])
     told = {"family": type(model).__name__}
     if "headline" in card:
         told |= {name: card[name] for name in ("headline", "evaluation_samples")}
@@ -199,13 +198,7 @@ def describe(run: Run) -> dict[str, Any]:
         "seed": record["seed"],
         "headline": run.task.headline,
         "evaluation_samples": run.task.evaluation_samples,
-        "data": {
-            "name": str(dataset.name),
-            "train": dataset.train,
-            "validation": dataset.validation,
-            "test": dataset.test,
-            "binarization": dataset.binarization,
-        },
+        "data": {**dataset.record(), "name": str(dataset.name)},
         "training": {
             "epochs": record["epochs"],
             "of": record["epochs_in_full"]

@@ -1,6 +1,7 @@
 """Storing a trained model: measured on its test split, written with a card, and with what a person
 reads and looks at."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -80,8 +81,9 @@ def push(
             }
     dataset = task.dataset
     num_samples = task.evaluation_samples if num_samples is None else num_samples
+    as_stored = dataclasses.replace(dataset, binarization="grey")
     parts = {
-        part: data.load(dataset.name, getattr(dataset, part), data_dir=data_dir)
+        part: data.load(as_stored, getattr(dataset, part), data_dir=data_dir)
         for part in ("train", "test")
     }
     if not isinstance(models[0].observation, observations.Image):
@@ -89,9 +91,7 @@ def push(
     origin["data"]["sha256"] = {
         part: data.sha256(arrays[models[0].key]) for part, arrays in parts.items()
     }
-    examples = data.load(
-        dataset.name, dataset.test, data_dir=data_dir, binarization=dataset.binarization
-    )
+    examples = data.load(dataset, dataset.test, data_dir=data_dir)
     protocol = {
         "seed": 0,
         "num_samples": num_samples,
