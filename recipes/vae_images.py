@@ -12,8 +12,8 @@ files. Training sees every picture and its mirror image. What does not fit into 
 training.
 
 The encoder and decoder are residual networks (He et al., ECCV 2016) that see squares of four by
-four pixels as one place, so that most of the work is done at a sixteenth of the pixels. A pixel is a
-discretized logistic whose channels are coupled, as in PixelCNN++ (Salimans et al., ICLR 2017,
+four pixels as one place, so that nothing is computed at full resolution. A pixel is a discretized
+logistic whose channels are coupled, as in PixelCNN++ (Salimans et al., ICLR 2017,
 https://arxiv.org/abs/1701.05517), so that the score is bits a dimension of the 8-bit pictures. The
 weights of the epoch with the best validation bound are kept.
 """
@@ -31,7 +31,7 @@ def recipe(
     channels: Literal[1, 3] = 3,
     flip: bool = True,
     filters: tuple[int, ...] = (48, 96, 192),
-    patch: int = 4,
+    patch: Literal[1, 2, 4, 8] = 4,
     latent_dim: int = 64,
     num_components: int = 1,
     learning_rate: float = 2e-3,

@@ -16,7 +16,7 @@ from zoo.serving.signatures import signatures
 
 NUM_STEPS = 100
 # So that models are small: their architecture is looked at, not their weights.
-SMALL = {"hidden_units": (4,), "num_components": 3}
+SMALL = {"hidden_units": (4,), "num_components": 3, "filters": (4,), "image_size": 8}
 
 
 def other_values(hint, value):
@@ -25,16 +25,18 @@ def other_values(hint, value):
         return [choice for choice in typing.get_args(hint) if choice != value]
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         return [each for option in typing.get_args(hint) for each in other_values(option, value)]
+    if hint is type(None):
+        return []
     if hint is bool:
         return [not value]
     if hint is int:
-        return [value + 1]
+        return [3 if value is None else value + 1]
     if hint is float:
         return [value * 0.5 + 0.3 if isinstance(value, float) else 0.25]
     if hint is str:  # a file
         return ["wine"]
     if typing.get_origin(hint) is tuple:
-        return [tuple(each + 1 for each in value)]
+        return [(3, 3) if value is None else tuple(each + 1 for each in value)]
     raise AssertionError(f"no other value is known for {hint}")
 
 
@@ -81,6 +83,8 @@ def arguments_of(file):
     for name in small:
         if isinstance(defaults[name], tuple):
             small[name] = tuple(4 for _ in defaults[name])
+        elif defaults[name] is None:
+            small[name] = None
         elif name == "hidden_units":  # of a single layer
             small[name] = 4
     return defaults | small
@@ -102,7 +106,8 @@ def test_every_argument_changes_something(name):
     spec = file.build(base)
     before, built = outside(spec), None
     for argument, hint in file.hints().items():
-        if argument == "return":
+        # What a stored model of another name changes is all.
+        if argument in ("return", "model"):
             continue
         values = other_values(hint, base[argument])
         assert values, argument
@@ -169,10 +174,12 @@ def test_every_choice_takes_a_step_and_has_a_graph_to_export(name):
 
 def test_no_argument_is_a_string_of_any_kind():
     """Names of choices are listed, so that a misspelt one is refused before anything is built; a
-    file may have any name."""
+    file and a stored model may have any name."""
     for name in registry.list_recipes():
         hints = registry.find(name).hints()
-        assert str not in [hint for argument, hint in hints.items() if argument != "data"], name
+        assert str not in [
+            hint for argument, hint in hints.items() if argument not in ("data", "model")
+        ], name
 
 
 def test_a_misspelt_choice_is_refused_with_the_choices():

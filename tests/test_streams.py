@@ -12,9 +12,10 @@ import tensorflow as tf
 from PIL import Image
 
 import zoo
-from zoo import data, machine
+from zoo import data, machine, shards
 from zoo.data.form import Form
 from zoo.data.parts import split_of_part
+from zoo.engine.streams import RowReader
 from zoo.observations.on_disk import OnDisk
 
 GENERATOR = np.random.default_rng(0)
@@ -351,6 +352,39 @@ class StopAfter(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         if batch + 1 >= self.steps:
             raise Killed
+
+
+@pytest.mark.parametrize(("length", "width"), [(8, None), (7, None), (5, 8), (1, 8)])
+def test_a_worker_reads_the_rows_of_its_replicas_alone(length, width):
+    images = GENERATOR.integers(1, 256, (20, 2, 2, 1), np.uint8)
+    numbers = GENERATOR.permutation(20)[:length]
+    read = []
+
+    def counted(rows):
+        read.extend(rows.tolist())
+        return images[rows]
+
+    for worker in range(2):
+        arrays = {"image": OnDisk(counted, (2, 2, 1), np.arange(20))}
+        reader = RowReader(arrays, (2 * worker, 2 * worker + 2, 4), width)
+        (batch,) = tf.data.Dataset.from_tensors(numbers).map(reader)
+        whole = {"image": tf.constant(images[numbers])}
+        for replica in range(2 * worker, 2 * worker + 2):
+            options = [(length, None), (width, tf.constant(length))] if width else [(length, None)]
+            for size, count in options:
+                if count is not None:  # rows that fill the shape are the last again
+                    fill = tf.minimum(tf.range(size), length - 1)
+                    batch_of_size, whole_of_size = (
+                        {"image": tf.gather(part["image"], fill)} for part in (batch, whole)
+                    )
+                else:
+                    batch_of_size, whole_of_size = batch, whole
+                arguments = (size, count, tf.constant(replica), 4)
+                taken, _ = shards.take(batch_of_size, *arguments)
+                expected, _ = shards.take(whole_of_size, *arguments)
+                np.testing.assert_array_equal(taken["image"], expected["image"])
+    if length == 8:
+        assert sorted(read) == sorted(numbers.tolist())  # each once
 
 
 def test_mirror_images_follow_the_images(tmp_path):

@@ -96,8 +96,9 @@ def _parser(functions):
     )
     sub.add_argument(
         "--data",
-        metavar="FILE",
-        help="short for data=FILE, of recipes that take data of your own, such as table_vae",
+        metavar="DATA",
+        help="short for data=DATA, of recipes that take data of your own: a file for table_vae, a "
+        "folder of pictures for vae_images",
     )
     sub.add_argument("--out", metavar="DIR", help="run directory (default: runs/RECIPE)")
     add_imports(sub)
@@ -122,6 +123,28 @@ def _parser(functions):
     sub.add_argument(
         "--dry-run", action="store_true", help="say what would be run, and where, and stop"
     )
+
+    sub = command(
+        "fit",
+        "train a stored model further, on data of your own, into a run directory",
+        on_interrupt=resume,
+    )
+    add_target(sub)
+    sub.add_argument(
+        "arguments",
+        nargs="*",
+        metavar="name=value",
+        help="arguments of the recipe fine_tuned (`zoo show fine_tuned`), such as epochs=3",
+    )
+    sub.add_argument(
+        "--data",
+        metavar="DATA",
+        required=True,
+        help="a folder of pictures, a file, or the name of a data set",
+    )
+    sub.add_argument("--out", metavar="DIR", help="run directory (default: runs/RECIPE_fine_tuned)")
+    add_data_dir(sub)
+    sub.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
 
     resume = " Finished points and epochs are kept: the same command with --resume goes on."
     sub = command(

@@ -8,7 +8,8 @@ import signal
 import sys
 from pathlib import Path
 
-from zoo.cli.asked import assignments, check_directory, check_file, start_tensorflow, temperature
+from zoo.cli import training
+from zoo.cli.asked import check_directory, check_file, start_tensorflow, temperature
 from zoo.files import check_file_target, write_atomically
 
 # -- Without TensorFlow
@@ -72,63 +73,6 @@ def _copy(arguments: argparse.Namespace) -> None:
 
 
 # -- With TensorFlow
-
-
-def _train(arguments: argparse.Namespace) -> None:
-    check_directory("--out", arguments.out)
-    strategy = start_tensorflow(arguments)
-    from zoo.runs import training
-
-    assigned = assignments(arguments.arguments)
-    if arguments.data is not None:
-        assigned["data"] = arguments.data
-    if arguments.dry_run:
-        lines = training.describe(
-            arguments.recipe, assigned, out=arguments.out, data_dir=arguments.data_dir
-        )
-        print("\n".join(lines))
-        return
-    path = training.train(
-        arguments.recipe,
-        assigned,
-        out=arguments.out,
-        data_dir=arguments.data_dir,
-        resume=arguments.resume,
-        strategy=strategy,
-        tensorboard=arguments.tensorboard,
-        checkpoint_minutes=arguments.checkpoint_minutes,
-        verbose=1 if sys.stdout.isatty() else 2,
-    )
-    pictures = ", ".join(sorted(picture.name for picture in path.glob("*.png")))
-    print(f"Trained: {path} (weights, history.csv, {pictures})")
-
-
-def _sweep(arguments: argparse.Namespace) -> None:
-    check_directory("--out", arguments.out)
-    assigned = assignments(arguments.arguments)
-    start_tensorflow(arguments)
-    from zoo.runs import sweep
-
-    if arguments.dry_run:
-        options = {
-            "out": arguments.out,
-            "data_dir": arguments.data_dir,
-            "resume": arguments.resume,
-            "jobs": arguments.jobs,
-        }
-        print("\n".join(sweep.describe(arguments.recipe, assigned, **options)))
-        return
-    path = sweep.sweep(
-        arguments.recipe,
-        assigned,
-        out=arguments.out,
-        data_dir=arguments.data_dir,
-        resume=arguments.resume,
-        jobs=arguments.jobs,
-        verbose=1 if sys.stdout.isatty() else 2,
-    )
-    print(sweep.table(path))
-    print(f"Swept: {path} (sweep.json, rate_distortion.png, a run directory for each point)")
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
@@ -345,8 +289,9 @@ def _push(arguments: argparse.Namespace) -> None:
 COMMANDS = {
     "list": _list,
     "show": _show,
-    "train": _train,
-    "sweep": _sweep,
+    "train": training.train,
+    "fit": training.fit,
+    "sweep": training.sweep,
     "evaluate": _evaluate,
     "sample": _sample,
     "detect": _detect,

@@ -5,6 +5,7 @@ import tensorflow as tf
 from zoo.engine.callbacks import end_blocks_every, last_initial_step, steps_asked_for
 from zoo.engine.feeds import BLOCK_STEPS, SingleBatchFeed, array_feed
 from zoo.engine.inputs import only_x
+from zoo.engine.replicas import share_of
 from zoo.engine.steps import Steps
 from zoo.engine.streams import StreamFeed
 
@@ -101,6 +102,7 @@ class Feeding(Steps):
             first_step,
             initial_epoch,
             initial_step,
+            share_of(self._strategy),
         )
 
     def _next_blocks(self, iterator, feed, step):

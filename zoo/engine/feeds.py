@@ -32,6 +32,7 @@ def array_feed(
     first_step: int = 0,
     initial_epoch: int = 0,
     initial_step: int = 0,
+    share: tuple[int, int, int] | None = None,
 ) -> "ArrayFeed | StreamFeed":
     """The feed of arrays: one that stays on the device, or where they are too large for it, a
     stream of the same batches.
@@ -44,6 +45,7 @@ def array_feed(
             `ArrayFeed`.
         first_step: The training step that comes first.
         initial_epoch: Epochs of the `fit` that were trained before.
+        share: Of a stream, which rows are read here, as in `RowReader`.
     """
     arrays = {
         name: array if isinstance(array, OnDisk) else np.asarray(array)
@@ -57,14 +59,15 @@ def array_feed(
         return ArrayFeed(
             arrays, batch_size, shuffle, seed, steps_per_epoch, block_steps, initial_step, origin
         )
-    reader = RowReader(arrays)
+    width = _width(num_rows, min(batch_size, num_rows))
+    reader = RowReader(arrays, share, width)
     stream = stream_of_arrays(arrays, batch_size, shuffle, seed, first_step, origin, reader)
     return StreamFeed(
         stream,
         steps_per_epoch or steps_per_pass,
         block_steps,
         initial_step,
-        _width(num_rows, min(batch_size, num_rows)),
+        width,
         reader,
     )
 

@@ -62,6 +62,17 @@ def is_multi_worker(strategy: tf.distribute.Strategy) -> bool:
     return strategy.num_replicas_in_sync > len(strategy.extended.worker_devices)
 
 
+def share_of(strategy: tf.distribute.Strategy | None) -> tuple[int, int, int] | None:
+    """Which replicas run in this process: (first, end, number of all); None: all of them."""
+    if strategy is None or not is_multi_worker(strategy):
+        return None
+    resolver, here = strategy.cluster_resolver, len(strategy.extended.worker_devices)
+    before = resolver.task_id
+    if resolver.task_type == "worker" and "chief" in resolver.cluster_spec().jobs:
+        before += 1
+    return before * here, (before + 1) * here, strategy.num_replicas_in_sync
+
+
 class Replicas:
     """Takes steps on shards of a batch, one for each replica.
 

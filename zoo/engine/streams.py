@@ -28,13 +28,21 @@ class RowReader:
 
     Args:
         arrays: Dict of arrays [N, ...], memory maps or `OnDisk`.
+        share: Which replicas' rows are read, where other workers read the others: (first, end,
+            number of all replicas). What is not read is 0. None: all.
+        width: The length that short batches are filled up to, or None.
 
     Attributes:
         failure: What reading has raised, which `tf.data` tells in its own way, or None.
     """
 
-    def __init__(self, arrays: Mapping[str, Any]) -> None:
-        self.arrays = arrays
+    def __init__(
+        self,
+        arrays: Mapping[str, Any],
+        share: tuple[int, int, int] | None = None,
+        width: int | None = None,
+    ) -> None:
+        self.arrays, self.share, self.width = arrays, share, width
         self.failure: Exception | None = None
 
     def __call__(self, numbers: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -48,7 +56,13 @@ class RowReader:
 
     def _read(self, numbers):
         try:
-            return tuple(np.asarray(array[numbers]) for array in self.arrays.values())
+            if self.share is None:
+                return tuple(np.asarray(array[numbers]) for array in self.arrays.values())
+            places = _places_of(self.share, len(numbers), self.width)
+            return tuple(
+                _with_rows(len(numbers), places, np.asarray(array[numbers[places]]))
+                for array in self.arrays.values()
+            )
         except Exception as error:
             self.failure = error
             raise
@@ -95,6 +109,24 @@ def stream_of_arrays(
         .map(reader or RowReader(arrays), tf.data.AUTOTUNE)
         .prefetch(tf.data.AUTOTUNE)
     )
+
+
+def _places_of(share, length, width):
+    """The places in a batch that some replicas take (`zoo.shards.take`), as it is and filled up:
+    int [n]."""
+    first, end, replicas = share
+    places = []
+    for size in {length, width or length}:
+        each = -(-size // replicas)
+        places.append(np.arange(first * each, end * each))
+    return np.unique(np.minimum(np.concatenate(places), length - 1))
+
+
+def _with_rows(length, places, values):
+    """[length, ...], of which the rows at these places are `values` and others 0."""
+    rows = np.zeros((length, *values.shape[1:]), values.dtype)
+    rows[places] = values
+    return rows
 
 
 class StreamFeed:
