@@ -3,9 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import zoo
 from zoo import networks
-from zoo.models import residual_ladder
 
 # Name -> network, shape of x, shape of the maps beside it, and the shape of one output.
 MAPS = {
@@ -198,48 +196,3 @@ def test_wrong_arguments_are_told():
     encoder = networks.ResidualEncoder(8, filters=(4, 4), maps=True)
     with pytest.raises(ValueError, match=r"no condition. Received: .*shape \(None, 3\)"):
         encoder.build((None, 4, 4, 1), (None, 3))
-
-
-# -- A ladder of them
-
-IMAGE_SHAPE = (7, 6, 1)
-
-
-def small_ladder(**arguments):
-    keras.utils.set_random_seed(0)
-    sizes = {"groups": (1, 2), "filters": (4, 6), "latent_channels": (1, 2), "patch": 2}
-    return residual_ladder(zoo.layers.Bernoulli(IMAGE_SHAPE), **{**sizes, **arguments})
-
-
-def test_a_ladder_has_latents_of_each_resolution():
-    model = small_ladder()
-    assert model.latent_shapes == {"z1": (2, 2, 2), "z2": (2, 2, 2), "z3": (4, 4, 1)}
-    assert model.likelihood_layer.event_shape == IMAGE_SHAPE
-    assert model.sample(3).shape == (3, *IMAGE_SHAPE)
-
-
-def test_a_ladder_of_more_groups_is_deeper():
-    model = small_ladder(groups=(3, 1), num_blocks=2, bottleneck=False, gated=True)
-    assert list(model.latents) == ["z1", "z2", "z3", "z4"]
-    assert model.count_params() > small_ladder().count_params()
-
-
-def test_a_level_needs_all_its_numbers():
-    with pytest.raises(ValueError, match=r"groups=\(1, 2\), filters=\(4,\), latent_channels="):
-        small_ladder(filters=(4,))
-
-
-def test_a_ladder_learns_and_is_saved(tmp_path):
-    model = small_ladder()
-    images = (np.random.default_rng(0).random((32, *IMAGE_SHAPE)) < 0.3).astype(np.float32)
-    model.compile(keras.optimizers.Adam(1e-2), jit_compile=False)
-    model.start_at_mean(images)
-    before = [weight.numpy() for weight in model.trainable_weights]
-    history = model.fit(images, batch_size=16, epochs=4, verbose=0).history
-    assert history["loss"][-1] < history["loss"][0]
-    assert all(
-        np.any(weight != old) for weight, old in zip(model.trainable_weights, before, strict=True)
-    )
-    model.save(tmp_path / "model.keras")
-    loaded = keras.saving.load_model(tmp_path / "model.keras")
-    np.testing.assert_array_equal(loaded.sample(2), model.sample(2))

@@ -78,6 +78,7 @@ CLASSES = {
         "Upsample",
     ],
     "zoo.objectives": [
+        "BalancedKL",
         "Capacity",
         "DensityRatio",
         "DoublyReparameterized",

@@ -155,6 +155,9 @@ class CompiledModel(Feeding):
         config = super().get_compile_config()
         if not config:
             return config
+        if self.built:
+            # A file that is written before the first step holds the optimizer's variables as well.
+            self.build_optimizer()
         others = {
             name: keras.saving.serialize_keras_object(optimizer)
             for name, optimizer in self.other_optimizers.items()

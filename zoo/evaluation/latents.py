@@ -19,12 +19,43 @@ from zoo.random import EVALUATION_STEP, RowNoise, Stream, draw
 logger = logging.getLogger("zoo")
 
 LOGGED = ("active_units", "kl", "mutual_information", "marginal_kl", "prior_distance")
+ROWS = 100  # that go through a model at once
 CHUNK = 100  # rows of the N x N table of densities that are held at once
 
 
 def is_readable(model: Model) -> TypeGuard[LatentVariableModel]:
     """Whether it has one latent vector, and a posterior of it."""
     return list(model.latents) == ["z"] and len(model.latents["z"].event_shape) == 1
+
+
+def kl_by_latent(
+    model: LatentVariableModel, examples: Any, num_examples: int = 1000, seed: int = 0
+) -> dict[str, float]:
+    """KL(q || p) of each latent, by name in the order in which they are drawn: nats an example.
+
+    Args:
+        model: A model with latents.
+        examples: x [N, ...], or a dict of data.
+        num_examples: How many of them, the first, are looked at.
+        seed: Of binarization and latents.
+    """
+    examples = examples if isinstance(examples, dict) else {model.key: examples}
+    data = model.standardize({name: array[:num_examples] for name, array in examples.items()})
+    num_rows = len(next(iter(data.values())))
+
+    @tf.function(autograph=False)
+    def measure(batch, rows):
+        noise = RowNoise(seed, EVALUATION_STEP, rows)
+        batch = model.prepare(batch, noise)
+        return model.kl_by_latent(model.run(FromPosterior(noise), batch))
+
+    sums = dict.fromkeys(model.latents, 0.0)
+    for first in range(0, num_rows, ROWS):
+        rows = np.arange(first, min(first + ROWS, num_rows))
+        batch = {name: tf.constant(np.asarray(array[rows])) for name, array in data.items()}
+        for name, nats in measure(batch, tf.constant(rows, tf.int32)).items():
+            sums[name] += float(tf.reduce_sum(nats))
+    return {name: total / num_rows for name, total in sums.items()}
 
 
 class LatentReader:

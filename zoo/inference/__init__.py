@@ -6,7 +6,14 @@ from zoo.inference.classes import Enumeration, Relaxation
 from zoo.inference.density_ratio import DensityRatio
 from zoo.inference.missing import MIWAE
 from zoo.inference.objective import Objective
-from zoo.inference.regularizers import KL, Capacity, Context, Regularizer, WeightedKL
+from zoo.inference.regularizers import (
+    KL,
+    BalancedKL,
+    Capacity,
+    Context,
+    Regularizer,
+    WeightedKL,
+)
 from zoo.inference.reparameterized import (
     ELBO,
     DoublyReparameterized,
@@ -22,6 +29,7 @@ __all__ = [
     "KL",
     "MIWAE",
     "VIMCO",
+    "BalancedKL",
     "Capacity",
     "Context",
     "DensityRatio",

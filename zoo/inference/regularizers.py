@@ -7,6 +7,7 @@ CapacityVAE  gamma |KL - C|
 """
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -19,6 +20,8 @@ from zoo.random import RowNoise
 from zoo.schedules import Schedule, as_schedule
 from zoo.shards import batch_mean
 
+# Nats that are nothing.
+TINY = 1e-8
 # All latents together, where a regularizer may tell them apart.
 ALL = "all latents"
 
@@ -106,6 +109,47 @@ class WeightedKL(Regularizer):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "WeightedKL":
+        return cls(**{**config, "beta": keras.saving.deserialize_keras_object(config["beta"])})
+
+
+@keras.saving.register_keras_serializable(package="zoo")
+class BalancedKL(Regularizer):
+    """beta sum_l gamma_l KL_l, with weights that hold back the groups that carry little while beta
+    is below 1: a warm-up in which no group of a deep hierarchy dies.
+
+        gamma_l = L r_l / sum_k r_k,    r_l = s_l E[|KL_l|],
+
+    where the mean is over the batch, s_l is the number of elements of latent l, and no gradient
+    passes through gamma. From beta = 1 on it is KL(q || p).
+
+    Vahdat & Kautz, "NVAE: a deep hierarchical variational autoencoder", NeurIPS 2020, appendix,
+    "balancing the KL". https://arxiv.org/abs/2007.03898
+
+    Args:
+        beta: Non-negative number, or schedule of the training step, such as
+            `zoo.schedules.Linear(0, 1, num_steps)`.
+    """
+
+    batch_statistics = True
+
+    def __init__(self, beta: float | Schedule, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.beta = as_schedule(beta, "beta")
+
+    def nats(self, trace: Trace, context: Context) -> tf.Tensor:
+        kls = tf.stack([batch_mean(kl) for kl in context.kl_by_latent(trace).values()])  # [L]
+        sizes = tf.constant([float(math.prod(site.facts().event_shape)) for site in trace.values()])
+        beta = self.beta(context.step)
+        shares = tf.stop_gradient(sizes * tf.abs(kls))
+        # Of groups that carry nothing yet, all alike.
+        balanced = len(trace) * (shares + TINY) / tf.reduce_sum(shares + TINY)
+        return beta * tf.reduce_sum(tf.where(beta < 1.0, balanced, 1.0) * kls)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "beta": keras.saving.serialize_keras_object(self.beta)}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "BalancedKL":
         return cls(**{**config, "beta": keras.saving.deserialize_keras_object(config["beta"])})
 
 

@@ -21,6 +21,7 @@ from zoo.plots.codes import aggregate_posterior, factor_maps, has_code_of_normal
 from zoo.plots.counts import count_marginals
 from zoo.plots.curves import curves, importance_curve, rate_distortion
 from zoo.plots.figures import check_suffix
+from zoo.plots.groups import group_kls
 from zoo.plots.imputation import imputations
 from zoo.plots.latents import interpolations, manifold, traversals
 from zoo.plots.principal import latent_pca
@@ -36,6 +37,7 @@ __all__ = [
     "curves",
     "decoded_draws",
     "factor_maps",
+    "group_kls",
     "has_code_of_normals",
     "importance_curve",
     "imputations",

@@ -49,7 +49,12 @@ def pictures_of(model: Model, examples: Mapping[str, Any] | None) -> list[Pictur
     normal = without_anomalies(examples)
     shown = _of_scores(model, examples) if isinstance(model, AnomalyModel) else []
     if of_images:
-        return [*shown, *_drawn_images(model), *_of_images(model, examples, normal)]
+        return [
+            *shown,
+            *_drawn_images(model),
+            *_of_images(model, examples, normal),
+            *_of_groups(model, normal),
+        ]
     if "impute" in model.answers():
         shown += _of_gaps(model, normal)
     if isinstance(model.observation, Table):
@@ -185,6 +190,17 @@ def _of_codes(model, examples):
         "are drawn from (line): the dimensions that hold most."
     )
     return [Picture(partial(plots.aggregate_posterior, model, examples), caption)]
+
+
+def _of_groups(model, examples):
+    """Of a hierarchy."""
+    if len(model.latents) < 2:
+        return []
+    caption = (
+        f"What each group of latents tells of an {model.observation.noun}, the first that is drawn "
+        "on top; a group without a bar is not used."
+    )
+    return [Picture(partial(plots.group_kls, model, examples), caption)]
 
 
 # -- Images
