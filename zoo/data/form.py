@@ -30,6 +30,10 @@ class Form:
     skip_corrupt: bool = False
     in_memory: bool | None = None
 
+    def __post_init__(self) -> None:
+        if self.changes:
+            need("data", "Pictures of another size")
+
     @classmethod
     def of(cls, dataset: Dataset) -> "Form":
         size = dataset.image_size
@@ -53,11 +57,10 @@ class Form:
         Raises:
             ValueError: If the picture `name` is smaller than the crop.
         """
-        need("data", "Pictures of another size")
-        from PIL import Image, ImageOps
-
         if not self.changes:
             return pixels[..., None] if pixels.ndim == 2 else pixels
+        from PIL import Image, ImageOps
+
         if self.crop and min(pixels.shape[:2]) < self.crop:
             raise ValueError(
                 f"A picture must be at least as large as the crop, {self.crop} pixels. Received: "

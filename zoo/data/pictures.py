@@ -52,7 +52,8 @@ def read_picture(
         with Image.open(file) as image:
             refusal, pixels = _refusal(image), None
             if refusal is None:
-                pixels = _opaque(ImageOps.exif_transpose(image), over_white)
+                ImageOps.exif_transpose(image, in_place=True)
+                pixels = _opaque(image, over_white)
     except Exception as error:  # Pillow's readers have no common class of errors
         raise ValueError(
             f"The picture {name!r} cannot be read: {_reason(error, file, name)} "
@@ -110,7 +111,8 @@ def _opaque(image, over_white):
             image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
         elif image.getchannel("A").getextrema()[0] < 255:
             return None
-    pixels = np.asarray(image.convert("L" if image.mode in ("1", "L") else "RGB"))
+    kind = "L" if image.mode in ("1", "L") else "RGB"
+    pixels = np.asarray(image if image.mode == kind else image.convert(kind))
     is_grey = mode in ("1", "L", "LA") or (mode in PALETTES and np.all(pixels == pixels[..., :1]))
     return pixels[..., 0] if is_grey and pixels.ndim == 3 else pixels
 
