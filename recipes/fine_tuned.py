@@ -2,9 +2,9 @@
 
     zoo fit MODEL --data FOLDER epochs=5
 
-Not yet measured. The command trains this recipe with the model's name, the size and channels of its
-pictures and its binarization; what it leaves is a run as any other, to be shown, exported and
-pushed. The first weights are the model's own, with a new optimizer. Where the data have no
+Not yet measured. The command is `zoo train fine_tuned` with the model's name, the size and channels
+of its pictures and its binarization; what it leaves is a run as any other, to be shown, exported
+and pushed. The first weights are the model's own, with a new optimizer. Where the data have no
 validation or test split, a tenth of the training split is set aside for it.
 """
 

@@ -78,6 +78,9 @@ SLOW = {
     "test_inputs": [
         "test_python_that_brings_batches_trains_as_arrays_do",
     ],
+    "test_ladder": [
+        "test_a_ladder_learns_and_is_saved",
+    ],
     "test_layers": [
         "test_contract[logistic mixture, colours]",
     ],
@@ -119,9 +122,6 @@ SLOW = {
     ],
     "test_replicas": [
         "test_several_processes_train_as_one_does[2 quick]",
-    ],
-    "test_residual": [
-        "test_a_ladder_learns_and_is_saved",
     ],
     "test_runs": [
         "test_data_are_found_from_another_directory",
