@@ -1,6 +1,7 @@
 """Images that are read when they are looked at: folders, records and files as people have them, and
 training on what does not fit into memory."""
 
+import dataclasses
 import gzip
 import logging
 import struct
@@ -109,6 +110,13 @@ def test_wrong_pictures_are_told_by_name(photographs, tmp_path):
         path.write_bytes(b"")
     with pytest.raises(ValueError, match=r"No picture can be read. The picture '.*clear.webp'"):
         read(image_size=8, channels=3, skip_corrupt=True)
+
+
+def test_images_are_scaled_before_they_are_binarized():
+    digits = zoo.Dataset(name="digits", train="train", validation="test", binarization="static")
+    images = data.load(dataclasses.replace(digits, image_size=6), "train[:50]")["image"]
+    assert images.shape == (50, 6, 6, 1)
+    assert set(np.unique(images)) == {0, 255}
 
 
 @pytest.mark.parametrize(

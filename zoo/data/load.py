@@ -84,7 +84,10 @@ def load(
     source = sources.find(name, data_dir, form)
     arrays = _part_of(source, base) if base.endswith(SUFFIX) else source.read(base)
     arrays = {key: array for key, array in arrays.items() if key != "name"}
-    # Which are black and white.
+    images = arrays.get(IMAGE)
+    if isinstance(images, np.ndarray) and form.changes:
+        arrays[IMAGE] = form.of_array(images, sources.shown(name))
+    # Sprites are black and white.
     if binarization == "static" and IMAGE in arrays and not isinstance(arrays[IMAGE], Rendered):
         arrays[IMAGE] = _binarize_once(np.asarray(arrays[IMAGE]), seed, base)
     num_rows = num_examples(arrays)
@@ -150,12 +153,8 @@ def _in_place(arrays, form, source):
                 f"{len(images):,}",
                 images.nbytes / 1e9,
             )
-    elif isinstance(images, np.ndarray):
-        if form.changes and form.shape_of(images.shape[1:]) != images.shape[1:]:
-            images = form.of_array(images, source)
-        if form.in_memory is False:
-            images = OnDisk(images.__getitem__, images.shape[1:], np.arange(len(images)))
-        arrays[IMAGE] = images
+    elif isinstance(images, np.ndarray) and form.in_memory is False:
+        arrays[IMAGE] = OnDisk(images.__getitem__, images.shape[1:], np.arange(len(images)))
     return arrays
 
 
