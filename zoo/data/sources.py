@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 
-from zoo.data import cells, missing, sprites, tables
+from zoo.data import cells, frey, missing, sprites, tables
 from zoo.data.archives import read_archive, splits_of_archive
 from zoo.data.examples import IMAGE, checked_images, checked_labels, known_split
 from zoo.data.form import AS_THEY_ARE, Form
@@ -199,6 +199,7 @@ EMBEDDED = {
 # What takes a file that lies in the data directory, or is downloaded; and its splits.
 FILES = {
     "adult": (tables.adult, tables.SPLITS),
+    "frey_faces": (frey.frey_faces, frey.SPLITS),
     "worm_neurons": (cells.worm_neurons, tuple(cells.PARTS)),
 }
 
