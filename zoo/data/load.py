@@ -40,9 +40,9 @@ def load(
     Args:
         name: "digits" or "sprites" (embedded), "frey_faces" (`zoo.data.frey`), the TFDS name of an
             image data set ("mnist", "emnist/letters", "mnist:3.0.1"; "mnist@4" where one label is
-            normal and others are anomalies); the path of a folder of images (`zoo.data.folders`), of one of IDX files
-            (`zoo.data.idx`) or TFRecords (`zoo.data.records`), or of an .npz (`zoo.data.archives`)
-            or .npy file; or the arrays themselves: an array or a dict with images. Tables: a .csv
+            normal and others are anomalies); the path of a folder of images (`zoo.data.folders`), of
+            one of IDX files (`zoo.data.idx`) or TFRecords (`zoo.data.records`), or of an .npz
+            (`zoo.data.archives`) or .npy file; or the arrays themselves: an array or a dict with images. Tables: a .csv
             or .parquet file, a DataFrame, "breast_cancer", "wine", "diabetes", "adult"
             (`zoo.data.tables`), "breast_cancer_half_missing_0" ... (`zoo.data.missing`). Cells:
             "worm_neurons" (`zoo.data.cells`). A `zoo.Dataset` says besides what becomes of
