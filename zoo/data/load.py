@@ -40,13 +40,13 @@ def load(
     Args:
         name: "digits" or "sprites" (embedded), "frey_faces" (`zoo.data.frey`), the TFDS name of an
             image data set ("mnist", "emnist/letters", "mnist:3.0.1"; "mnist@4" where one label is
-            normal and others are anomalies); the path of a folder of images (`zoo.data.folders`), of
-            one of IDX files (`zoo.data.idx`) or TFRecords (`zoo.data.records`), or of an .npz
-            (`zoo.data.archives`) or .npy file; or the arrays themselves: an array or a dict with images. Tables: a .csv
-            or .parquet file, a DataFrame, "breast_cancer", "wine", "diabetes", "adult"
-            (`zoo.data.tables`), "breast_cancer_half_missing_0" ... (`zoo.data.missing`). Cells:
-            "worm_neurons" (`zoo.data.cells`). A `zoo.Dataset` says besides what becomes of
-            pictures, and brings its binarization.
+            normal and others are anomalies); the path of a folder of images (`zoo.data.folders`),
+            of one of IDX files (`zoo.data.idx`) or TFRecords (`zoo.data.records`), or of an .npz
+            (`zoo.data.archives`) or .npy file; or the arrays themselves: an array or a dict with
+            images. Tables: a .csv or .parquet file, a DataFrame, "breast_cancer", "wine",
+            "diabetes", "adult" (`zoo.data.tables`), "breast_cancer_half_missing_0" ...
+            (`zoo.data.missing`). Cells: "worm_neurons" (`zoo.data.cells`). A `zoo.Dataset` says
+            besides what becomes of pictures, and brings its binarization.
         split: In TFDS's notation: "train", "test", "train[:50000]", "train[80%:]". Besides, any
             data have a "train part", "validation part" and "test part": the splits of these names
             where there are some, and otherwise a tenth of the training split set aside, by a
