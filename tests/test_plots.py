@@ -134,7 +134,13 @@ def test_pictures_suit_the_model(cvae, make_vae, images, tmp_path):
         "cvae": (cvae, {"samples.png", "reconstructions.png", "transfers.png", "traversals.png"}),
         "two": (
             make_vae(latent_dim=2),
-            {"samples.png", "reconstructions.png", "latent_map.png", "traversals.png"},
+            {
+                "samples.png",
+                "reconstructions.png",
+                "latent_map.png",
+                "manifold.png",
+                "traversals.png",
+            },
         ),
         "autoencoder": (
             zoo.Autoencoder(networks.MLP((4,), 3), networks.MLP((4,), 16), likelihood),

@@ -97,6 +97,8 @@ def _pictures_of_images(model, examples, directory):
     shapes = dict(model.latent_shapes)
     if list(shapes.values()) == [(2,)] and "label" in examples:
         latent_maps({"": model}, examples, path=directory / "latent_map.png")
+    if list(shapes.values()) == [(2,)] and model.condition_shape is None and model.visible is None:
+        manifold(model, path=directory / "manifold.png")
     if "factors" in examples and set(shapes) == {"z"} and shapes["z"] != (1,):
         factor_maps(model, examples, path=directory / "factor_maps.png")
     if has_code_of_normals(model) and model.visible is None:

@@ -133,12 +133,13 @@ def manifold(model: keras.Model, num_steps: int = 20, path: str | Path | None = 
     edges = stats.norm.ppf((np.arange(num_steps) + 0.5) / num_steps)
     codes = np.stack(np.meshgrid(edges, edges[::-1]), axis=-1).reshape(-1, 2)  # z2 grows upwards
     sheet = tiled(_decoded(model, codes), num_steps, num_steps)
-    figure, axis = subplots(figsize=(6.2, 6.4))
+    height, width = sheet.shape[:2]
+    figure, axis = subplots(figsize=(6.2 * min(1, width / height), 6.4 * min(1, height / width)))
     axis.imshow(sheet, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     cells = np.linspace(0, num_steps - 1, 5).round().astype(int)
-    places = (cells + 0.5) * sheet.shape[0] / num_steps
-    axis.set_xticks(places, [f"{edges[i]:+.2f}" for i in cells], fontsize=8)
-    axis.set_yticks(places, [f"{edges[::-1][i]:+.2f}" for i in cells], fontsize=8)
+    places = (cells + 0.5) / num_steps
+    axis.set_xticks(places * width, [f"{edges[i]:+.2f}" for i in cells], fontsize=8)
+    axis.set_yticks(places * height, [f"{edges[::-1][i]:+.2f}" for i in cells], fontsize=8)
     axis.set_xlabel("$z_1$", fontsize=9)
     axis.set_ylabel("$z_2$", fontsize=9)
     axis.set_title("Mean of p(x|z); every cell holds the same share of N(0, I)", fontsize=9)
