@@ -1,7 +1,10 @@
-"""The sigma-VAE on grey MNIST: Gaussian pixels whose one scale is learned.
+"""The sigma-VAE on grey MNIST, to show what a learned scale does: close codes, samples no digits.
 
     zoo train vae_mnist_gaussian
     zoo train vae_mnist_gaussian scale=0.1
+
+Gaussian pixels share one scale, which is learned. It falls until a code costs 122 nats.
+Reconstructions are close then; draws from N(0, I), where few codes lie, decode to no digits.
 
 17 minutes on one of two cores of an AMD EPYC that was shared with other work. With seed 0 expect
 6.365 bits/dim on the 10,000 test images: -log p(x) of the dequantized pixels with 1,000 importance

@@ -218,7 +218,7 @@ def readme(card: Mapping[str, Any], about: str, pictures: Sequence[str]) -> str:
         about: The recipe's docstring.
         pictures: Names of the image files beside.
     """
-    title, _, body = _true_of(card, about).partition("\n")
+    title, _, body = _true_of(card, about).partition("\n\n")
     noun = card["data"].get("noun", "image")
     name, version = card["recipe"], card["version"]
     training, dataset = card["training"], card["data"]
@@ -262,7 +262,7 @@ def readme(card: Mapping[str, Any], about: str, pictures: Sequence[str]) -> str:
             title,
             "",
             *(f"![{picture.removesuffix('.png')}]({picture})" for picture in pictures),
-            *([body.rstrip()] if body else []),
+            *(["", body.rstrip()] if body else []),
             "",
             f"## Numbers of version {version}",
             "",
