@@ -2,6 +2,7 @@
 
     python benchmarks/train_step.py                     # 784-400-400-32-400-400-784, batch 128
     python benchmarks/train_step.py --model conv        # convolutional, on 64x64x1, batch 64
+    python benchmarks/train_step.py --model residual    # residual, on 32x32x3, batch 64
     python benchmarks/train_step.py --model two_layers  # two stochastic layers, this package alone
     python benchmarks/train_step.py --only zoo,torch_compile --rounds 9 --json speed.json
     python benchmarks/train_step.py --only zoo,zoo_before --before CHECKOUT
@@ -49,6 +50,7 @@ from contenders import CONTENDERS, FITTING, Task
 DEFAULTS = {
     "dense": {"side": 28, "images": 50_000, "batch_size": 128},
     "conv": {"side": 64, "images": 1_280, "batch_size": 64},
+    "residual": {"side": 32, "channels": 3, "images": 1_280, "batch_size": 64},
     "two_layers": {"side": 28, "images": 50_000, "batch_size": 128},
 }
 
@@ -66,16 +68,17 @@ PACKAGES = (
 )
 
 
-def spots(num_images, side):
-    """Grey images [N, side, side, 1], uint8: a soft spot each, at a random place and of a random
-    width, on black."""
+def spots(num_images, side, channels=1):
+    """Grey images [N, side, side, channels], uint8: a soft spot each, at a random place and of a
+    random width, on black."""
     rng = np.random.default_rng(0)
     centre = rng.uniform(0.25 * side, 0.75 * side, [2, num_images, 1])
     width = rng.uniform(0.05 * side, 0.15 * side, [num_images, 1])
     # [N, side] each.
     profiles = np.exp(-0.5 * ((np.arange(side) - centre) / width) ** 2)
     down, across = profiles.astype(np.float32)
-    return (255 * down[:, :, None] * across[:, None, :]).astype(np.uint8)[..., None]
+    grey = (255 * down[:, :, None] * across[:, None, :]).astype(np.uint8)[..., None]
+    return np.repeat(grey, channels, axis=-1)
 
 
 # -- The worker: one contender
@@ -87,7 +90,8 @@ def work(name, model, num_images, batch_size):
     # The answers keep the real stdout; whatever frameworks print there goes to stderr.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    task = Task(model, spots(num_images, DEFAULTS[model]["side"]), batch_size)
+    sizes = DEFAULTS[model]
+    task = Task(model, spots(num_images, sizes["side"], sizes.get("channels", 1)), batch_size)
     loop = CONTENDERS[name].build(task)
     first = {
         "device": loop.device,

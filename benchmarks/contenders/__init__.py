@@ -69,6 +69,17 @@ CONTENDERS = {
     "torch_bfloat16": Contender(
         on_torch.torch_bfloat16, ("torch",), "the same under bfloat16 autocast"
     ),
+    "torch_channels_last": Contender(
+        on_torch.torch_channels_last, ("torch",), "PyTorch eager, fused Adam, maps channels last"
+    ),
+    "torch_channels_last_bfloat16": Contender(
+        on_torch.torch_channels_last_bfloat16, ("torch",), "the same under bfloat16 autocast"
+    ),
+    "torch_channels_last_compile": Contender(
+        on_torch.torch_channels_last_compile,
+        ("torch",),
+        "PyTorch, channels last, loss and gradients by torch.compile",
+    ),
     "torch_compile": Contender(
         on_torch.torch_compile,
         ("torch",),
@@ -95,11 +106,12 @@ CONTENDERS = {
 OF_THE_ZOO = ("zoo", "zoo_before", "zoo_xla_block", "zoo_tf_loop", "zoo_tf_step", "zoo_bfloat16")
 # Model -> those that train it.
 FITTING = {
-    "dense": tuple(CONTENDERS),
+    "dense": tuple(name for name in CONTENDERS if "channels_last" not in name),
     "conv": (
         *("keras", "keras_jit", "keras_jit_stateful"),
         *OF_THE_ZOO,
         *("torch", "torch_bfloat16", "torch_compile", "torch_compile_bfloat16"),
     ),
+    "residual": (*OF_THE_ZOO, *(name for name in CONTENDERS if name.startswith("torch"))),
     "two_layers": OF_THE_ZOO,
 }

@@ -174,7 +174,10 @@ def zoo_model(task):
     likelihood = zoo.layers.Bernoulli(task.image_shape)
     if task.model == "two_layers":
         return zoo_two_layers(likelihood)
-    if task.convolutional:
+    if task.model == "residual":
+        encoder = zoo.networks.ResidualEncoder(posterior.num_params)
+        decoder = zoo.networks.ResidualDecoder(task.image_shape, likelihood.num_params)
+    elif task.convolutional:
         encoder = zoo.networks.ConvEncoder(posterior.num_params)
         decoder = zoo.networks.ConvDecoder(task.image_shape, likelihood.num_params)
     else:

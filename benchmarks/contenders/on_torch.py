@@ -6,10 +6,12 @@ from contenders.task import LEARNING_RATE, Loop, timed
 
 
 def torch_networks(task):
-    """Modules (encoder, decoder); images are [B, 1, H, W]."""
+    """Modules (encoder, decoder); images are [B, C, H, W]."""
     from torch import nn
 
-    latent_dim, (height, width, _) = task.latent_dim, task.image_shape
+    latent_dim, (height, width, channels) = task.latent_dim, task.image_shape
+    if task.model == "residual":
+        return residual_networks(latent_dim, height, width, channels)
     if not task.convolutional:
         size = height * width
         hidden = lambda inputs: [nn.Linear(inputs, 400), nn.ReLU(), nn.Linear(400, 400), nn.ReLU()]  # noqa: E731
@@ -34,6 +36,46 @@ def torch_networks(task):
     return encoder, nn.Sequential(*start, *up, nn.ConvTranspose2d(32, 1, 4, 2, 1))
 
 
+def residual_networks(latent_dim, height, width, channels, filters=(32, 64, 128)):
+    """Those of `zoo.networks.ResidualEncoder` and `ResidualDecoder`, by their defaults."""
+    from torch import nn
+
+    class Residual(nn.Module):
+        def __init__(self, channels):
+            super().__init__()
+            self.change = nn.Sequential(
+                nn.SiLU(),
+                nn.Conv2d(channels, channels, 3, 1, 1),
+                nn.SiLU(),
+                nn.Conv2d(channels, channels, 3, 1, 1),
+            )
+
+        def forward(self, x):
+            return x + self.change(x)
+
+    down, before = [], channels
+    for level, width_of_level in enumerate(filters):
+        stride = 1 if level == 0 else 2
+        down += [nn.Conv2d(before, width_of_level, 3, stride, 1), Residual(width_of_level)]
+        before = width_of_level
+    scale = 2 ** (len(filters) - 1)
+    start = (filters[-1], height // scale, width // scale)
+    size = start[0] * start[1] * start[2]
+    up = []
+    for level in reversed(range(len(filters))):
+        up.append(Residual(filters[level]))
+        if level:
+            up += [nn.Conv2d(filters[level], filters[level - 1], 1), nn.Upsample(scale_factor=2)]
+    encoder = nn.Sequential(*down, nn.SiLU(), nn.Flatten(), nn.Linear(size, 2 * latent_dim))
+    return encoder, nn.Sequential(
+        nn.Linear(latent_dim, size),
+        nn.Unflatten(1, start),
+        *up,
+        nn.SiLU(),
+        nn.Conv2d(filters[0], channels, 3, 1, 1),
+    )
+
+
 def torch_device():
     import torch
 
@@ -44,7 +86,7 @@ def count_torch_parameters(*modules):
     return sum(parameter.numel() for module in modules for parameter in module.parameters())
 
 
-def torch_eager(task, compiled=False, bfloat16=False):
+def torch_eager(task, compiled=False, bfloat16=False, channels_last=False):
     """A hand-written loop over images that stay on the device, fused Adam."""
     import torch
     from torch.nn import functional
@@ -54,8 +96,12 @@ def torch_eager(task, compiled=False, bfloat16=False):
     optimizer = torch.optim.Adam(
         [*encoder.parameters(), *decoder.parameters()], LEARNING_RATE, fused=True
     )
-    # [N, 1, H, W].
+    # [N, C, H, W].
     images = torch.from_numpy(task.images).permute(0, 3, 1, 2).contiguous().to(device)
+    if channels_last:
+        layout = torch.channels_last
+        encoder, decoder = (network.to(memory_format=layout) for network in (encoder, decoder))
+        images = images.to(memory_format=layout)
 
     def mean_loss(images):
         grey = images.float() / 255
@@ -92,6 +138,18 @@ def torch_eager(task, compiled=False, bfloat16=False):
 
 def torch_bfloat16(task):
     return torch_eager(task, bfloat16=True)
+
+
+def torch_channels_last(task):
+    return torch_eager(task, channels_last=True)
+
+
+def torch_channels_last_bfloat16(task):
+    return torch_eager(task, bfloat16=True, channels_last=True)
+
+
+def torch_channels_last_compile(task):
+    return torch_eager(task, compiled=True, channels_last=True)
 
 
 def torch_compile(task):

@@ -14,11 +14,14 @@ class Task(NamedTuple):
 
     dense           784-400-400-32-400-400-784, relu
     conv            the networks of Burgess et al. 2018 as `zoo.networks` has them, 10 latents
+    residual        residual encoder and decoder of 32, 64 and 128 channels at 32x32, 16x16 and 8x8,
+                    a block of two 3x3 convolutions each, SiLU, 64 latents, as `zoo.networks` has
+                    them; on pictures of three channels
     two_layers      Burda et al. 2016's two stochastic layers of 100 and 50, 200 and 100 units, tanh
     """
 
     model: str
-    images: np.ndarray  # uint8 [N, H, W, 1]
+    images: np.ndarray  # uint8 [N, H, W, C]
     batch_size: int
 
     @property
@@ -31,7 +34,7 @@ class Task(NamedTuple):
 
     @property
     def latent_dim(self):
-        return 10 if self.convolutional else 32
+        return {"conv": 10, "residual": 64}.get(self.model, 32)
 
 
 class Loop(NamedTuple):
