@@ -13,11 +13,13 @@ import tensorflow as tf
 from PIL import Image
 
 import zoo
-from zoo import data, machine, shards
+from zoo import data, machine, plots, shards
 from zoo.data.form import Form
 from zoo.data.parts import split_of_part
 from zoo.engine.streams import RowReader
+from zoo.evaluation.latents import LatentReader
 from zoo.observations.on_disk import OnDisk
+from zoo.runs.points import active_units
 
 GENERATOR = np.random.default_rng(0)
 
@@ -344,6 +346,23 @@ def test_a_stream_goes_on_within_an_epoch(tmp_path):
     model.fit(examples, batch_size=4, initial_epoch=1, initial_step=2, epochs=2, verbose=0)
     for a, b in zip(whole.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_what_is_on_disk_is_measured_and_shown_as_from_memory(tmp_path):
+    images = GENERATOR.integers(0, 256, (130, 4, 4, 3), np.uint8)
+    on_disk = OnDisk(images.__getitem__, images.shape[1:], np.arange(130))
+    model = model_of((4, 4, 3))
+    numbers, codes = [], []
+    for kind in (images, on_disk):
+        examples = {"image": kind}
+        numbers.append(zoo.evaluate(model, examples, num_samples=4, verbose=0))
+        codes.append(LatentReader(model, examples, num_examples=50)())
+        codes[-1]["all active"] = active_units(model, examples)
+    assert numbers[0] == numbers[1]
+    np.testing.assert_equal(codes[0], codes[1])
+    plots.pictures(model, {"image": on_disk}, tmp_path)
+    assert (tmp_path / "reconstructions.png").is_file()
+    assert data.sha256(on_disk) == data.sha256(images)
 
 
 class Killed(Exception):

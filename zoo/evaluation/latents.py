@@ -82,9 +82,8 @@ class LatentReader:
                 f"{type(model).__name__}."
             )
         examples = examples if isinstance(examples, dict) else {model.key: examples}
-        self.data = model.standardize(
-            {name: array[:num_examples] for name, array in examples.items()}
-        )
+        data = model.standardize({name: array[:num_examples] for name, array in examples.items()})
+        self.data = {name: np.asarray(array) for name, array in data.items()}
         self.num_rows = len(next(iter(self.data.values())))
         if self.num_rows < 2:
             raise ValueError(

@@ -176,7 +176,7 @@ def drawn(
     data = model.standardize({name: array[:num_examples] for name, array in examples.items()})
     noise = RowNoise.of_seed(seed, len(next(iter(data.values()))))
     batch = model.prepare(
-        {name: tf.convert_to_tensor(array) for name, array in data.items()}, noise
+        {name: tf.constant(np.asarray(array)) for name, array in data.items()}, noise
     )
     trace = model.run(FromPosterior(noise), batch)
     return trace.z[0].numpy(), np.mean(trace["z"].kl_per_dim(), axis=0)

@@ -62,7 +62,7 @@ def active_units(model: keras.Model, examples: dict[str, Any]) -> tuple[int, int
         rows = np.arange(first, min(first + BATCH_SIZE, num_rows))
         noise = RowNoise(model.seed, EVALUATION_STEP, tf.constant(rows, tf.int32))
         batch = model.prepare(
-            {name: tf.constant(np.asarray(array)[rows]) for name, array in examples.items()}, noise
+            {name: tf.constant(np.asarray(array[rows])) for name, array in examples.items()}, noise
         )
         means.append(np.concatenate(list(model.latent_means(batch).values()), axis=-1))
     variances = np.concatenate(means).var(axis=0)
