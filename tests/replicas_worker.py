@@ -30,6 +30,7 @@ def cases():
     return {  # model, its arguments, optimizer, batch size, arguments of `compile`
         "sgd": (zoo.VAE, {}, sgd, 16, {}),
         "uneven": (zoo.VAE, {}, sgd, 15, {}),
+        "on disk": (zoo.VAE, {}, sgd, 15, {}),
         "clipped": (zoo.VAE, {}, clipped, 16, {}),
         "adam": (zoo.VAE, {}, adam, 16, {}),
         "tf-loop": (zoo.VAE, {}, sgd, 16, {"jit_compile": False}),
@@ -81,13 +82,29 @@ def quantized(encoder, decoder, posterior, likelihood):
     )
 
 
+def on_disk(images, read):
+    from zoo.observations.on_disk import OnDisk
+
+    def rows(numbers):
+        read.append(numbers)
+        return images[numbers]
+
+    return OnDisk(rows, SHAPE, np.arange(len(images)))
+
+
+def is_one_of_several():
+    return "TF_CONFIG" in os.environ
+
+
 def train(case, strategy):
     import keras
 
     import zoo
 
     model_class, arguments, optimizer, batch_size, compile_arguments = cases()[case]
-    images = np.random.default_rng(0).integers(0, 256, (40, *SHAPE)).astype(np.uint8)
+    images, read = np.random.default_rng(0).integers(0, 256, (40, *SHAPE)).astype(np.uint8), []
+    if case == "on disk":
+        images = on_disk(images, read)
     keras.utils.set_random_seed(0)
     with strategy.scope() if strategy else contextlib.nullcontext():
         posterior, likelihood = zoo.layers.DiagonalNormal(3), zoo.layers.Bernoulli(SHAPE)
@@ -109,6 +126,9 @@ def train(case, strategy):
     history = model.fit(
         images, batch_size=batch_size, epochs=7, validation_data=images[:11], verbose=0
     ).history  # 21 steps
+    # A worker reads the rows of its replicas, of each batch.
+    share = -(-batch_size // strategy.num_replicas_in_sync) if is_one_of_several() else batch_size
+    assert all(len(rows) <= share for rows in read), read
     for variable in model.variables:
         copies = [copy.numpy() for copy in getattr(variable.value, "values", [variable.value])]
         assert all(np.array_equal(copy, copies[0]) for copy in copies), (

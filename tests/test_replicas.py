@@ -17,7 +17,7 @@ from zoo import shards
 from zoo.engine import replicas
 
 WORKER = Path(__file__).with_name("replicas_worker.py")
-QUICK = ("uneven", "adversary")
+QUICK = ("uneven", "on disk", "adversary")
 REST = (
     "dropout by row",
     "capacity",
@@ -118,7 +118,7 @@ def test_devices_agree_on_the_state_of_keras_layers(trained):
 @pytest.mark.parametrize(
     ("num_workers", "cases"),
     [
-        (2, QUICK[:1]),
+        (2, QUICK[:2]),
         pytest.param(2, REST, marks=pytest.mark.slow),
         pytest.param(4, QUICK, marks=pytest.mark.slow),
     ],

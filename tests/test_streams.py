@@ -14,6 +14,7 @@ from PIL import Image
 
 import zoo
 from zoo import data, machine, plots, shards
+from zoo.data import encoded, pictures
 from zoo.data.form import Form
 from zoo.data.parts import split_of_part
 from zoo.engine.streams import RowReader
@@ -318,6 +319,30 @@ def test_what_is_read_from_disk_trains_to_the_bit_as_in_memory(tmp_path):
     assert histories[0] == histories[1]
     for a, b in zip(*weights, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_what_is_cached_is_decoded_once(tmp_path, monkeypatch):
+    for number in range(9):
+        save(tmp_path / f"{number}.png", photograph(6, 7))
+    examples = {
+        cache: data.load(of_photographs(tmp_path, in_memory=False, cache=cache), "all[1:]")
+        for cache in (True, False)
+    }
+    decoded = []
+
+    def read_picture(path, name, **options):
+        decoded.append(path.name)
+        return pictures.read_picture(path, name, **options)
+
+    monkeypatch.setattr(encoded, "read_picture", read_picture)
+    trained = {}
+    for cache in (True, False):
+        decoded.clear()
+        trained[cache] = weights_after(data.with_mirror_images(examples[cache]))
+        if cache:
+            assert sorted(decoded) == [f"{number}.png" for number in range(1, 9)]
+    assert trained[True][0] == trained[False][0]
+    np.testing.assert_array_equal(examples[True]["image"][[3, 0]], examples[False]["image"][[3, 0]])
 
 
 def test_a_picture_that_breaks_while_training_is_told_by_name(tmp_path):

@@ -32,6 +32,9 @@ class Dataset:
         flip: Whether the training split holds the mirror image of each picture as well.
         in_memory: Whether images are read once, before training, or whenever they are looked at;
             None: once where they take no more than a quarter of the memory.
+        cache: Whether images that are read whenever they are looked at are decoded and scaled the
+            first time alone, and then kept in a temporary file (in $TMPDIR) as large as their
+            pixels.
         skip_corrupt: Whether pictures that cannot be read are left out; otherwise the first of them
             is an error.
     """
@@ -46,6 +49,7 @@ class Dataset:
     channels: int | None = None
     flip: bool = False
     in_memory: bool | None = None
+    cache: bool = False
     skip_corrupt: bool = False
 
     def __post_init__(self) -> None:
@@ -64,8 +68,10 @@ class Dataset:
                 "`channels` must be 1 (grey), 3 (colours) or None. Received: "
                 f"channels={shown(self.channels)}."
             )
-        for name in ("flip", "skip_corrupt", *(() if self.in_memory is None else ("in_memory",))):
+        for name in ("flip", "cache", "skip_corrupt"):
             validation.boolean(name, getattr(self, name))
+        if self.in_memory is not None:
+            validation.boolean("in_memory", self.in_memory)
 
     def record(self) -> dict[str, Any]:
         """What runs and cards keep of it: name, splits, binarization, and what else is not as it is

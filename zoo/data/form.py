@@ -22,6 +22,7 @@ class Form:
         skip_corrupt: Whether pictures that cannot be decoded are left out.
         in_memory: Whether all are read at once; None: where that takes a quarter of the memory or
             less.
+        cache: Whether those that are read when they are looked at are decoded once alone.
     """
 
     crop: int | None = None
@@ -29,6 +30,7 @@ class Form:
     channels: int | None = None
     skip_corrupt: bool = False
     in_memory: bool | None = None
+    cache: bool = False
 
     def __post_init__(self) -> None:
         if self.changes:
@@ -38,7 +40,14 @@ class Form:
     def of(cls, dataset: Dataset) -> "Form":
         size = dataset.image_size
         size = (size, size) if isinstance(size, int) else size
-        return cls(dataset.crop, size, dataset.channels, dataset.skip_corrupt, dataset.in_memory)
+        return cls(
+            crop=dataset.crop,
+            image_size=size,
+            channels=dataset.channels,
+            skip_corrupt=dataset.skip_corrupt,
+            in_memory=dataset.in_memory,
+            cache=dataset.cache,
+        )
 
     @property
     def changes(self) -> bool:

@@ -147,6 +147,7 @@ def _in_place(arrays, form, source):
         if form.in_memory or (form.in_memory is None and machine.fits_in_memory(images.nbytes)):
             arrays[IMAGE] = checked_images(np.asarray(images), f"The pictures of {source}")
         else:
+            arrays[IMAGE] = images.cached() if form.cache else images
             logger.info(
                 "Images of %s are read when they are looked at: %s of them, %.1f GB in memory.",
                 source,

@@ -1,6 +1,7 @@
 """Images that are read when they are looked at: what a data set larger than memory is."""
 
 import math
+import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -53,6 +54,22 @@ class OnDisk:
 
     def __getitem__(self, rows: Any) -> "OnDisk":
         return OnDisk(self._read, self._image_shape, np.atleast_1d(self._numbers[rows]))
+
+    def cached(self) -> "OnDisk":
+        """The same images. Each is read once and then kept, in a temporary file of `nbytes` bytes
+        that goes with them."""
+        with tempfile.TemporaryFile() as file:
+            pixels = np.memmap(file, np.uint8, "w+", shape=self.shape)
+        is_kept = np.zeros(len(self), bool)
+
+        def read(rows):
+            missing = rows[~is_kept[rows]]
+            if len(missing):
+                pixels[missing] = self._read(self._numbers[missing])
+                is_kept[missing] = True  # only now: threads read at once
+            return pixels[rows]
+
+        return OnDisk(read, self._image_shape, np.arange(len(self)))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         images = np.empty(self.shape, np.uint8)
