@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 from scipy import special
 
-from zoo.evaluation import likelihood
+from zoo.evaluation import likelihood, progress
 from zoo.random import EVALUATION_STEP, RowNoise
 
 
@@ -135,3 +135,39 @@ def test_disentanglement_is_scored_beside_the_factors(model, images):
         ValueError, match=r"the examples have no ground-truth factors. Received: metrics='all'"
     ):
         likelihood.evaluate(model, images, num_samples=2, metrics="all", verbose=0)
+
+
+class Interrupted(Exception):
+    pass
+
+
+def test_an_evaluation_goes_on_where_it_was_interrupted(model, images, tmp_path, monkeypatch):
+    monkeypatch.setattr(likelihood, "BATCH_SIZE", 16)
+    options = {"num_samples": 20, "verbose": 0}
+    whole = likelihood.evaluate(model, images, **options)
+    measured, write = [], progress.write_atomically
+
+    def interrupted(path, content):
+        if measured:
+            raise Interrupted
+        measured.append(path)
+        write(path, content)
+
+    monkeypatch.setattr(progress, "write_atomically", interrupted)
+    with pytest.raises(Interrupted):
+        likelihood.evaluate(model, images, progress_dir=tmp_path, **options)
+    monkeypatch.setattr(progress, "write_atomically", write)
+    (kept,) = tmp_path.rglob("*.npz")
+    with np.load(kept) as archive:
+        values = dict(archive)
+    np.savez(kept, **values | {"log_prob": values["log_prob"] - 16.0})  # to see that it is read
+    # Other arguments, other examples: nothing to go on from.
+    for given, others in ((images, {**options, "seed": 1}), (images[::-1], options)):
+        again = likelihood.evaluate(model, given, progress_dir=tmp_path, **others)
+        assert again == likelihood.evaluate(model, given, **others)
+    resumed = likelihood.evaluate(model, images, progress_dir=tmp_path, **options)
+    assert resumed["nll"]["value"] == pytest.approx(whole["nll"]["value"] + 16.0 * 16 / 40)
+    assert {key: number for key, number in resumed.items() if key != "nll"} == {
+        key: number for key, number in whole.items() if key != "nll"
+    }
+    assert not list(tmp_path.rglob("*.npz"))

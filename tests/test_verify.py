@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from zoo import cli, data, registry
-from zoo.store import cards, verify
+from zoo.store import cards, push, verify
 
 
 def test_numbers_of_the_card_come_out_again(store, models):
@@ -99,6 +99,24 @@ def test_other_images_are_told(models):
         match="The images of 'digits', 'test', are not those that 'vae_digits' was measured on",
     ):
         list(verify.verify("vae_digits"))
+
+
+def test_the_subset_of_a_large_model_is_verified_by_numbers_of_its_own(models, capsys):
+    whole = cards.find_card("vae_digits")
+    again = {"num_samples": 20, "root": models, "replace": True, "verbose": 0}
+    card = push.push("vae_digits", verified_examples=30, **again)
+    assert card["numbers"] == whole["numbers"]
+    assert card["subset"]["num_examples"] == 30
+    assert card["subset"]["numbers"]["nll"]["num_examples"] == 30
+    rows = {row.name: row for row in verify.verify("vae_digits")}
+    assert {row.model for row in rows.values()} == {"vae_digits/2[:30]"}
+    assert all(row.agrees for row in rows.values())
+    assert rows["nll"].published != card["numbers"]["nll"]["value"]
+    assert "the first 30 test images" in (models / "vae_digits" / "README.md").read_text()
+    # It stays a subset when the model is measured again.
+    assert push.push("vae_digits", **again)["subset"] == card["subset"]
+    assert cli.main(["verify", "vae_digits", "--full"]) == 0
+    assert "vae_digits/3  " in capsys.readouterr().out
 
 
 def test_what_to_verify_has_to_be_said(capsys):

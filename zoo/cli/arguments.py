@@ -209,6 +209,11 @@ def _parser(functions):
         action="store_true",
         help="FID, precision and recall of samples, in features of a stored classifier",
     )
+    sub.add_argument(
+        "--progress-dir",
+        metavar="DIR",
+        help="keep what was measured so far, and go on from it where an evaluation was interrupted",
+    )
     sub.add_argument("--json", metavar="FILE", help="write the numbers to FILE as well")
     add_data_dir(sub)
 
@@ -357,6 +362,11 @@ def _parser(functions):
         help="other noise than the card's (default: 1): numbers have to agree to 4 standard "
         "errors instead of to rounding",
     )
+    sub.add_argument(
+        "--full",
+        action="store_true",
+        help="measure all test examples where a card has numbers of the first few for this purpose",
+    )
     add_data_dir(sub)
 
     sub = command("push", "measure a finished run on its test split and store it with a card")
@@ -382,6 +392,13 @@ def _parser(functions):
         type=int,
         metavar="S",
         help="importance samples per example (default: the recipe's)",
+    )
+    sub.add_argument(
+        "--verified-examples",
+        type=_positive,
+        metavar="N",
+        help="measure the first N test examples by themselves as well, which `zoo verify` then "
+        "recomputes: for models whose whole evaluation takes long",
     )
     sub.add_argument(
         "--allow-dirty", action="store_true", help="store a run of uncommitted code all the same"

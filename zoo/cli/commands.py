@@ -96,6 +96,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
         split=split,
         nll_name=recipe.nll_name,
         metrics="all" if metrics == "all" else [word for word in metrics.split(",") if word],
+        progress_dir=arguments.progress_dir,
         verbose=int(sys.stdout.isatty()),
     )
     if arguments.quality:
@@ -253,7 +254,11 @@ def _verify(arguments: argparse.Namespace) -> int:
     failed = total = 0
     for name in names:
         for row in verify.verify(
-            name, arguments.version, new_seed=arguments.new_seed, data_dir=arguments.data_dir
+            name,
+            arguments.version,
+            new_seed=arguments.new_seed,
+            full=arguments.full,
+            data_dir=arguments.data_dir,
         ):
             print(verify.line(row), flush=True)
             total, failed = total + 1, failed + (row.agrees is False)
@@ -275,6 +280,7 @@ def _push(arguments: argparse.Namespace) -> None:
         *arguments.targets,
         data_dir=arguments.data_dir,
         num_samples=arguments.num_samples,
+        verified_examples=arguments.verified_examples,
         root=arguments.root,
         version=arguments.version,
         replace=arguments.replace,

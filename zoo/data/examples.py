@@ -20,6 +20,11 @@ def num_examples(examples: Mapping[str, Any]) -> int:
     return len(next(iter(examples.values())))
 
 
+def first_of(examples: Mapping[str, Any], number: int) -> dict[str, Any]:
+    """The first so many examples."""
+    return {name: array[:number] for name, array in examples.items()}
+
+
 def noun_of(examples: Mapping[str, Any]) -> str:
     """What one of these examples is called in messages, such as "image" or "row"."""
     return next(kind.noun for kind in KINDS if kind.key in examples)

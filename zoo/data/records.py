@@ -76,7 +76,8 @@ class Records:
         name = self._found(LABELS)
         if name is None:
             return None
-        values = [self.example(number)[name].int64_list.value for number in range(len(self))]
+        # As tuples: a field of an example keeps the whole of it, picture and all.
+        values = [tuple(self.example(number)[name].int64_list.value) for number in range(len(self))]
         if not all(len(value) == 1 for value in values):
             return None
         return checked_labels(np.array(values), len(self), f"{name!r} of {self.files[0]}")

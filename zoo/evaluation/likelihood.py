@@ -1,9 +1,11 @@
 """What a model is worth on a split: log p(x) by importance sampling, with the errors that a reader
 needs to trust it."""
 
+import functools
 import logging
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -14,6 +16,7 @@ from zoo import validation
 from zoo.engine.inputs import as_arrays
 from zoo.evaluation import anomalies
 from zoo.evaluation.imputation import hidden_cells, imputation_numbers
+from zoo.evaluation.progress import Progress
 from zoo.extras import need
 from zoo.inference.handlers import FromPosterior
 from zoo.models.base import Model
@@ -47,6 +50,7 @@ def evaluate(
     split: str = "test",
     nll_name: str = "nll",
     metrics: str | Sequence[str] = (),
+    progress_dir: str | Path | None = None,
     verbose: int = 1,
 ) -> dict[str, dict[str, Any]]:
     """The numbers of a model on a data set; what it does not have, such as a score for an
@@ -84,6 +88,8 @@ def evaluate(
         nll_name: What to call -log p(x): "conditional_nll" where the model is of images given
             something.
         metrics: Names of disentanglement scores, or "all".
+        progress_dir: Directory that keeps what was measured so far, so that an evaluation that was
+            interrupted goes on where it was; at its end the files are removed. None: nowhere.
         verbose: 1 shows a progress bar.
 
     Returns:
@@ -120,7 +126,16 @@ def evaluate(
     given, examples = examples, model.standardize(examples)
     has_bound = bool(model.latents)
     classifies = "classify" in model.answers() and labels is not None
-    values = _measured(model, examples, num_samples, seed, classifies, verbose)
+    progress = Progress(
+        progress_dir,
+        model,
+        examples,
+        num_samples=num_samples,
+        seed=seed,
+        classifies=classifies,
+        batch_size=BATCH_SIZE,
+    )
+    values = _measured(model, examples, num_samples, seed, classifies, progress, verbose)
     num_rows = len(values["log_likelihood"])
     of_detector = {}
     if anomaly is not None:
@@ -162,12 +177,13 @@ def evaluate(
         for name, number in numbers.items()
     }
     named |= of_detector
+    progress.remove()
     if isinstance(model.observation, Image):
         return named
     return {name: _over_examples(number) for name, number in named.items()}
 
 
-def _measured(model, examples, num_samples, seed, classifies, verbose):
+def _measured(model, examples, num_samples, seed, classifies, progress, verbose):
     """What is measured of each example: name -> array [N, ...], float64."""
     num_rows = len(next(iter(examples.values())))
     batch_size = min(BATCH_SIZE, num_rows)
@@ -200,27 +216,26 @@ def _measured(model, examples, num_samples, seed, classifies, verbose):
         batch = model.prepare(batch, noise)
         return model.importance_sums(batch, noise, redraw_samples)[0].log_mean(redraw_samples)
 
+    def measure_rows(rows):
+        batch = {name: tf.constant(np.asarray(array[rows])) for name, array in examples.items()}
+        rows = tf.constant(rows, tf.int32)
+        values = measure(batch, rows)
+        for number in range(NUM_REDRAWS if has_bound else 0):
+            step = tf.constant(EVALUATION_STEP - 1 - number, tf.uint32)
+            values[f"redraw {number}"] = redraw(batch, rows, step)
+        return {name: value.numpy() for name, value in values.items()}
+
     bar = keras.utils.Progbar(num_rows, verbose=verbose, unit_name="example")
-    measured, redrawn = [], []
+    measured = []
     for first in range(0, num_rows, batch_size):
         # The last batch is filled up; its surplus is cut off below.
         rows = np.arange(first, first + batch_size) % num_rows
-        batch = {name: tf.constant(np.asarray(array[rows])) for name, array in examples.items()}
-        rows = tf.constant(rows, tf.int32)
-        measured.append({name: value.numpy() for name, value in measure(batch, rows).items()})
-        steps = [EVALUATION_STEP - 1 - i for i in range(NUM_REDRAWS)]
-        if has_bound:
-            drawn = [redraw(batch, rows, tf.constant(step, tf.uint32)) for step in steps]
-            redrawn.append(np.stack([each.numpy() for each in drawn]))
+        measured.append(progress.measured(first, functools.partial(measure_rows, rows)))
         bar.update(min(first + batch_size, num_rows))
-    values = {
-        name: np.concatenate([m[name] for m in measured])[:num_rows].astype(np.float64)
+    return {
+        name: np.concatenate([batch[name] for batch in measured])[:num_rows].astype(np.float64)
         for name in measured[0]
     }
-    if has_bound:
-        redraws = np.concatenate(redrawn, axis=1)[:, :num_rows].astype(np.float64)
-        values |= {f"redraw {number}": redraw for number, redraw in enumerate(redraws)}
-    return values
 
 
 def _bound_numbers(model, values, num_samples):

@@ -63,7 +63,7 @@ class OnDisk:
         is_kept = np.zeros(len(self), bool)
 
         def read(rows):
-            missing = rows[~is_kept[rows]]
+            missing = np.unique(rows[~is_kept[rows]])
             if len(missing):
                 pixels[missing] = self._read(self._numbers[missing])
                 is_kept[missing] = True  # only now: threads read at once

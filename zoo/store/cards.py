@@ -42,6 +42,7 @@ OPTIONAL = {
     "data": DATA,
     "training": {"epochs": int, "of": int},
     "evaluation": {"seed": int, "num_samples": int},
+    "subset": {"num_examples": int, "numbers": NUMBERS},
     "versions": {str: str},
     "headline": str,
     "evaluation_samples": int,
@@ -268,7 +269,7 @@ def readme(card: Mapping[str, Any], about: str, pictures: Sequence[str]) -> str:
             "",
             *table,
             "",
-            f"`zoo verify {name}` recomputes them from the files here.",
+            f"`zoo verify {name}` recomputes {_verified(card, noun)} from the files here.",
             "",
             "## How it was made",
             "",
@@ -289,6 +290,15 @@ def readme(card: Mapping[str, Any], about: str, pictures: Sequence[str]) -> str:
             "",
         ]
     )
+
+
+def _verified(card, noun):
+    """What `zoo verify` recomputes, in words."""
+    if "subset" not in card:
+        return "them"
+    subset, count = card["subset"]["numbers"], card["subset"]["num_examples"]
+    numbers = ", ".join(f"`{key}` {number['value']:.4f}" for key, number in subset.items())
+    return f"those of the first {count:,} test {noun}s ({numbers}), and with `--full` all,"
 
 
 def about_own(docstring: str, others: Mapping[str, str]) -> str:

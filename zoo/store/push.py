@@ -2,6 +2,7 @@
 reads and looks at."""
 
 import dataclasses
+import functools
 import json
 import os
 import shutil
@@ -11,7 +12,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from zoo import data, observations, plots, registry
+from zoo import data, observations, plots, registry, validation
+from zoo.data.examples import first_of
 from zoo.evaluation.likelihood import evaluate
 from zoo.files import scratch_directory, write_atomically
 from zoo.packing import round_weights
@@ -32,6 +34,7 @@ def push(
     *other_runs: str | Path,
     data_dir: str | Path | None = None,
     num_samples: int | None = None,
+    verified_examples: int | None = None,
     root: str | Path | None = None,
     version: int | None = None,
     replace: bool = False,
@@ -48,6 +51,8 @@ def push(
             over all runs.
         data_dir: As in `zoo.data.load`.
         num_samples: Importance samples of the measured `nll`; by default the recipe's.
+        verified_examples: The first so many test examples are measured by themselves as well, for
+            `zoo verify` to recompute in a short time; by default as it was, at first none.
         root: Directory of stored models; by default the checkout's `saved_models/`.
         version: Of a recipe's name: which of its versions; by default the newest.
         replace: Remove the versions with the same arguments.
@@ -60,6 +65,8 @@ def push(
     Raises:
         ValueError: If the run is not finished, or was made from uncommitted code.
     """
+    if verified_examples is not None:
+        validation.integer("verified_examples", verified_examples)
     if is_run(target):
         runs = [Run.open(directory) for directory in (target, *other_runs)]
         for run in runs:
@@ -79,6 +86,8 @@ def push(
                 **card["training"],
                 "of": in_full(card["recipe"], card["arguments"]),
             }
+        if verified_examples is None and "subset" in card:
+            verified_examples = card["subset"]["num_examples"]
     dataset = task.dataset
     num_samples = task.evaluation_samples if num_samples is None else num_samples
     as_stored = dataclasses.replace(dataset, binarization="grey")
@@ -97,19 +106,18 @@ def push(
         "num_samples": num_samples,
         "metrics": "all" if "factors" in examples else [],
     }
+    measure = functools.partial(
+        evaluate, split=dataset.test, nll_name=task.nll_name, verbose=verbose, **protocol
+    )
     numbers = []
-    for model in models:
+    for number, model in enumerate(models):
         round_weights(model)  # what is measured is what is stored
-        numbers.append(
-            evaluate(
-                model,
-                examples,
-                split=dataset.test,
-                nll_name=task.nll_name,
-                verbose=verbose,
-                **protocol,
-            )
-        )
+        directory = runs[number].path / "measured" if is_run(target) else None
+        numbers.append(measure(model, examples, progress_dir=directory))
+    subset = {}
+    if verified_examples is not None:
+        of_first = measure(models[0], first_of(examples, verified_examples))
+        subset = {"subset": {"num_examples": verified_examples, "numbers": of_first}}
     directory = Path(root or cards.roots()[0]) / origin["recipe"]
     if is_run(target):
         over_runs = _over_runs(numbers, [run.record for run in runs])
@@ -119,6 +127,7 @@ def push(
         **origin,
         "numbers": _numbers_of_other_arguments(directory, origin["arguments"]) | over_runs,
         "evaluation": protocol,
+        **subset,
         "parameters": models[0].count_params(),
         "license": LICENSE,
     }

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from zoo import data, registry
+from zoo.data.examples import first_of
 from zoo.evaluation.likelihood import evaluate
 from zoo.store import cards, hub, pretrained
 from zoo.versions import versions
@@ -26,7 +27,7 @@ STANDARD_ERRORS = 4
 class Row(NamedTuple):
     """One number, published and recomputed."""
 
-    model: str  # "vae_mnist/1"
+    model: str  # "vae_mnist/1", or "vae_mnist/1[:500]" of a subset
     name: str
     unit: str
     published: float
@@ -47,9 +48,13 @@ def verify(
     version: int | None = None,
     *,
     new_seed: int | None = None,
+    full: bool = False,
     data_dir: str | Path | None = None,
 ) -> Iterator[Row]:
     """Measures a stored model as its card says that it was measured.
+
+    Where a card has numbers of its own for a subset, the first so many test examples, these are
+    recomputed: all of a large model may take hours.
 
     Args:
         name: Name of a recipe with stored weights.
@@ -57,6 +62,7 @@ def verify(
         new_seed: Seed of other noise than the card's: importance-sampled numbers then have to lie
             within 4 of their `stderr_sampling` (of binarization and latents), others within 4 of
             their standard error over examples, and what has neither is told and not judged.
+        full: Whether all examples are measured where the card has a subset.
         data_dir: As in `zoo.data.load`.
 
     Yields:
@@ -69,7 +75,9 @@ def verify(
     assert_stored(name, version)
     newest = hub.version_directory(name, version)
     for each in versions(newest.parent) if version is None else [version]:
-        yield from _verify_version(name, hub.version_directory(name, each), new_seed, data_dir)
+        yield from _verify_version(
+            name, hub.version_directory(name, each), new_seed, full, data_dir
+        )
 
 
 def assert_stored(name: str, version: int | None = None) -> None:
@@ -80,7 +88,7 @@ def assert_stored(name: str, version: int | None = None) -> None:
     hub.version_to_load(name, version)
 
 
-def _verify_version(name, directory, new_seed, data_dir):
+def _verify_version(name, directory, new_seed, full, data_dir):
     start = time.perf_counter()
     card = cards.read_version_card(directory)
     model = pretrained.load_version(directory)
@@ -97,6 +105,10 @@ def _verify_version(name, directory, new_seed, data_dir):
     examples = data.load(dataset, dataset.test, data_dir=data_dir)
     # The others are other versions'.
     published = {key: number for key, number in card["numbers"].items() if "version" not in number}
+    title = f"{name}/{card['version']}"
+    if "subset" in card and not full:
+        published, count = card["subset"]["numbers"], card["subset"]["num_examples"]
+        examples, title = first_of(examples, count), f"{title}[:{count}]"
     nll_name = next((key for key in published if key.startswith("conditional_nll")), "nll")
     protocol = card["evaluation"] if new_seed is None else {**card["evaluation"], "seed": new_seed}
     recomputed = evaluate(
@@ -108,9 +120,7 @@ def _verify_version(name, directory, new_seed, data_dir):
         value = number["values"][0] if "values" in number else number["value"]
         received = recomputed[key]["value"] if key in recomputed else float("nan")
         tolerance = _tolerance(number) if new_seed is None else _tolerance_of_noise(number)
-        yield Row(
-            f"{name}/{card['version']}", key, number["unit"], value, received, tolerance, seconds
-        )
+        yield Row(title, key, number["unit"], value, received, tolerance, seconds)
 
 
 def _tolerance(number):
