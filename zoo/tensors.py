@@ -1,6 +1,7 @@
 """Numbers of any kind that users hand in, as float32 tensors: latents, conditions. And sizes that
 are known before anything runs."""
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -40,6 +41,24 @@ def as_vectors(name: str, value: Any, dim: int) -> tf.Tensor:
             f"`{name}` must have the shape [..., {dim}]. Received: shape {tuple(vectors.shape)}."
         )
     return vectors
+
+
+def as_flat_latents(name: str, value: Any, shape: tuple[int, ...]) -> tf.Tensor:
+    """Latents [..., *shape] as float32 vectors [..., D], in which a network sees them.
+
+    Raises:
+        ValueError: As `as_vectors` does.
+    """
+    if len(shape) == 1:
+        return as_vectors(name, value, *shape)
+    maps = as_numbers(name, value)
+    if maps.shape[-len(shape) :] != shape:
+        sizes = ", ".join(map(str, shape))
+        raise ValueError(
+            f"`{name}` must have the shape [..., {sizes}]. Received: shape {tuple(maps.shape)}."
+        )
+    batch = tf.shape(maps)[: -len(shape)]
+    return tf.reshape(maps, tf.concat([batch, [math.prod(shape)]], axis=0))
 
 
 def static_sizes(shape: Iterable[int | None]) -> tuple[int, ...]:

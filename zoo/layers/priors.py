@@ -19,15 +19,20 @@ class StandardNormal(keras.layers.Layer):
     """N(0, I), whatever the condition.
 
     Args:
-        latent_dim: D.
+        latent_dim: D, or the shape of a map.
 
     Returns:
-        `tfd.Distribution` of batch shape [] and event shape [D].
+        `tfd.Distribution` of batch shape [] and event shape [D], or that of the map.
     """
 
-    def __init__(self, latent_dim: int, **kwargs: Any) -> None:
+    def __init__(self, latent_dim: int | Sequence[int], **kwargs: Any) -> None:
         super().__init__(**{**kwargs, "dtype": "float32"})
-        (self.latent_dim,) = shape_tuple(latent_dim, "latent_dim")
+        self.event_shape = shape_tuple(latent_dim, "latent_dim")
+
+    @property
+    def latent_dim(self) -> int | tuple[int, ...]:
+        """D; of maps their shape."""
+        return self.event_shape[0] if len(self.event_shape) == 1 else self.event_shape
 
     @staticmethod
     def params_size(event_shape: int | Sequence[int]) -> int:
@@ -35,7 +40,10 @@ class StandardNormal(keras.layers.Layer):
         return 0
 
     def call(self, condition: tf.Tensor | None = None) -> Distribution:
-        return tfd.MultivariateNormalDiag(tf.zeros([self.latent_dim]), tf.ones([self.latent_dim]))
+        zeros, ones = tf.zeros(self.event_shape), tf.ones(self.event_shape)
+        if len(self.event_shape) == 1:
+            return tfd.MultivariateNormalDiag(zeros, ones)
+        return tfd.Independent(tfd.Normal(zeros, ones), len(self.event_shape))
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "latent_dim": self.latent_dim}

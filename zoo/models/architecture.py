@@ -8,6 +8,7 @@ imported (`zoo.own_layers`); it imports nothing that a text names, and refuses P
 
 import importlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,19 @@ def for_any_version(part: Any) -> Any:
         for name, value in part.items()
         if name not in SAYS_NOTHING or value != SAYS_NOTHING[name]
     }
+
+
+def in_float32(model: CompiledModel) -> CompiledModel:
+    """A compiled model with the same weights whose layers all compute in float32; the model itself
+    where none has a policy of mixed precision."""
+    text = as_text(model)
+    single = re.sub('"mixed_b?float16"', '"float32"', text)
+    if single == text:
+        return model
+    with generators_left_alone():
+        copy = ready(keras.saving.deserialize_keras_object(json.loads(single)))
+    copy.set_weights(model.get_weights())
+    return copy
 
 
 def ready(model: CompiledModel) -> CompiledModel:

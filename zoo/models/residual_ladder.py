@@ -25,6 +25,7 @@ def residual_ladder(
     bottleneck: bool = True,
     activation: Activation = "silu",
     gated: bool = False,
+    dtype: Any = None,
     **model: Any,
 ) -> LadderVAE:
     """A `LadderVAE` of residual blocks, of any depth: from the few groups of Sønderby et al.
@@ -44,6 +45,8 @@ def residual_ladder(
         num_blocks: Residual blocks of a level on the way up, and of a group on the way down.
         bottleneck, activation, gated: As in `zoo.networks.ConvBlock`. A bottleneck has a quarter of
             the channels inside.
+        dtype: Keras's precision policy of all layers, such as "mixed_bfloat16"; by default the
+            global one.
         model: Further arguments of `LadderVAE`.
 
     Raises:
@@ -60,12 +63,14 @@ def residual_ladder(
         validation.integer(name, value)
         for name, value in (("patch", patch), ("num_blocks", num_blocks))
     )
+    policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
     blocks = [
         {
             "inner": max(width // 4, 1) if bottleneck else width,
             "bottleneck": bottleneck,
             "activation": activation,
             "gated": gated,
+            "dtype": policy,
         }
         for width in filters
     ]
@@ -75,7 +80,7 @@ def residual_ladder(
     features: list[keras.layers.Layer] = []
     for level, number in enumerate(groups):
         features.append(_features(level, filters[level], padding, patch, num_blocks, blocks[level]))
-        features += [keras.layers.Identity() for _ in range(number - 1)]
+        features += [keras.layers.Identity(dtype=policy) for _ in range(number - 1)]
     posteriors, priors, states, latents = [], [], [], []
     for level in reversed(range(len(groups))):
         scale = patch * 2**level
@@ -110,9 +115,11 @@ def residual_ladder(
             gated=gated,
             patch=patch,
             maps=True,
+            dtype=policy,
         ),
         likelihood=likelihood,
         state_shape=(*latents[0].event_shape[:2], filters[-1]),
+        dtype=policy,
         **model,
     )
 
@@ -120,7 +127,9 @@ def residual_ladder(
 def _features(level, filters, padding, patch, num_blocks, block):
     """The network from one level's features to the next one's."""
     stride = patch if level == 0 else 2
-    layers = [conv(filters, max(3, stride), keras.config.dtype_policy(), strides=stride)]
+    policy = block["dtype"]
+    layers = [conv(filters, max(3, stride), policy, strides=stride)]
     if level == 0 and any(padding):
-        layers.insert(0, keras.layers.ZeroPadding2D(((0, padding[0]), (0, padding[1]))))
+        sides = ((0, padding[0]), (0, padding[1]))
+        layers.insert(0, keras.layers.ZeroPadding2D(sides, dtype=policy))
     return keras.Sequential(layers + [ResidualBlock(filters, **block) for _ in range(num_blocks)])

@@ -24,7 +24,7 @@ from zoo.models.condition import NoCondition, Numbers
 from zoo.models.latent_variable import LatentVariableModel
 from zoo.networks import apply, over_samples
 from zoo.observations import Observation
-from zoo.tensors import as_vectors
+from zoo.tensors import as_flat_latents
 from zoo.typing import Distribution
 
 
@@ -105,7 +105,7 @@ class VAE(LatentVariableModel):
     def encode(
         self, x: Any, condition: Any = None, *, training: bool | None = None
     ) -> Distribution:
-        """q(z|x, c): batch [B], event [D]."""
+        """q(z|x, c): batch [B], event [D], or [H, W, C] where latents are maps."""
         data = self.as_data(x, condition)
         params = apply(
             self.encoder, self.observation.encoder_input(data), data.get("condition"), training
@@ -113,7 +113,7 @@ class VAE(LatentVariableModel):
         return self.posterior_layer(params)
 
     def prior(self, condition: Any = None, *, training: bool | None = None) -> Distribution:
-        """p(z|c): batch [] or [B], event [D]."""
+        """p(z|c): batch [] or [B], event as of q."""
         if condition is not None:
             condition = self.condition.check(condition)
         return self.prior_layer(condition=condition, training=training)
@@ -127,7 +127,7 @@ class VAE(LatentVariableModel):
         `companions` are what the likelihood takes beside its parameters, such as the `library` of
         counts.
         """
-        z = as_vectors("z", z, self.posterior_layer.latent_dim)
+        z = as_flat_latents("z", z, self.posterior_layer.event_shape)
         if condition is not None:
             condition = self.condition.check(condition)
             _assert_one_each(z, condition)

@@ -16,6 +16,7 @@ from zoo import data, observations, plots, registry, validation
 from zoo.data.examples import first_of
 from zoo.evaluation.likelihood import evaluate
 from zoo.files import scratch_directory, write_atomically
+from zoo.models.architecture import in_float32
 from zoo.packing import round_weights
 from zoo.runs.run import Run, is_run
 from zoo.serving.saved_model import CARD, export
@@ -71,7 +72,9 @@ def push(
         runs = [Run.open(directory) for directory in (target, *other_runs)]
         for run in runs:
             _assert_storable(run, runs[0].record["recipe"], allow_dirty)
-        models, origin, task = [run.load_model() for run in runs], _origin(runs[0]), runs[0].task
+        # What was trained in 16 bits is stored, measured and served in 32: on any machine alike.
+        models = [in_float32(run.load_model()) for run in runs]
+        origin, task = _origin(runs[0]), runs[0].task
     else:
         if other_runs:
             raise ValueError(
