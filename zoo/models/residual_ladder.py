@@ -80,7 +80,7 @@ def residual_ladder(
     features: list[keras.layers.Layer] = []
     for level, number in enumerate(groups):
         features.append(_features(level, filters[level], padding, patch, num_blocks, blocks[level]))
-        features += [keras.layers.Identity(dtype=policy) for _ in range(number - 1)]
+        features += [keras.layers.Identity(dtype=policy.name) for _ in range(number - 1)]
     posteriors, priors, states, latents = [], [], [], []
     for level in reversed(range(len(groups))):
         scale = patch * 2**level
