@@ -298,7 +298,8 @@ def table_of(records):
         cells = []
         for name in names:
             errors = [r["rmse"] for (t, _, n), r in records.items() if (t, n) == (table, name)]
-            cells.append(f"{np.mean(errors):>8.4f} ±{np.std(errors):.4f}" if errors else "-")
+            spread = np.std(errors, ddof=1) if len(errors) > 1 else np.nan
+            cells.append(f"{np.mean(errors):>8.4f} ±{spread:.4f}" if errors else "-")
         covered = [r["coverage"] for (t, _, n), r in records.items() if (t, n) == (table, "miwae")]
         coverages.append(np.mean(covered) if covered else np.nan)
         lines.append(
