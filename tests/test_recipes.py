@@ -16,7 +16,7 @@ from zoo.serving.signatures import signatures
 
 NUM_STEPS = 100
 # So that models are small: their architecture is looked at, not their weights.
-SMALL = {"hidden_units": (4,), "num_components": 3, "filters": (4,), "image_size": 8}
+SMALL = {"hidden_units": (4,), "num_components": 3, "filters": (4, 4), "image_size": 8}
 
 
 def other_values(hint, value):
@@ -52,6 +52,8 @@ def model_of(spec):
 def unnamed(value):
     """A configuration without the names that Keras numbers."""
     if isinstance(value, dict):
+        if value.get("class_name") == "DTypePolicy":  # its name says all
+            return value
         return {
             key: unnamed(each)
             for key, each in value.items()
