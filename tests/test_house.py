@@ -79,6 +79,7 @@ STANDARD_LIBRARY_ONLY = (
         "annotations",
         "machine",
         "cli/arguments",
+        "cli/options",
         "saved_classes",
         "validation",
     ),

@@ -6,6 +6,7 @@ from PIL import Image
 
 import zoo
 from zoo import cli
+from zoo.store import cards
 
 SMALL = ("image_size=8", "filters=4", "latent_dim=2", "epochs=1", "batch_size=8")
 
@@ -45,6 +46,17 @@ def test_a_folder_of_pictures_trains_scores_and_is_fitted_again(folder, tmp_path
     # It begins where the other ended: a step of Adam moves a weight by its rate.
     moved = max(np.abs(a - b).max() for a, b in zip(after.get_weights(), before, strict=True))
     assert 0 < moved < 0.01
+    # It is stored as any other run is.
+    root = tmp_path / "stored"
+    push = ["push", str(again), "--num-samples", "2", "--root", str(root), "--allow-dirty"]
+    assert cli.main(push) == 0
+    card = cards.read_card(root / "fine_tuned")
+    assert card["arguments"]["model"] == str(run)
+    stored = zoo.load(root / "fine_tuned")
+    for a, b in zip(stored.get_weights(), after.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, atol=0.1 * np.abs(b).max() + 1e-6)
+    picture = np.zeros((1, 8, 8, 3), np.uint8)
+    assert stored.reconstruct(picture).shape == picture.shape
 
 
 def test_what_no_model_can_take_is_told(folder, tmp_path, capsys):

@@ -4,6 +4,8 @@ alone."""
 import argparse
 from collections.abc import Callable, Mapping, Sequence
 
+from zoo.cli.options import add_data_dir, add_imports, add_target, positive
+
 
 def parse(
     argv: Sequence[str] | None, functions: Mapping[str, Callable[[argparse.Namespace], int | None]]
@@ -35,12 +37,6 @@ def parse(
     return arguments
 
 
-def _positive(text):
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a positive integer. Received: {text}")
-    return int(text)
-
-
 def _parser(functions):
     parser = argparse.ArgumentParser(
         prog="zoo",
@@ -54,30 +50,6 @@ def _parser(functions):
         subparser = commands.add_parser(name, help=help, description=help)
         subparser.set_defaults(command=functions[name], **defaults)
         return subparser
-
-    def add_data_dir(subparser):
-        subparser.add_argument(
-            "--data-dir",
-            metavar="DIR",
-            help="TFDS data directory (default: $ZOO_DATA_DIR, else TFDS's own)",
-        )
-
-    def add_imports(subparser):
-        help = (
-            "run a file of your own, or import a module, that defines layers of the models; "
-            "may be given several times"
-        )
-        subparser.add_argument(
-            "--import", dest="imports", action="append", default=[], metavar="FILE.py", help=help
-        )
-
-    def add_target(subparser, **options):
-        help = (
-            "run directory, name of a recipe with stored weights, or directory of a stored or "
-            "exported model"
-        )
-        subparser.add_argument("target", metavar="RUN_OR_RECIPE", help=help, **options)
-        add_imports(subparser)
 
     sub = command("list", "list all recipes with their measured numbers")
     sub.add_argument("--markdown", action="store_true", help="as the README's table")
@@ -171,7 +143,7 @@ def _parser(functions):
     )
     sub.add_argument(
         "--jobs",
-        type=_positive,
+        type=positive,
         metavar="N",
         help="points that train at the same time (default: one for each core; on a GPU one)",
     )
@@ -222,7 +194,7 @@ def _parser(functions):
     sub.add_argument(
         "-n",
         "--num-rows",
-        type=_positive,
+        type=positive,
         metavar="N",
         help="rows to draw, of a model of tables (default: 1000)",
     )
@@ -274,7 +246,7 @@ def _parser(functions):
     sub.add_argument("file", metavar="FILE", help="rows as .csv or .parquet")
     sub.add_argument(
         "--num-samples",
-        type=_positive,
+        type=positive,
         default=1000,
         metavar="S",
         help="importance samples per row (default: 1000)",
@@ -335,10 +307,10 @@ def _parser(functions):
     )
     sub.add_argument("base", metavar="BASE", help="base directory that `zoo export` wrote")
     sub.add_argument(
-        "--rest-port", type=_positive, default=8501, metavar="PORT", help="default: 8501"
+        "--rest-port", type=positive, default=8501, metavar="PORT", help="default: 8501"
     )
     sub.add_argument(
-        "--grpc-port", type=_positive, default=8500, metavar="PORT", help="default: 8500"
+        "--grpc-port", type=positive, default=8500, metavar="PORT", help="default: 8500"
     )
 
     sub = command("copy", "copy a recipe file, to change it")
@@ -395,7 +367,7 @@ def _parser(functions):
     )
     sub.add_argument(
         "--verified-examples",
-        type=_positive,
+        type=positive,
         metavar="N",
         help="measure the first N test examples by themselves as well, which `zoo verify` then "
         "recomputes: for models whose whole evaluation takes long",
