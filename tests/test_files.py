@@ -1,6 +1,7 @@
 """Files and directories that are whole or absent, whoever is killed and however full the disk
 is."""
 
+import contextlib
 import errno
 import multiprocessing
 import os
@@ -18,19 +19,22 @@ from zoo import files
 GONE = 2**22 + 1  # above Linux's largest process number
 
 
-@pytest.fixture
+@contextlib.contextmanager
 def full_disk():
-    """Files that grow beyond a page fail to, as on a full disk."""
+    """Files that grow beyond a page fail to, as on a full disk; those of pytest itself among
+    them."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_a_file_that_cannot_be_written_stays_as_it_was_and_is_named(full_disk, tmp_path):
+def test_a_file_that_cannot_be_written_stays_as_it_was_and_is_named(tmp_path):
     path = tmp_path / "numbers.json"
     files.write_atomically(path, b"old")
-    with pytest.raises(OSError, match=r"File too large: '.*/numbers.json'"):
+    with full_disk(), pytest.raises(OSError, match=r"File too large: '.*/numbers.json'"):
         files.write_atomically(path, bytes(10_000))
     assert path.read_bytes() == b"old"
     assert [child.name for child in tmp_path.iterdir()] == ["numbers.json"]
