@@ -55,7 +55,8 @@ class Progress:
                 return dict(archive)
         values = measure()
         content = io.BytesIO()
-        np.savez(content, **values)
+        arrays: dict[str, Any] = dict(values)
+        np.savez(content, **arrays)
         write_atomically(path, content.getbuffer())
         return values
 
