@@ -1,16 +1,20 @@
-"""A residual variational autoencoder of colour pictures: CIFAR-10.
+"""A residual variational autoencoder of colour pictures, CIFAR-10, with one layer of latents: for
+its bound and its reconstructions; what it draws are textures.
 
     zoo train vae_cifar10
 
-Not yet measured.
+90 minutes on one core of an Intel Xeon that multiplies in bfloat16 (on one that does not, try
+`dtype=float32`). With seed 0 expect 4.393 bits/dim or fewer on the first 1,000 test images, by 100 importance
+samples each, of which one counts (1,000 samples of the first 200 images: 0.009 fewer).
 
-One layer of latents, a map of 8x8 places. Encoder and decoder are residual networks (He et al.,
-ECCV 2016, https://arxiv.org/abs/1603.05027) whose blocks begin as the identity (Zhang, Dauphin &
-Ma, ICLR 2019, https://arxiv.org/abs/1901.09321) and that see squares of two by two pixels as one
-place. A pixel is a mixture of discretized logistics with coupled channels, as in PixelCNN++
-(Salimans et al., ICLR 2017, https://arxiv.org/abs/1701.05517).
+The latents are a map of 8x8 places, and a standard normal draws each place for itself. Encoder and
+decoder are residual networks (He et al., ECCV 2016, https://arxiv.org/abs/1603.05027) whose blocks
+begin as the identity (Zhang, Dauphin & Ma, ICLR 2019, https://arxiv.org/abs/1901.09321) and that
+see squares of two by two pixels as one place. A pixel is a mixture of discretized logistics with
+coupled channels, as in PixelCNN++ (Salimans et al., ICLR 2017, https://arxiv.org/abs/1701.05517).
 
-45,000 images and their mirror images train, 5,000 choose the epoch that is kept.
+45,000 images and their mirror images train, 5,000 choose the epoch that is kept. The networks
+multiply in bfloat16 while they train, and are stored and measured in float32.
 """
 
 from typing import Literal
@@ -71,6 +75,6 @@ def recipe(
         seed=seed,
         initialize=lambda model, examples: model.start_at_data(examples["image"]),
         headline="bits_per_dim",
-        evaluation_samples=1000,
+        evaluation_samples=100,
         keep="best",
     )

@@ -68,6 +68,11 @@ def test_the_bound_of_a_map_is_that_of_its_elements(model, pictures):
     np.testing.assert_allclose(terms["kl"], by_hand, rtol=1e-4, atol=1e-5)
 
 
+def test_each_element_of_a_map_may_be_active(model, pictures):
+    numbers = zoo.evaluate(model, pictures, num_samples=2, verbose=0)
+    assert numbers["active_units"]["of"] == 4 * 2 * 3
+
+
 def test_latents_of_another_shape_are_told(model):
     with pytest.raises(ValueError, match=r"must have the shape \[..., 4, 2, 3\]. Received: shape"):
         model.decode(np.zeros((2, 24), np.float32))

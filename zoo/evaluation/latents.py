@@ -2,6 +2,7 @@
 that watches them during training."""
 
 import logging
+import math
 from collections.abc import Mapping
 from typing import Any, TypeGuard
 
@@ -138,7 +139,7 @@ class LatentReader:
         kl, information = values["kl"].mean(), values["information"].mean()
         numbers = {
             "active_units": int((values["mean"].var(axis=0) > ACTIVE_VARIANCE).sum()),
-            "latent_dim": values["mean"].shape[1],
+            "latent_dim": math.prod(values["mean"].shape[1:]),
             "num_examples": self.num_rows,
             "noun": self.model.observation.noun,
             "kl": float(kl),

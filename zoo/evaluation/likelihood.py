@@ -269,7 +269,7 @@ def _bound_numbers(model, values, num_samples):
     active = {name: int((mean.var(axis=0) > ACTIVE_VARIANCE).sum()) for name, mean in means.items()}
     numbers["active_units"] = {
         "value": sum(active.values()),
-        "of": sum(mean.shape[1] for mean in means.values()),
+        "of": sum(math.prod(mean.shape[1:]) for mean in means.values()),
         "unit": "latent dimensions",
         **({"by_latent": active} if len(active) > 1 else {}),
     }
