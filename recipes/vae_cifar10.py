@@ -3,9 +3,10 @@ its bound and its reconstructions; what it draws are textures.
 
     zoo train vae_cifar10
 
-90 minutes on one core of an Intel Xeon that multiplies in bfloat16 (on one that does not, try
-`dtype=float32`). With seed 0 expect 4.393 bits/dim or fewer on the first 1,000 test images, by 100
-importance samples each, of which one counts (1,000 samples of the first 200 images: 0.009 fewer).
+90 minutes on one core of an Intel Xeon that multiplies in bfloat16, shared with other work (on one
+that does not, try `dtype=float32`). With seed 0 expect 4.393 bits/dim or fewer on the first 1,000
+test images, by 100 importance samples each, of which one counts. The card calls the revision dirty:
+a link to a virtual environment lay in the tree, which was no part of the code.
 
 The latents are a map of 8x8 places, and a standard normal draws each place for itself. Encoder and
 decoder are residual networks (He et al., ECCV 2016, https://arxiv.org/abs/1603.05027) whose blocks
