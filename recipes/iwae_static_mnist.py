@@ -14,9 +14,9 @@ def recipe(
     latent_dim: int = 50,
     k: int = 5,
     learning_rate: float = 2e-3,
-    weight_decay: float = 0.1,
+    weight_decay: float = 0.05,
     batch_size: int = 100,
-    epochs: int = 800,
+    epochs: int = 600,
     seed: int = 0,
 ) -> zoo.Recipe:
     image_shape = (28, 28, 1)

@@ -13,9 +13,9 @@ def recipe(
     hidden_units: tuple[int, ...] = (200, 200),
     latent_dim: int = 50,
     learning_rate: float = 2e-3,
-    weight_decay: float = 0.1,
+    weight_decay: float = 0.05,
     batch_size: int = 100,
-    epochs: int = 800,
+    epochs: int = 1000,
     seed: int = 0,
 ) -> zoo.Recipe:
     image_shape = (28, 28, 1)
