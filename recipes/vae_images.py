@@ -11,8 +11,8 @@ lie over white, and those that cannot be read are left out and named. A folder m
 files. Training sees every picture and its mirror image. What does not fit into memory is read while
 training.
 
-The encoder and decoder are residual networks (He et al., ECCV 2016) that see squares of four by
-four pixels as one place, so that nothing is computed at full resolution. A pixel is a discretized
+The encoder and decoder are residual networks (He et al., ECCV 2016) that see squares of two by
+two pixels as one place, so that nothing is computed at full resolution. A pixel is a discretized
 logistic whose channels are coupled, as in PixelCNN++ (Salimans et al., ICLR 2017,
 https://arxiv.org/abs/1701.05517), so that the score is bits a dimension of the 8-bit pictures. The
 weights of the epoch with the best validation bound are kept.
@@ -30,14 +30,15 @@ def recipe(
     crop: int | None = None,
     channels: Literal[1, 3] = 3,
     flip: bool = True,
-    filters: tuple[int, ...] = (48, 96, 192),
-    patch: Literal[1, 2, 4, 8] = 4,
+    filters: tuple[int, ...] = (24, 48, 96, 192),
+    patch: Literal[1, 2, 4, 8] = 2,
     latent_dim: int = 64,
     num_components: int = 1,
     learning_rate: float = 2e-3,
     weight_decay: float = 1e-2,
     batch_size: int = 32,
     epochs: int = 30,
+    dtype: Literal["float32", "mixed_bfloat16"] = "float32",
     seed: int = 0,
 ) -> zoo.Recipe:
     image_shape = (image_size, image_size, channels)
@@ -46,13 +47,16 @@ def recipe(
         posterior = zoo.layers.DiagonalNormal(latent_dim)
         likelihood = zoo.layers.DiscretizedLogisticMixture(image_shape, num_components)
         return zoo.VAE(
-            encoder=zoo.networks.ResidualEncoder(posterior.num_params, filters, patch=patch),
+            encoder=zoo.networks.ResidualEncoder(
+                posterior.num_params, filters, patch=patch, dtype=dtype
+            ),
             decoder=zoo.networks.ResidualDecoder(
-                image_shape, likelihood.num_params, filters, patch=patch
+                image_shape, likelihood.num_params, filters, patch=patch, dtype=dtype
             ),
             posterior=posterior,
             likelihood=likelihood,
             seed=seed,
+            dtype=dtype,
         )
 
     def optimizer(num_steps):
