@@ -49,7 +49,9 @@ def cases():
             15,
             {"optimizers": {"discriminator": sgd}},
         ),
-        "quantizer": (quantized, {}, sgd, 15, {}),
+        "quantizer": (quantized, {"restart_below": 0.9}, sgd, 15, {}),
+        "residual quantizer": (quantized, {"depth": 2}, sgd, 15, {}),
+        "bits": (quantized, {"num_bits": 2}, sgd, 15, {}),
         "free-bits": (zoo.VAE, free_bits, sgd, 16, {}),
         "dropout by row": (zoo.VAE, {"inner": lambda: zoo.layers.Dropout(0.4)}, sgd, 15, {}),
         "synchronized": (
@@ -70,16 +72,20 @@ def cases():
     }
 
 
-def quantized(encoder, decoder, posterior, likelihood):
+def quantized(
+    encoder, decoder, posterior, likelihood, restart_below=0.0, depth=None, num_bits=None
+):
     import zoo
 
     del posterior  # its encoder gives two numbers for each of three: three codes of two
-    return zoo.VQVAE(
-        encoder,
-        zoo.networks.MLP((16,), likelihood.num_params),
-        zoo.layers.VectorQuantizer(4, 2, decay=0.8),
-        likelihood,
-    )
+    if num_bits is not None:
+        quantizer = zoo.layers.LookupFree(num_bits, temperature=1.0)
+    else:
+        quantizer = zoo.layers.VectorQuantizer(4, 2, decay=0.8, restart_below=restart_below)
+    if depth is not None:
+        quantizer = zoo.layers.ResidualQuantizer(quantizer, depth, dropout=0.5)
+    decoder = zoo.networks.MLP((16,), likelihood.num_params)
+    return zoo.VQVAE(encoder, decoder, quantizer, likelihood)
 
 
 def on_disk(images, read):

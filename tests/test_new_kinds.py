@@ -371,7 +371,7 @@ def test_a_codebook_is_the_moving_average_of_what_it_codes():
     x = np.random.default_rng(0).normal(size=(8, 4, 2)).astype(np.float32)
     counts, sums = layer.counts.numpy(), layer.sums.numpy()
     codes = np.argmin(((x[..., None, :] - sums / counts[:, None]) ** 2).sum(-1), axis=-1)
-    quantized, received = layer(x, training=True)
+    quantized, received, _ = layer(x, training=True)
     np.testing.assert_array_equal(received, codes)
     np.testing.assert_allclose(quantized, (sums / counts[:, None])[codes], rtol=1e-5)
     chosen = np.eye(3)[codes].reshape(-1, 3)

@@ -23,6 +23,8 @@ REST = (
     "capacity",
     "total correlation",
     "quantizer",
+    "residual quantizer",
+    "bits",
     "sgd",
     "adam",
     "clipped",

@@ -201,5 +201,4 @@ class Recipe:
             # The way into a frozen dataclass.
             object.__setattr__(self, name, validation.integer(name, getattr(self, name)))
         object.__setattr__(self, "seed", validation.seed(self.seed))
-        if self.keep not in ("last", "best"):
-            raise ValueError(f"`keep` must be 'last' or 'best'. Received: keep={shown(self.keep)}.")
+        validation.one_of("keep", self.keep, ("last", "best"))

@@ -104,19 +104,66 @@ def gathered_weights(num_rows: int | tf.Tensor) -> tf.Tensor:
     return gathered(shard.weights)
 
 
-def part_of_sum(values: tf.Tensor) -> tf.Tensor:
-    """This shard's part of a sum over the batch, as a moving average wants it: the mean over
-    replicas of what it gives is the sum.
+def part_of_mean(values: tf.Tensor) -> tf.Tensor:
+    """This shard's part of a mean over the batch, as penalties are taken: the mean over replicas of
+    what it gives is the mean.
 
     Args:
         values: [b, ...].
     """
     shard = _current.shard
     if shard is None:
-        return tf.reduce_sum(values, axis=0)
-    if shard.weights is not None:
-        values = values * tf.reshape(shard.weights, [-1] + [1] * (values.shape.rank - 1))
-    return shard.num_replicas * tf.reduce_sum(values, axis=0)
+        return tf.reduce_mean(values, axis=0)
+    return shard.num_replicas * shard.mean(values)
+
+
+def weights_of_sum(num_rows: int | tf.Tensor) -> tf.Tensor:
+    """What to weigh rows by for a sum over the batch, as moving averages are taken: the mean over
+    replicas of their weighed sums is the sum. Float32 [b].
+
+    Args:
+        num_rows: b, the number of rows here.
+    """
+    shard = _current.shard
+    if shard is None:
+        return tf.ones([num_rows])
+    ones = tf.ones([num_rows]) if shard.weights is None else shard.weights
+    return shard.num_replicas * ones
+
+
+def rows(num_rows: int | tf.Tensor) -> tf.Tensor:
+    """The numbers of the rows here in the whole batch: int32 [b].
+
+    Args:
+        num_rows: b.
+    """
+    shard = _current.shard
+    return tf.range(num_rows) if shard is None else shard.rows
+
+
+def part_of_rows(values: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
+    """This shard's part of some rows of the batch: the mean over replicas of what it gives are the
+    rows.
+
+    Args:
+        values: [b, ...], rows of this shard.
+        places: Float [K] in [0, 1), from the first row of the whole batch to its end.
+
+    Returns:
+        [K, ...].
+    """
+    shard = _current.shard
+    size = tf.shape(values)[0] if shard is None else shard.size
+    numbers = tf.cast(places * tf.cast(size, tf.float32), tf.int32)
+    if shard is None or shard.num_replicas == 1:
+        return tf.gather(values, numbers)
+    length = tf.shape(values)[0]
+    replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+    numbers -= tf.cast(replica, tf.int32) * length
+    here = (numbers >= 0) & (numbers < length)
+    found = tf.gather(values, tf.clip_by_value(numbers, 0, length - 1))
+    here = tf.reshape(here, [-1] + [1] * (values.shape.rank - 1))
+    return tf.where(here, shard.num_replicas * found, tf.zeros_like(found))
 
 
 def place_of_rows(num_rows: int | tf.Tensor) -> tf.Tensor:

@@ -4,6 +4,7 @@ Standard library alone."""
 import math
 import numbers
 import operator
+from collections.abc import Sequence
 from typing import Any, Protocol, TypeGuard, runtime_checkable
 
 LARGEST = 2**31 - 1  # steps, rows and samples are counted in int32
@@ -93,6 +94,20 @@ def non_negative(name: str, value: Any) -> float:
             f"`{name}` must be a non-negative number. Received: {name}={shown(value)}."
         )
     return value if type(value) is int else float(value)
+
+
+def one_of(name: str, value: Any, choices: Sequence[str]) -> str:
+    """One of a few words.
+
+    Raises:
+        ValueError: If `value` is none of them; the message calls it `name`.
+    """
+    if not (isinstance(value, str) and value in choices):
+        *others, last = [repr(choice) for choice in choices]
+        raise ValueError(
+            f"`{name}` must be {', '.join(others)} or {last}. Received: {name}={shown(value)}."
+        )
+    return value
 
 
 def is_number(value: Any) -> TypeGuard[float]:

@@ -20,10 +20,18 @@ from zoo.layers.missing import SelfMasking
 from zoo.layers.noise import Dropout, GaussianNoise
 from zoo.layers.posteriors import Categorical, DiagonalNormal, FullCovarianceNormal
 from zoo.layers.priors import Conditional, StandardNormal, UniformCategorical, VampPrior
-from zoo.layers.quantizers import VectorQuantizer
+from zoo.layers.quantizers import (
+    FSQ,
+    GroupedQuantizer,
+    LookupFree,
+    Quantizer,
+    ResidualQuantizer,
+    VectorQuantizer,
+)
 from zoo.layers.sample import Sample
 
 __all__ = [
+    "FSQ",
     "Bernoulli",
     "Categorical",
     "CategoricalLevels",
@@ -37,11 +45,15 @@ __all__ = [
     "Dropout",
     "FullCovarianceNormal",
     "GaussianNoise",
+    "GroupedQuantizer",
     "Laplace",
+    "LookupFree",
     "Multinomial",
     "NegativeBinomial",
     "Normal",
     "Poisson",
+    "Quantizer",
+    "ResidualQuantizer",
     "Sample",
     "SelfMasking",
     "StandardNormal",

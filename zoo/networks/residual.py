@@ -9,7 +9,6 @@ import tensorflow as tf
 from zoo import validation
 from zoo.networks.base import Network
 from zoo.tensors import static_sizes
-from zoo.validation import shown
 
 Shape = tuple[int | None, ...]
 Activation = str | Callable[..., Any] | None
@@ -226,12 +225,8 @@ class Upsample(MapNetwork):
 
     def __init__(self, filters: int, method: str = "nearest", **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if method not in ("nearest", "subpixel"):
-            raise ValueError(
-                f"`method` must be 'nearest' or 'subpixel'. Received: method={shown(method)}."
-            )
+        self.method = validation.one_of("method", method, ("nearest", "subpixel"))
         self.filters = validation.integer("filters", filters)
-        self.method = method
         self.projection = None
 
     def build(self, x_shape: Shape, condition_shape: Shape | None = None) -> None:

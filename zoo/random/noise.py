@@ -44,6 +44,8 @@ class Stream(enum.IntEnum):
     LAYER = 5
     PERMUTE = 6
     RESAMPLE = 7
+    RESTART = 8
+    LEVELS = 9
 
 
 def threefry(
