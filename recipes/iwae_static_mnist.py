@@ -14,7 +14,7 @@ def recipe(
     latent_dim: int = 50,
     k: int = 5,
     learning_rate: float = 2e-3,
-    weight_decay: float = 0.05,
+    weight_decay: float = 0.01,
     batch_size: int = 100,
     epochs: int = 600,
     seed: int = 0,

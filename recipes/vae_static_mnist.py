@@ -13,7 +13,7 @@ def recipe(
     hidden_units: tuple[int, ...] = (200, 200),
     latent_dim: int = 50,
     learning_rate: float = 2e-3,
-    weight_decay: float = 0.05,
+    weight_decay: float = 0.005,
     batch_size: int = 100,
     epochs: int = 1000,
     seed: int = 0,

@@ -14,7 +14,7 @@ def recipe(
     latent_dim: int = 40,
     num_components: int = 500,
     learning_rate: float = 1e-3,
-    weight_decay: float = 0.05,
+    weight_decay: float = 0.01,
     batch_size: int = 100,
     epochs: int = 300,
     seed: int = 0,
