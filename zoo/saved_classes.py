@@ -17,6 +17,7 @@ from typing import Any
 # Module -> the classes of it that Keras saves.
 CLASSES = {
     "zoo.layers": [
+        "AutoregressiveCodes",
         "Bernoulli",
         "Categorical",
         "CategoricalLevels",
@@ -33,6 +34,7 @@ CLASSES = {
         "GroupedQuantizer",
         "Laplace",
         "LookupFree",
+        "MaskedCodes",
         "Multinomial",
         "NegativeBinomial",
         "Normal",
@@ -42,6 +44,7 @@ CLASSES = {
         "SelfMasking",
         "StandardNormal",
         "UniformCategorical",
+        "UniformCodes",
         "VampPrior",
         "VectorQuantizer",
         "ZeroInflatedNegativeBinomial",
@@ -70,10 +73,13 @@ CLASSES = {
         "VampVAE",
     ],
     "zoo.networks": [
+        "CausalTransformer",
         "ConvBlock",
         "ConvDecoder",
         "ConvEncoder",
+        "GatedPixelCNN",
         "MLP",
+        "MaskedTransformer",
         "ResidualBlock",
         "ResidualDecoder",
         "ResidualEncoder",

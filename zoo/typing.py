@@ -37,4 +37,60 @@ class LikelihoodLayer(PosteriorLayer, Protocol):
     observation: Any
 
 
-__all__ = ["Distribution", "LikelihoodLayer", "PosteriorLayer"]
+@runtime_checkable
+class MaskedNetwork(Protocol):
+    """A network of codes int [B, *codes_shape] -> logits float32 [B, N, K], some of which are
+    masked.
+
+    Attributes:
+        num_codes: K.
+        mask_code: What stands for a code that is masked.
+    """
+
+    num_codes: int
+    mask_code: int
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+
+
+@runtime_checkable
+class CausalNetwork(Protocol):
+    """A network of codes int [B, *codes_shape] -> logits float32 [B, N, K], of which the i-th see
+    the codes before the i-th alone, and which gives them one by one as well.
+
+    Attributes:
+        num_codes: K.
+    """
+
+    num_codes: int
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+
+    def start(self, num_rows: "int | tf.Tensor") -> Any:
+        """What `step` keeps of the codes before: a nest of tensors [B, ...]."""
+
+    def step(
+        self,
+        previous: "tf.Tensor",
+        position: "tf.Tensor",
+        cache: Any,
+        condition: "tf.Tensor | None" = None,
+    ) -> "tuple[tf.Tensor, Any]":
+        """The logits of one position, float32 [B, K], and the cache for the next.
+
+        Args:
+            previous: Int32 [B]: the code before; whatever stands there for the first position.
+            position: Int32 scalar, 0 ... N - 1: one after the other.
+            cache: What the step before gave, or `start`.
+            condition: [B, ...], or None.
+        """
+        ...
+
+
+__all__ = [
+    "CausalNetwork",
+    "Distribution",
+    "LikelihoodLayer",
+    "MaskedNetwork",
+    "PosteriorLayer",
+]

@@ -1,6 +1,7 @@
 """Distribution layers for Keras 3: parameters in, `tfd.Distribution` out."""
 
 from zoo.layers.base import DistributionLayer
+from zoo.layers.code_priors import AutoregressiveCodes, CodePrior, MaskedCodes, UniformCodes
 from zoo.layers.colour import CategoricalLevels, DiscretizedLogisticMixture
 from zoo.layers.columns import Columns
 from zoo.layers.counts import (
@@ -32,9 +33,11 @@ from zoo.layers.sample import Sample
 
 __all__ = [
     "FSQ",
+    "AutoregressiveCodes",
     "Bernoulli",
     "Categorical",
     "CategoricalLevels",
+    "CodePrior",
     "Columns",
     "Conditional",
     "ContinuousBernoulli",
@@ -48,6 +51,7 @@ __all__ = [
     "GroupedQuantizer",
     "Laplace",
     "LookupFree",
+    "MaskedCodes",
     "Multinomial",
     "NegativeBinomial",
     "Normal",
@@ -58,6 +62,7 @@ __all__ = [
     "SelfMasking",
     "StandardNormal",
     "UniformCategorical",
+    "UniformCodes",
     "VampPrior",
     "VectorQuantizer",
     "ZeroInflatedNegativeBinomial",

@@ -1,29 +1,34 @@
-"""The vector-quantized autoencoder: codes of x, and a decoder of them.
+"""The vector-quantized autoencoder: codes of x, a prior over them, and a decoder.
 
-    codes = quantizer(f(x)),   loss = -log p(x|codes) + the quantizer's terms
+    codes = quantizer(f(x))
+    loss  = -log p(x|codes) - log p(codes) + the quantizer's terms
 
 q(codes|x) is certain of one code a place, so that
 
     log p(x) >= log p(codes) + log p(x|codes)   at the codes of x.
 
 van den Oord, Vinyals & Kavukcuoglu, "Neural discrete representation learning", NeurIPS 2017, eq. 3
-and section 3.1. https://arxiv.org/abs/1711.00937
+and section 3.2. https://arxiv.org/abs/1711.00937
 """
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import tensorflow as tf
 
+from zoo import validation
+from zoo.engine.updates import Update
 from zoo.layers.base import shape_tuple
+from zoo.layers.code_priors import CodePrior, UniformCodes
 from zoo.layers.quantizers import Quantized, Quantizer
-from zoo.models.answers import Answer
-from zoo.models.base import Model, assert_networks
+from zoo.models.answers import SEED, Answer, row_noise
+from zoo.models.base import Data, Model, assert_networks
+from zoo.models.condition import Label
 from zoo.networks import apply
 from zoo.observations import Observation
-from zoo.random import RowNoise
+from zoo.random import RowNoise, Stream, draw
 from zoo.tensors import static_sizes
 from zoo.typing import Distribution
 from zoo.validation import shown
@@ -31,9 +36,16 @@ from zoo.validation import shown
 
 @keras.saving.register_keras_serializable(package="zoo")
 class VQVAE(Model):
-    """Vector-quantized autoencoder (van den Oord et al. 2017), with any quantizer.
+    """Vector-quantized autoencoder (van den Oord et al. 2017), with any quantizer and any prior
+    over its codes.
 
-    Its prior over codes is uniform: every code costs log K nats.
+    Codes are integers, which no gradient passes: a prior that is learned learns the codes as they
+    are, and they do not learn to please it. Both are learned at once, or the prior alone, of an
+    autoencoder that was trained before:
+
+        base = zoo.load("vqvae_fashion_mnist")
+        parts = base.encoder, base.decoder, base.quantizer, base.likelihood_layer
+        model = zoo.VQVAE(*parts, prior=zoo.layers.AutoregressiveCodes(...), trains="prior")
 
     Args:
         encoder: Network x [B, ...] -> vectors: a map [B, ..., code_dim], or flat [B, places *
@@ -42,12 +54,18 @@ class VQVAE(Model):
             -> [B, likelihood.num_params].
         quantizer: Layer of `zoo.layers.quantizers`.
         likelihood: Layer from parameters to p(x|codes).
+        prior: Layer p(codes), such as `zoo.layers.AutoregressiveCodes`; by default all codes are as
+            probable as others, and cost log K nats each.
         grid: Shape of the places, such as (8, 8): that of the encoder's map, which may be left out;
             or that of a flat encoder, by default one row.
+        num_classes: K', where the prior is given the class of x: data then hold "condition", labels
+            or one-hot rows.
+        trains: "all", or "prior": nothing else moves.
         observation, pixels, seed: As in `zoo.VAE`.
 
     Metrics: `loss`; `elbo` = log_likelihood - kl; `log_likelihood`; `kl`, -log p(codes), the length
-    of the codes; and the terms of the quantizer. All but the last are in nats.
+    of the codes; and the terms of the quantizer. All but the last are in nats. With a prior that
+    only bounds log p(codes), `kl` is one draw of the bound.
 
     Raises:
         ValueError: If a part does not fit its neighbour, or an argument is out of range.
@@ -60,7 +78,10 @@ class VQVAE(Model):
         quantizer: Quantizer,
         likelihood: keras.layers.Layer,
         *,
+        prior: CodePrior | None = None,
         grid: int | Sequence[int] | None = None,
+        num_classes: int | None = None,
+        trains: Literal["all", "prior"] = "all",
         observation: Observation | None = None,
         pixels: str | None = None,
         seed: int = 0,
@@ -76,10 +97,24 @@ class VQVAE(Model):
                 "`quantizer` must be a layer of `zoo.layers.quantizers`, such as "
                 f"`zoo.layers.VectorQuantizer(512, 64)`. Received: quantizer={shown(quantizer)}."
             )
+        prior = UniformCodes(quantizer.num_codes) if prior is None else prior
+        if not isinstance(prior, CodePrior) or prior.num_codes != quantizer.num_codes:
+            raise ValueError(
+                f"`prior` must be a layer p(codes) of the quantizer's {quantizer.num_codes} codes, "
+                "such as `zoo.layers.AutoregressiveCodes(network)`. Received: "
+                f"prior={shown(prior)}"
+                + (f" of {prior.num_codes} codes." if isinstance(prior, CodePrior) else ".")
+            )
         self.encoder = encoder
         self.decoder = decoder
         self.quantizer = quantizer
+        self.prior_layer = prior
         self.grid = None if grid is None else shape_tuple(grid, "grid")
+        self.num_classes = None
+        if num_classes is not None:
+            self.num_classes = validation.integer("num_classes", num_classes, least=2)
+            self.condition = Label(self.num_classes)
+        self.trains = validation.one_of("trains", trains, ("all", "prior"))
         self.batch_statistics = quantizer.batch_statistics
 
     def build_parts(self) -> None:
@@ -88,7 +123,16 @@ class VQVAE(Model):
         self._is_flat = params.shape.rank == 2
         self.grid = self._grid_of(params)
         self.quantizer.build((None, *self.grid, self.quantizer.code_dim))
-        self.decode(self._quantized(blank, None).codes)
+        codes = self._quantized(blank, None).codes
+        self.decode(codes)
+        condition_shape = None if self.num_classes is None else (None, self.num_classes)
+        self.prior_layer.build((None, *self.codes_shape), condition_shape)
+
+    @property
+    def updates(self) -> tuple[Update, ...]:
+        if self.trains == "all":
+            return super().updates
+        return (Update("model", "loss", self.prior_layer.trainable_weights),)
 
     def _grid_of(self, params):
         """The shape of the places, of what the encoder gives."""
@@ -118,6 +162,13 @@ class VQVAE(Model):
         """Shape of the codes of one x: the grid, and what a place has several of."""
         assert self.grid is not None
         return (*self.grid, *self.quantizer.code_shape)
+
+    def as_data(self, x: Any, condition: Any = None) -> dict[str, Any]:
+        """As of every model. The class may be left out: the prior alone asks for it."""
+        data = x if self._is_data(x) else {self.key: x}
+        if condition is None and self.condition.of(data) is None:
+            return x if isinstance(x, Data) else self.observation.as_tensors(self._x_of(data))
+        return super().as_data(x, condition)
 
     # -- The networks
 
@@ -178,10 +229,18 @@ class VQVAE(Model):
                 )
         return codes
 
-    def log_prior(self, codes: tf.Tensor) -> tf.Tensor:
-        """log p(codes) of codes int32 [B, *codes_shape]: float32 [B], in nats."""
-        length = math.prod(self.codes_shape) * math.log(self.quantizer.num_codes)
-        return tf.fill(tf.shape(codes)[:1], -length)
+    def log_prior(
+        self,
+        codes: tf.Tensor,
+        condition: Any = None,
+        *,
+        noise: RowNoise | None = None,
+        training: bool | None = None,
+    ) -> tf.Tensor:
+        """log p(codes|c) of codes int32 [B, *codes_shape]: float32 [B], in nats. `noise` is for a
+        prior that bounds it by a draw."""
+        condition = self.condition.check(condition)
+        return self.prior_layer(codes, condition=condition, noise=noise, training=training)
 
     def call(self, data: Any, training: bool | None = None) -> Distribution:
         """p(x|codes) at the codes of x."""
@@ -191,15 +250,21 @@ class VQVAE(Model):
     def loss_terms(
         self, batch: Mapping[str, Any], noise: RowNoise, training: bool
     ) -> dict[str, tf.Tensor]:
-        quantized, codes, terms = self._quantized(batch, training)
-        log_likelihood = self._decode(quantized, batch, training).log_prob(batch[self.key])
-        kl = -self.log_prior(codes)
+        learns_codes = training and self.trains == "all"
+        vectors = self._vectors(batch, learns_codes)
+        quantized, codes, terms = self.quantizer.quantize_vectors(vectors, learns_codes)
+        log_likelihood = self._decode(quantized, batch, learns_codes).log_prob(batch[self.key])
+        if learns_codes and self.quantizer.lowest_code < 0:
+            # The prior is one of whole codes, and training leaves some out.
+            codes = self.quantizer.quantize_vectors(vectors).codes
+        log_prior = self.log_prior(codes, batch.get("condition"), noise=noise, training=training)
+        elbo = log_likelihood + log_prior
         return {
             **terms,
-            "loss": terms["loss"] - log_likelihood,
-            "elbo": log_likelihood - kl,
+            "loss": terms["loss"] - elbo,
+            "elbo": elbo,
             "log_likelihood": log_likelihood,
-            "kl": kl,
+            "kl": -log_prior,
         }
 
     # -- What users ask
@@ -228,18 +293,92 @@ class VQVAE(Model):
         """
         self.quantizer.start_at(self._vectors(self.as_data(x), None))
 
+    def sample(
+        self,
+        num_rows: int,
+        seed: int = 0,
+        condition: Any = None,
+        *,
+        temperature: float | Sequence[float] = 1.0,
+    ) -> Any:
+        """`num_rows` draws of p(x), in the form in which users hand in x.
+
+        Args:
+            num_rows: B. Row i is a function of (seed, i).
+            seed: Of all draws.
+            condition: Labels [B], of a model with classes.
+            temperature: What the prior's logits are divided by, non-negative: a number, or one for
+                each row. At 0 each code is the most probable one. x is drawn as the likelihood
+                says.
+
+        Raises:
+            ValueError: If an argument is out of range.
+        """
+        num_rows = validation.integer("num_rows", num_rows)
+        for each in temperature if isinstance(temperature, Sequence) else (temperature,):
+            validation.non_negative("temperature", each)
+        noise = RowNoise.of_seed(validation.seed(seed), num_rows)
+        return self.observation.to_user(self.generate(noise, condition, temperature)["sample"])
+
+    def generate(
+        self, noise: RowNoise, condition: Any = None, temperature: Any = 1.0
+    ) -> dict[str, tf.Tensor]:
+        """Draws from the prior and the likelihood.
+
+        Args:
+            noise: `RowNoise` of B rows.
+            condition: Labels [B], of a model with classes.
+            temperature: As in `sample`; a number, or float [B].
+
+        Returns:
+            `codes` int32 [B, *codes_shape]; `reconstruction` (mean of p(x|codes), [B, *shape of
+            x]); and `sample` (a draw of it).
+        """
+        num_rows = tf.shape(noise.rows)[0]
+        condition = self.condition.check(condition)
+        temperature = tf.convert_to_tensor(temperature, tf.float32)
+        codes = self.prior_layer.draw(noise, num_rows, condition, temperature)
+        likelihood = self.decode(codes)
+        sample = draw(likelihood, noise, Stream.PIXEL)
+        return {"codes": codes, "reconstruction": likelihood.mean(), "sample": sample}
+
+    def score(self, x: Any, noise: RowNoise, condition: Any = None) -> dict[str, tf.Tensor]:
+        """The bound of x as given: dict of `elbo`, `kl`, `log_likelihood`, nats [B]. `noise` is for
+        a prior that bounds log p(codes) by a draw."""
+        data = self.as_data(x, condition)
+        terms = self.loss_terms(data, noise, training=False)
+        return {name: terms[name] for name in ("elbo", "kl", "log_likelihood")}
+
     def answers(self) -> dict[str, Answer]:
+        observation, condition = self.observation, self.condition.spec()
         codes = {"codes": tf.TensorSpec([None, *self.codes_shape], tf.int32, name="codes")}
+        temperature = {"temperature": tf.TensorSpec([None], tf.float32, name="temperature")}
+
+        def reconstruct(**x):
+            values = self.reconstruct(observation.of_served(x))
+            return observation.to_served("reconstruction", values)
 
         def encode(**x):
-            return {"codes": self.encode(self.observation.of_served(x))}
+            return {"codes": self.encode(observation.of_served(x))}
 
         def decode(codes, **companions):
             mean = self.decode(codes, **companions).mean()
-            return self.observation.to_served("reconstruction", mean)
+            return observation.to_served("reconstruction", mean)
+
+        def sample(seed, temperature, condition=None):
+            draws = self.generate(row_noise(seed), condition, temperature)
+            answer = {"codes": draws["codes"]}
+            for name in ("reconstruction", "sample"):
+                answer |= observation.to_served(name, draws[name])
+            return answer
+
+        def score(seed, condition=None, **x):
+            return self.score(observation.of_served(x), row_noise(seed), condition)
 
         return {
-            **super().answers(),
-            "encode": Answer(encode, self.observation.spec()),
-            "decode": Answer(decode, codes | self.observation.companion_spec()),
+            "reconstruct": Answer(reconstruct, observation.spec()),
+            "encode": Answer(encode, observation.spec()),
+            "decode": Answer(decode, codes | observation.companion_spec()),
+            "sample": Answer(sample, SEED | temperature | condition),
+            "score": Answer(score, observation.spec() | SEED | condition),
         }

@@ -18,8 +18,10 @@ from zoo.networks.calls import (
     set_output_bias,
     unfold,
 )
+from zoo.networks.codes import CodeNetwork
 from zoo.networks.convolutional import ConvDecoder, ConvEncoder
 from zoo.networks.mlp import MLP
+from zoo.networks.pixel_cnn import GatedPixelCNN
 from zoo.networks.residual import (
     ConvBlock,
     ResidualBlock,
@@ -28,12 +30,17 @@ from zoo.networks.residual import (
     Upsample,
 )
 from zoo.networks.residual_coders import ResidualDecoder, ResidualEncoder
+from zoo.networks.transformer import CausalTransformer, MaskedTransformer
 
 __all__ = [
     "MLP",
+    "CausalTransformer",
+    "CodeNetwork",
     "ConvBlock",
     "ConvDecoder",
     "ConvEncoder",
+    "GatedPixelCNN",
+    "MaskedTransformer",
     "ResidualBlock",
     "ResidualDecoder",
     "ResidualEncoder",

@@ -46,6 +46,7 @@ class Stream(enum.IntEnum):
     RESAMPLE = 7
     RESTART = 8
     LEVELS = 9
+    CODE = 10
 
 
 def threefry(

@@ -24,7 +24,8 @@ class Signature(NamedTuple):
     """A question that a model answers.
 
     Attributes:
-        function: Tensors [B, ...] by name -> dict of tensors [B, ...], texts or float32.
+        function: Tensors [B, ...] by name -> dict of tensors [B, ...]: texts, codes as int32, and
+            float32.
         inputs: Name -> `tf.TensorSpec`.
     """
 
@@ -49,14 +50,16 @@ def _signature(function, inputs):
             name: tf.ensure_shape(value, inputs[name].shape) for name, value in arguments.items()
         }
         answer = function(**arguments)
-        return {name: _as_output(value) for name, value in answer.items()}
+        return {name: _as_output(name, value) for name, value in answer.items()}
 
     return Signature(checked, inputs)
 
 
-def _as_output(value):
+def _as_output(name, value):
     value = tf.convert_to_tensor(value)
-    return value if value.dtype == tf.string else tf.cast(value, tf.float32)
+    if name == "codes" or value.dtype == tf.string:
+        return value
+    return tf.cast(value, tf.float32)
 
 
 def made_up_rows(inputs: Mapping[str, tf.TensorSpec], num_rows: int) -> dict[str, np.ndarray]:
@@ -75,6 +78,8 @@ def _made_up(name, spec, num_rows):
         return OBSERVATIONS[name].made_up(shape, generator)
     if name == "library":
         return generator.integers(1, 1000, shape).astype(np.float32)
+    if name == "temperature":
+        return generator.uniform(0.5, 1.5, shape).astype(np.float32)
     if name == "seed":
         return generator.integers(-(2**31), 2**31, shape).astype(np.int32)
     if spec.dtype == tf.string:
