@@ -14,13 +14,14 @@ import tensorflow as tf
 
 from zoo import validation
 from zoo.engine.inputs import as_arrays
-from zoo.evaluation import anomalies
+from zoo.evaluation import anomalies, codes
 from zoo.evaluation.imputation import hidden_cells, imputation_numbers
 from zoo.evaluation.progress import Progress
 from zoo.extras import need
 from zoo.inference.handlers import FromPosterior
 from zoo.models.base import Model
 from zoo.models.latent_variable import LatentVariableModel
+from zoo.models.vq_vae import VQVAE
 from zoo.observations import Image, Table
 from zoo.observations.frames import as_frame
 from zoo.random import EVALUATION_STEP, RowNoise
@@ -63,6 +64,9 @@ def evaluate(
     - `accuracy`, where the model classifies and the examples have labels: of the most probable
       class. Where training saw no labels, classes are first assigned to labels, one to one, as fits
       best (Hungarian algorithm).
+    - of a model of codes (`zoo.evaluation.codes`): `nll`, which is a bound, with its parts
+      `kl`, the length of the codes, and `log_likelihood`; `code_bits`, `mse`, `psnr`, `ssim`,
+      `codes_used` and `perplexity`
     - `imputation_mse` and `interval_coverage`, where the examples are rows with gaps and hold the
       truth, "complete": `zoo.evaluation.imputation`
     - `auroc`, `average_precision` and of a calibrated model `false_alarm_rate`, where the examples
@@ -151,6 +155,9 @@ def evaluate(
     common = {"num_examples": len(values["log_likelihood"]), "split": split}
     if has_bound:
         numbers = _bound_numbers(model, values, num_samples)
+    elif isinstance(model, VQVAE):
+        numbers = codes.numbers(model, values)
+        numbers |= _bits_per_dim(model, values["kl"] - values["log_likelihood"])
     else:
         numbers = _exact_numbers(model, values)
     if classifies:
@@ -158,12 +165,12 @@ def evaluate(
             values["probs"], np.asarray(labels), model.classes_are_labels
         )
     if metrics:
-        codes = np.concatenate(
+        means = np.concatenate(
             [values[name] for name in sorted(values) if name.startswith("mean of ")], axis=-1
         )
         from zoo.evaluation import disentanglement
 
-        scores = disentanglement.scores(codes, factors, metrics, seed)
+        scores = disentanglement.scores(means, factors, metrics, seed)
         numbers |= {name: {"value": score, "unit": "score"} for name, score in scores.items()}
     if complete is not None and isinstance(model, LatentVariableModel):
         numbers |= imputation_numbers(
@@ -197,6 +204,8 @@ def _measured(model, examples, num_samples, seed, classifies, progress, verbose)
     def measure(batch, rows):
         noise = RowNoise(seed, EVALUATION_STEP, rows)
         batch = model.prepare(batch, noise)
+        if isinstance(model, VQVAE):
+            return codes.measure(model, batch, noise)
         if not has_bound:
             terms = model.loss_terms(batch, noise, training=False)
             return {"log_likelihood": terms["log_likelihood"]}

@@ -25,6 +25,7 @@ from zoo.layers.code_priors import CodePrior, UniformCodes
 from zoo.layers.quantizers import Quantized, Quantizer
 from zoo.models.answers import SEED, Answer, row_noise
 from zoo.models.base import Data, Model, assert_networks
+from zoo.models.code_use import CodesUsed, Perplexity
 from zoo.models.condition import Label
 from zoo.networks import apply
 from zoo.observations import Observation
@@ -32,6 +33,9 @@ from zoo.random import RowNoise, Stream, draw
 from zoo.tensors import static_sizes
 from zoo.typing import Distribution
 from zoo.validation import shown
+
+# What an epoch tells of the use of codes.
+CODE_METRICS = {"codes_used": CodesUsed, "perplexity": Perplexity}
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -64,8 +68,9 @@ class VQVAE(Model):
         observation, pixels, seed: As in `zoo.VAE`.
 
     Metrics: `loss`; `elbo` = log_likelihood - kl; `log_likelihood`; `kl`, -log p(codes), the length
-    of the codes; and the terms of the quantizer. All but the last are in nats. With a prior that
-    only bounds log p(codes), `kl` is one draw of the bound.
+    of the codes; the terms of the quantizer; `codes_used` and `perplexity` of an epoch
+    (`zoo.models.code_use`). Those before the quantizer's are in nats. With a prior that only bounds
+    log p(codes), `kl` is one draw of the bound.
 
     Raises:
         ValueError: If a part does not fit its neighbour, or an argument is out of range.
@@ -155,7 +160,12 @@ class VQVAE(Model):
     @property
     def term_names(self) -> tuple[str, ...]:  # type: ignore[override]
         _, *of_quantizer = self.quantizer.term_names
-        return ("loss", "elbo", "log_likelihood", "kl", *of_quantizer)
+        return ("loss", "elbo", "log_likelihood", "kl", *of_quantizer, *CODE_METRICS)
+
+    def make_metric(self, name: str) -> keras.metrics.Metric:
+        if name in CODE_METRICS:
+            return CODE_METRICS[name](self.quantizer.num_codes, name)
+        return super().make_metric(name)
 
     @property
     def codes_shape(self) -> tuple[int, ...]:
@@ -265,6 +275,7 @@ class VQVAE(Model):
             "elbo": elbo,
             "log_likelihood": log_likelihood,
             "kl": -log_prior,
+            **dict.fromkeys(CODE_METRICS, codes),
         }
 
     # -- What users ask

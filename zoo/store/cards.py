@@ -190,10 +190,13 @@ def _label(key):
 
 
 def _is_bound(card, number):
-    """Whether an importance-sampled number is an upper bound, as few samples carry it; bits per
-    dimension are of the `nll` beside them."""
+    """Whether a number is an upper bound, by its kind or as few importance samples carry it; bits
+    per dimension are of the `nll` beside them."""
     estimate = card["numbers"].get("nll", {}) if number["unit"] == "bits/dim" else number
-    return estimate.get("effective_sample_size", TRUSTED_SAMPLE_SIZE) < TRUSTED_SAMPLE_SIZE
+    return (
+        estimate.get("is_bound", False)
+        or estimate.get("effective_sample_size", TRUSTED_SAMPLE_SIZE) < TRUSTED_SAMPLE_SIZE
+    )
 
 
 def _cell(label, number, is_bound):
@@ -358,6 +361,8 @@ def _data(record):
 def _how(number, noun):
     """What a number is a mean of, and its errors."""
     parts = [f"{number['num_examples']:,} {noun}s"]
+    if number.get("is_bound"):
+        parts.append("an upper bound")
     if "num_samples" in number:
         parts.append(
             f"{number['num_samples']:,} samples each, effective "

@@ -19,6 +19,9 @@ TOLERANCES = {
     "share": 0.001,
     "score": 0.001,
     "latent dimensions": 0,
+    "bits": 0.05,
+    "dB": 0.01,
+    "codes": 1,
 }
 # And under another seed, in its standard errors.
 STANDARD_ERRORS = 4
