@@ -53,6 +53,16 @@ def class_and_style(make_vae):
     return zoo.ClassStyleVAE(*parts, posterior, likelihood)
 
 
+def codes(quantizer, code_dim):
+    def make(make_vae):
+        likelihood = layers.Bernoulli(IMAGE_SHAPE)
+        return zoo.VQVAE(
+            networks.MLP((8,), 3 * code_dim), networks.MLP((8,), 16), quantizer(), likelihood
+        )
+
+    return make
+
+
 MODELS = {
     "bernoulli": lambda make_vae: make_vae(),
     "continuous-bernoulli": lambda make_vae: make_vae(
@@ -69,6 +79,12 @@ MODELS = {
     "convolutional": convolutional,
     "two-layers": two_layers,
     "class-and-style": class_and_style,
+    "codes": codes(lambda: layers.VectorQuantizer(5, 2), 2),
+    "residual-codes": codes(
+        lambda: layers.ResidualQuantizer(layers.VectorQuantizer(5, 2), depth=2), 2
+    ),
+    "levels": codes(lambda: layers.FSQ((3, 4)), 2),
+    "bits": codes(lambda: layers.LookupFree(4), 4),
 }
 
 
