@@ -129,3 +129,71 @@ def test_in_a_graph_a_code_out_of_range_spoils_its_own_row():
 def test_what_does_not_fit_is_told(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+# -- Two levels
+
+
+def of_two_levels(prior=None, **arguments):
+    keras.utils.set_random_seed(0)
+
+    def conv(channels, stride):
+        return keras.layers.Conv2D(channels, stride, strides=stride)
+
+    return zoo.TwoLevelVQVAE(
+        encoder=conv(3, 2),
+        top_encoder=conv(2, 2),
+        top_decoder=keras.layers.Conv2DTranspose(3, 2, 2),
+        join=conv(2, 1),
+        decoder=keras.Sequential([keras.layers.Conv2DTranspose(1, 2, 2), keras.layers.Flatten()]),
+        quantizer=layers.VectorQuantizer(*CODEBOOK),
+        top_quantizer=layers.VectorQuantizer(*CODEBOOK),
+        likelihood=layers.Bernoulli((4, 4, 1)),
+        prior=prior,
+        **arguments,
+    )
+
+
+def test_codes_of_two_levels_are_the_tops_and_the_bottoms_in_a_row():
+    model = of_two_levels()
+    codes = model.tokenize(X)
+    assert codes.shape == (7, 1 + 4) and model.codes_shape == (5,)
+    top, bottom = model.levels_of(codes)
+    assert top.shape == (7, 1, 1) and bottom.shape == (7, 2, 2)
+    # As the paper's algorithm says, by hand.
+    h = model.encoder(X)
+    top_codes = model.top_quantizer.codes(model.top_encoder(h))
+    above = model.top_decoder(model.top_quantizer.vectors(top_codes))
+    bottom_codes = model.quantizer.codes(model.join(tf.concat([h, above], -1)))
+    np.testing.assert_array_equal(top, top_codes)
+    np.testing.assert_array_equal(bottom, bottom_codes)
+    params = model.decoder(tf.concat([model.quantizer.vectors(bottom_codes), above], -1))
+    np.testing.assert_allclose(
+        model.reconstruct(X), tf.sigmoid(tf.reshape(params, [7, 4, 4, 1])), rtol=1e-5
+    )
+    np.testing.assert_allclose(model.detokenize(codes), model.reconstruct(X), rtol=1e-6)
+
+
+def test_two_levels_train_start_and_are_kept(tmp_path):
+    network = zoo.networks.CausalTransformer(5, width=8, num_layers=1, num_heads=2)
+    model = of_two_levels(layers.AutoregressiveCodes(network))
+    images = np.random.default_rng(0).random((50, 4, 4, 1)).astype(np.float32)
+    model.start_codebook(images)
+    assert len(np.unique(model.levels_of(model.tokenize(images))[0])) == 5
+    model.compile(keras.optimizers.Adam(0.01))
+    before = model.get_weights()
+    history = model.fit(images, batch_size=25, epochs=15, verbose=0).history
+    assert history["loss"][-1] < history["loss"][0]
+    moved = [np.any(a != b) for a, b in zip(before, model.get_weights(), strict=True)]
+    assert all(moved)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded.tokenize(X), model.tokenize(X))
+    np.testing.assert_array_equal(loaded.sample(3, seed=1), model.sample(3, seed=1))
+
+
+def test_levels_of_different_numbers_of_codes_are_refused():
+    parts = of_two_levels().get_config()
+    parts["quantizer"]["config"]["num_codes"] = 6
+    with pytest.raises(ValueError, match="one number of codes. Received: 5, 6"):
+        zoo.TwoLevelVQVAE.from_config(parts)

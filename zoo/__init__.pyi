@@ -35,6 +35,7 @@ from .models.not_miwae import NotMIWAE as NotMIWAE
 from .models.semi_supervised_vae import SemiSupervisedVAE as SemiSupervisedVAE
 from .models.stacked_vae import StackedVAE as StackedVAE
 from .models.table_vae import table_vae as table_vae
+from .models.two_level_vq_vae import TwoLevelVQVAE as TwoLevelVQVAE
 from .models.vae import VAE as VAE
 from .models.vamp_vae import HierarchicalVampVAE as HierarchicalVampVAE
 from .models.vamp_vae import VampVAE as VampVAE

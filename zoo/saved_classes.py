@@ -68,6 +68,7 @@ CLASSES = {
         "NotMIWAE",
         "SemiSupervisedVAE",
         "StackedVAE",
+        "TwoLevelVQVAE",
         "VAE",
         "VQVAE",
         "VampVAE",

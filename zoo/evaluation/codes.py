@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from zoo.models.vq_vae import VQVAE
+from zoo.models.code_model import CodeModel
 from zoo.observations import Image
 from zoo.random import RowNoise
 
@@ -17,13 +17,16 @@ SSIM_WINDOW = 11
 COLLAPSED = 0.5
 
 
-def measure(model: VQVAE, batch: Mapping[str, tf.Tensor], noise: RowNoise) -> dict[str, tf.Tensor]:
+def measure(
+    model: CodeModel, batch: Mapping[str, tf.Tensor], noise: RowNoise
+) -> dict[str, tf.Tensor]:
     """What is measured of each example of a batch: name -> [B], and the codes as [B, N]."""
     terms = model.loss_terms(batch, noise, training=False)
     measured = {name: terms[name] for name in ("log_likelihood", "kl")}
     x, codes = batch[model.key], model.encode(dict(batch))
     measured["codes"] = tf.reshape(codes, [-1, math.prod(model.codes_shape)])
-    reconstruction = model.decode(codes, **model.observation.companions(batch)).mean()
+    companions: dict[str, Any] = model.observation.companions(batch)
+    reconstruction = model.decode(codes, **companions).mean()
     others = list(range(1, x.shape.rank))
     measured["squared_error"] = tf.reduce_mean((x - reconstruction) ** 2, axis=others)
     if _has_ssim(model):
@@ -31,7 +34,7 @@ def measure(model: VQVAE, batch: Mapping[str, tf.Tensor], noise: RowNoise) -> di
     return measured
 
 
-def numbers(model: VQVAE, values: Mapping[str, np.ndarray]) -> dict[str, dict[str, Any]]:
+def numbers(model: CodeModel, values: Mapping[str, np.ndarray]) -> dict[str, dict[str, Any]]:
     """The numbers of what `measure` gave of all examples.
 
     - `nll` = -`elbo`, a bound: -log p(codes) - log p(x|codes) at the codes of x, with its two parts
@@ -56,7 +59,7 @@ def numbers(model: VQVAE, values: Mapping[str, np.ndarray]) -> dict[str, dict[st
         found["psnr"] = {"value": psnr, "unit": "dB"}
     if "ssim" in values:
         found["ssim"] = _mean(values["ssim"], "score")
-    num_codes = model.quantizer.num_codes
+    num_codes = model.num_codes
     counts = np.bincount(values["codes"].astype(np.int64).ravel(), minlength=num_codes)
     shares = counts[counts > 0] / counts.sum()
     found["codes_used"] = {"value": len(shares), "of": num_codes, "unit": "codes"}
@@ -65,7 +68,7 @@ def numbers(model: VQVAE, values: Mapping[str, np.ndarray]) -> dict[str, dict[st
     return found
 
 
-def collapse_of(model: VQVAE, examples: Mapping[str, Any]) -> str | None:
+def collapse_of(model: CodeModel, examples: Mapping[str, Any]) -> str | None:
     """What says that most codes are never used, with what usually helps; or None.
 
     Args:
@@ -74,7 +77,7 @@ def collapse_of(model: VQVAE, examples: Mapping[str, Any]) -> str | None:
     """
     x = examples[model.key][:1000]
     codes = np.concatenate([model.tokenize(x[i : i + 100]).numpy() for i in range(0, len(x), 100)])
-    num_codes, num_used = model.quantizer.num_codes, len(np.unique(codes))
+    num_codes, num_used = model.num_codes, len(np.unique(codes))
     if num_used >= COLLAPSED * min(num_codes, codes.size):
         return None
     return (

@@ -20,8 +20,8 @@ from zoo.evaluation.progress import Progress
 from zoo.extras import need
 from zoo.inference.handlers import FromPosterior
 from zoo.models.base import Model
+from zoo.models.code_model import CodeModel
 from zoo.models.latent_variable import LatentVariableModel
-from zoo.models.vq_vae import VQVAE
 from zoo.observations import Image, Table
 from zoo.observations.frames import as_frame
 from zoo.random import EVALUATION_STEP, RowNoise
@@ -155,7 +155,7 @@ def evaluate(
     common = {"num_examples": len(values["log_likelihood"]), "split": split}
     if has_bound:
         numbers = _bound_numbers(model, values, num_samples)
-    elif isinstance(model, VQVAE):
+    elif isinstance(model, CodeModel):
         numbers = codes.numbers(model, values)
         numbers |= _bits_per_dim(model, values["kl"] - values["log_likelihood"])
     else:
@@ -204,7 +204,7 @@ def _measured(model, examples, num_samples, seed, classifies, progress, verbose)
     def measure(batch, rows):
         noise = RowNoise(seed, EVALUATION_STEP, rows)
         batch = model.prepare(batch, noise)
-        if isinstance(model, VQVAE):
+        if isinstance(model, CodeModel):
             return codes.measure(model, batch, noise)
         if not has_bound:
             terms = model.loss_terms(batch, noise, training=False)

@@ -16,6 +16,7 @@ from zoo.models.residual_ladder import residual_ladder
 from zoo.models.semi_supervised_vae import SemiSupervisedVAE
 from zoo.models.stacked_vae import StackedVAE
 from zoo.models.table_vae import table_vae
+from zoo.models.two_level_vq_vae import TwoLevelVQVAE
 from zoo.models.vae import VAE
 from zoo.models.vamp_vae import HierarchicalVampVAE, VampVAE
 from zoo.models.vq_vae import VQVAE
@@ -40,6 +41,7 @@ __all__ = [
     "NotMIWAE",
     "SemiSupervisedVAE",
     "StackedVAE",
+    "TwoLevelVQVAE",
     "VampVAE",
     "residual_ladder",
     "table_vae",

@@ -3,53 +3,31 @@
     codes = quantizer(f(x))
     loss  = -log p(x|codes) - log p(codes) + the quantizer's terms
 
-q(codes|x) is certain of one code a place, so that
-
-    log p(x) >= log p(codes) + log p(x|codes)   at the codes of x.
-
-van den Oord, Vinyals & Kavukcuoglu, "Neural discrete representation learning", NeurIPS 2017, eq. 3
-and section 3.2. https://arxiv.org/abs/1711.00937
+van den Oord, Vinyals & Kavukcuoglu, "Neural discrete representation learning", NeurIPS 2017, eq. 3.
+https://arxiv.org/abs/1711.00937
 """
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import keras
 import tensorflow as tf
 
-from zoo import validation
-from zoo.engine.updates import Update
 from zoo.layers.base import shape_tuple
-from zoo.layers.code_priors import CodePrior, UniformCodes
 from zoo.layers.quantizers import Quantized, Quantizer
-from zoo.models.answers import SEED, Answer, row_noise
-from zoo.models.base import Data, Model, assert_networks
-from zoo.models.code_use import CodesUsed, Perplexity
-from zoo.models.condition import Label
+from zoo.models.base import assert_networks
+from zoo.models.code_model import CodeModel
 from zoo.networks import apply
-from zoo.observations import Observation
-from zoo.random import RowNoise, Stream, draw
 from zoo.tensors import static_sizes
 from zoo.typing import Distribution
 from zoo.validation import shown
 
-# What an epoch tells of the use of codes.
-CODE_METRICS = {"codes_used": CodesUsed, "perplexity": Perplexity}
-
 
 @keras.saving.register_keras_serializable(package="zoo")
-class VQVAE(Model):
+class VQVAE(CodeModel):
     """Vector-quantized autoencoder (van den Oord et al. 2017), with any quantizer and any prior
     over its codes.
-
-    Codes are integers, which no gradient passes: a prior that is learned learns the codes as they
-    are, and they do not learn to please it. Both are learned at once, or the prior alone, of an
-    autoencoder that was trained before:
-
-        base = zoo.load("vqvae_fashion_mnist")
-        parts = base.encoder, base.decoder, base.quantizer, base.likelihood_layer
-        model = zoo.VQVAE(*parts, prior=zoo.layers.AutoregressiveCodes(...), trains="prior")
 
     Args:
         encoder: Network x [B, ...] -> vectors: a map [B, ..., code_dim], or flat [B, places *
@@ -58,19 +36,10 @@ class VQVAE(Model):
             -> [B, likelihood.num_params].
         quantizer: Layer of `zoo.layers.quantizers`.
         likelihood: Layer from parameters to p(x|codes).
-        prior: Layer p(codes), such as `zoo.layers.AutoregressiveCodes`; by default all codes are as
-            probable as others, and cost log K nats each.
         grid: Shape of the places, such as (8, 8): that of the encoder's map, which may be left out;
             or that of a flat encoder, by default one row.
-        num_classes: K', where the prior is given the class of x: data then hold "condition", labels
-            or one-hot rows.
-        trains: "all", or "prior": nothing else moves.
-        observation, pixels, seed: As in `zoo.VAE`.
-
-    Metrics: `loss`; `elbo` = log_likelihood - kl; `log_likelihood`; `kl`, -log p(codes), the length
-    of the codes; the terms of the quantizer; `codes_used` and `perplexity` of an epoch
-    (`zoo.models.code_use`). Those before the quantizer's are in nats. With a prior that only bounds
-    log p(codes), `kl` is one draw of the bound.
+        prior, num_classes, trains, observation, pixels, seed, metrics: As in
+            `zoo.models.code_model.CodeModel`.
 
     Raises:
         ValueError: If a part does not fit its neighbour, or an argument is out of range.
@@ -83,61 +52,27 @@ class VQVAE(Model):
         quantizer: Quantizer,
         likelihood: keras.layers.Layer,
         *,
-        prior: CodePrior | None = None,
         grid: int | Sequence[int] | None = None,
-        num_classes: int | None = None,
-        trains: Literal["all", "prior"] = "all",
-        observation: Observation | None = None,
-        pixels: str | None = None,
-        seed: int = 0,
-        name: str | None = None,
-        dtype: Any = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(
-            likelihood, observation=observation, pixels=pixels, seed=seed, name=name, dtype=dtype
-        )
+        super().__init__(likelihood, **kwargs)
         assert_networks(encoder=encoder, decoder=decoder)
-        if not isinstance(quantizer, Quantizer):
-            raise ValueError(
-                "`quantizer` must be a layer of `zoo.layers.quantizers`, such as "
-                f"`zoo.layers.VectorQuantizer(512, 64)`. Received: quantizer={shown(quantizer)}."
-            )
-        prior = UniformCodes(quantizer.num_codes) if prior is None else prior
-        if not isinstance(prior, CodePrior) or prior.num_codes != quantizer.num_codes:
-            raise ValueError(
-                f"`prior` must be a layer p(codes) of the quantizer's {quantizer.num_codes} codes, "
-                "such as `zoo.layers.AutoregressiveCodes(network)`. Received: "
-                f"prior={shown(prior)}"
-                + (f" of {prior.num_codes} codes." if isinstance(prior, CodePrior) else ".")
-            )
+        assert_quantizers(quantizer=quantizer)
         self.encoder = encoder
         self.decoder = decoder
         self.quantizer = quantizer
-        self.prior_layer = prior
         self.grid = None if grid is None else shape_tuple(grid, "grid")
-        self.num_classes = None
-        if num_classes is not None:
-            self.num_classes = validation.integer("num_classes", num_classes, least=2)
-            self.condition = Label(self.num_classes)
-        self.trains = validation.one_of("trains", trains, ("all", "prior"))
-        self.batch_statistics = quantizer.batch_statistics
+
+    @property
+    def quantizers(self) -> Sequence[Quantizer]:
+        return [self.quantizer]
 
     def build_parts(self) -> None:
-        blank = self.observation.blank()
-        params = self._params(blank, None)
+        params = self._params(self.observation.blank(), None)
         self._is_flat = params.shape.rank == 2
         self.grid = self._grid_of(params)
         self.quantizer.build((None, *self.grid, self.quantizer.code_dim))
-        codes = self._quantized(blank, None).codes
-        self.decode(codes)
-        condition_shape = None if self.num_classes is None else (None, self.num_classes)
-        self.prior_layer.build((None, *self.codes_shape), condition_shape)
-
-    @property
-    def updates(self) -> tuple[Update, ...]:
-        if self.trains == "all":
-            return super().updates
-        return (Update("model", "loss", self.prior_layer.trainable_weights),)
+        super().build_parts()
 
     def _grid_of(self, params):
         """The shape of the places, of what the encoder gives."""
@@ -157,29 +92,6 @@ class VQVAE(Model):
             )
         return self.grid or places
 
-    @property
-    def term_names(self) -> tuple[str, ...]:  # type: ignore[override]
-        _, *of_quantizer = self.quantizer.term_names
-        return ("loss", "elbo", "log_likelihood", "kl", *of_quantizer, *CODE_METRICS)
-
-    def make_metric(self, name: str) -> keras.metrics.Metric:
-        if name in CODE_METRICS:
-            return CODE_METRICS[name](self.quantizer.num_codes, name)
-        return super().make_metric(name)
-
-    @property
-    def codes_shape(self) -> tuple[int, ...]:
-        """Shape of the codes of one x: the grid, and what a place has several of."""
-        assert self.grid is not None
-        return (*self.grid, *self.quantizer.code_shape)
-
-    def as_data(self, x: Any, condition: Any = None) -> dict[str, Any]:
-        """As of every model. The class may be left out: the prior alone asks for it."""
-        data = x if self._is_data(x) else {self.key: x}
-        if condition is None and self.condition.of(data) is None:
-            return x if isinstance(x, Data) else self.observation.as_tensors(self._x_of(data))
-        return super().as_data(x, condition)
-
     # -- The networks
 
     def _params(self, data, training):
@@ -190,111 +102,19 @@ class VQVAE(Model):
         grid = self.grid or ()
         return tf.reshape(self._params(data, training), [-1, *grid, self.quantizer.code_dim])
 
-    def _quantized(self, data, training) -> Quantized:
-        return self.quantizer.quantize_vectors(self._vectors(data, training), training)
+    def quantize_data(self, data: Mapping[str, Any], training: bool | None) -> Quantized:
+        return whole_codes(self.quantizer, self._vectors(data, training), training)
 
-    def _decode(self, quantized, data, training):
+    def of_codes(self, codes: tf.Tensor) -> tf.Tensor:
+        return self.quantizer.vectors(codes)
+
+    def explain(
+        self, quantized: tf.Tensor, data: Mapping[str, Any], training: bool | None
+    ) -> Distribution:
         if self._is_flat:
-            quantized = tf.reshape(quantized, [-1, math.prod(quantized.shape[1:])])
+            quantized = tf.reshape(quantized, [-1, math.prod(static_sizes(quantized.shape[1:]))])
         params = apply(self.decoder, quantized, training=training)
         return self.likelihood_layer(params, **self.observation.companions(data))
-
-    def encode(self, x: Any, *, training: bool | None = None) -> tf.Tensor:
-        """The codes of x: int32 [B, *codes_shape]."""
-        return self._quantized(self.as_data(x), training).codes
-
-    def decode(
-        self, codes: Any, *, training: bool | None = None, **companions: Any
-    ) -> Distribution:
-        """p(x|codes): batch [B] as codes, int [B, *codes_shape].
-
-        Raises:
-            ValueError: If the codes are of another grid; or out of range, outside of graphs. In a
-                graph a row with a code out of range is NaN.
-        """
-        codes = self._as_codes(codes)
-        known = (codes >= self.quantizer.lowest_code) & (codes < self.quantizer.num_codes)
-        known = tf.reduce_all(known, axis=list(range(1, codes.shape.rank)))  # [B]
-        codes = tf.clip_by_value(codes, self.quantizer.lowest_code, self.quantizer.num_codes - 1)
-        vectors = self.quantizer.vectors(codes)
-        known = tf.reshape(known, [-1] + [1] * (vectors.shape.rank - 1))
-        return self._decode(tf.where(known, vectors, math.nan), companions, training)
-
-    def _as_codes(self, codes):
-        """Codes as a tensor int32 [B, *codes_shape], in range where their values are at hand."""
-        codes = tf.convert_to_tensor(codes)
-        if not codes.dtype.is_integer or tuple(codes.shape[1:]) != self.codes_shape:
-            raise ValueError(
-                f"`codes` must be integers of shape [B, {', '.join(map(str, self.codes_shape))}]. "
-                f"Received: {shown(codes)}."
-            )
-        codes = tf.cast(codes, tf.int32)
-        if tf.executing_eagerly() and tf.size(codes):
-            least, most = int(tf.reduce_min(codes)), int(tf.reduce_max(codes))
-            lowest, highest = self.quantizer.lowest_code, self.quantizer.num_codes - 1
-            if least < lowest or most > highest:
-                raise ValueError(
-                    f"Codes must lie in {lowest} ... {highest}. Received: codes from {least} to "
-                    f"{most}."
-                )
-        return codes
-
-    def log_prior(
-        self,
-        codes: tf.Tensor,
-        condition: Any = None,
-        *,
-        noise: RowNoise | None = None,
-        training: bool | None = None,
-    ) -> tf.Tensor:
-        """log p(codes|c) of codes int32 [B, *codes_shape]: float32 [B], in nats. `noise` is for a
-        prior that bounds it by a draw."""
-        condition = self.condition.check(condition)
-        return self.prior_layer(codes, condition=condition, noise=noise, training=training)
-
-    def call(self, data: Any, training: bool | None = None) -> Distribution:
-        """p(x|codes) at the codes of x."""
-        data = self.as_data(data)
-        return self._decode(self._quantized(data, training).quantized, data, training)
-
-    def loss_terms(
-        self, batch: Mapping[str, Any], noise: RowNoise, training: bool
-    ) -> dict[str, tf.Tensor]:
-        learns_codes = training and self.trains == "all"
-        vectors = self._vectors(batch, learns_codes)
-        quantized, codes, terms = self.quantizer.quantize_vectors(vectors, learns_codes)
-        log_likelihood = self._decode(quantized, batch, learns_codes).log_prob(batch[self.key])
-        if learns_codes and self.quantizer.lowest_code < 0:
-            # The prior is one of whole codes, and training leaves some out.
-            codes = self.quantizer.quantize_vectors(vectors).codes
-        log_prior = self.log_prior(codes, batch.get("condition"), noise=noise, training=training)
-        elbo = log_likelihood + log_prior
-        return {
-            **terms,
-            "loss": terms["loss"] - elbo,
-            "elbo": elbo,
-            "log_likelihood": log_likelihood,
-            "kl": -log_prior,
-            **dict.fromkeys(CODE_METRICS, codes),
-        }
-
-    # -- What users ask
-
-    def tokenize(self, x: Any) -> tf.Tensor:
-        """The codes of x, int32 [B, *codes_shape], as `detokenize` takes them."""
-        return self.encode(x)
-
-    def detokenize(self, codes: Any) -> tf.Tensor:
-        """x of codes, int [B, *codes_shape]: the mean of p(x|codes), [B, *shape of x].
-
-        Raises:
-            ValueError: If the codes are of another grid, or out of range.
-        """
-        return self.decode(codes).mean()
-
-    def reconstruction(self, data: Mapping[str, Any]) -> tf.Tensor:
-        """Mean of p(x|codes) at the codes of x: [B, *shape of x]."""
-        return self(dict(data)).mean()
 
     def start_codebook(self, x: Any) -> None:
         """Starts the quantizer where the encoder's vectors of some x [N, ...] are.
@@ -304,92 +124,21 @@ class VQVAE(Model):
         """
         self.quantizer.start_at(self._vectors(self.as_data(x), None))
 
-    def sample(
-        self,
-        num_rows: int,
-        seed: int = 0,
-        condition: Any = None,
-        *,
-        temperature: float | Sequence[float] = 1.0,
-    ) -> Any:
-        """`num_rows` draws of p(x), in the form in which users hand in x.
 
-        Args:
-            num_rows: B. Row i is a function of (seed, i).
-            seed: Of all draws.
-            condition: Labels [B], of a model with classes.
-            temperature: What the prior's logits are divided by, non-negative: a number, or one for
-                each row. At 0 each code is the most probable one. x is drawn as the likelihood
-                says.
+def assert_quantizers(**quantizers: Any) -> None:
+    """Raises ValueError unless each is a quantizer."""
+    for name, quantizer in quantizers.items():
+        if not isinstance(quantizer, Quantizer):
+            raise ValueError(
+                f"`{name}` must be a layer of `zoo.layers.quantizers`, such as "
+                f"`zoo.layers.VectorQuantizer(512, 64)`. Received: {name}={shown(quantizer)}."
+            )
 
-        Raises:
-            ValueError: If an argument is out of range.
-        """
-        num_rows = validation.integer("num_rows", num_rows)
-        for each in temperature if isinstance(temperature, Sequence) else (temperature,):
-            validation.non_negative("temperature", each)
-        noise = RowNoise.of_seed(validation.seed(seed), num_rows)
-        return self.observation.to_user(self.generate(noise, condition, temperature)["sample"])
 
-    def generate(
-        self, noise: RowNoise, condition: Any = None, temperature: Any = 1.0
-    ) -> dict[str, tf.Tensor]:
-        """Draws from the prior and the likelihood.
-
-        Args:
-            noise: `RowNoise` of B rows.
-            condition: Labels [B], of a model with classes.
-            temperature: As in `sample`; a number, or float [B].
-
-        Returns:
-            `codes` int32 [B, *codes_shape]; `reconstruction` (mean of p(x|codes), [B, *shape of
-            x]); and `sample` (a draw of it).
-        """
-        num_rows = tf.shape(noise.rows)[0]
-        condition = self.condition.check(condition)
-        temperature = tf.convert_to_tensor(temperature, tf.float32)
-        codes = self.prior_layer.draw(noise, num_rows, condition, temperature)
-        likelihood = self.decode(codes)
-        sample = draw(likelihood, noise, Stream.PIXEL)
-        return {"codes": codes, "reconstruction": likelihood.mean(), "sample": sample}
-
-    def score(self, x: Any, noise: RowNoise, condition: Any = None) -> dict[str, tf.Tensor]:
-        """The bound of x as given: dict of `elbo`, `kl`, `log_likelihood`, nats [B]. `noise` is for
-        a prior that bounds log p(codes) by a draw."""
-        data = self.as_data(x, condition)
-        terms = self.loss_terms(data, noise, training=False)
-        return {name: terms[name] for name in ("elbo", "kl", "log_likelihood")}
-
-    def answers(self) -> dict[str, Answer]:
-        observation, condition = self.observation, self.condition.spec()
-        codes = {"codes": tf.TensorSpec([None, *self.codes_shape], tf.int32, name="codes")}
-        temperature = {"temperature": tf.TensorSpec([None], tf.float32, name="temperature")}
-
-        def reconstruct(**x):
-            values = self.reconstruct(observation.of_served(x))
-            return observation.to_served("reconstruction", values)
-
-        def encode(**x):
-            return {"codes": self.encode(observation.of_served(x))}
-
-        def decode(codes, **companions):
-            mean = self.decode(codes, **companions).mean()
-            return observation.to_served("reconstruction", mean)
-
-        def sample(seed, temperature, condition=None):
-            draws = self.generate(row_noise(seed), condition, temperature)
-            answer = {"codes": draws["codes"]}
-            for name in ("reconstruction", "sample"):
-                answer |= observation.to_served(name, draws[name])
-            return answer
-
-        def score(seed, condition=None, **x):
-            return self.score(observation.of_served(x), row_noise(seed), condition)
-
-        return {
-            "reconstruct": Answer(reconstruct, observation.spec()),
-            "encode": Answer(encode, observation.spec()),
-            "decode": Answer(decode, codes | observation.companion_spec()),
-            "sample": Answer(sample, SEED | temperature | condition),
-            "score": Answer(score, observation.spec() | SEED | condition),
-        }
+def whole_codes(quantizer: Quantizer, vectors: tf.Tensor, training: bool | None) -> Quantized:
+    """`quantizer.quantize_vectors`, with the codes of all levels where training leaves some out: a
+    prior is one of whole codes."""
+    quantized = quantizer.quantize_vectors(vectors, training)
+    if training and quantizer.lowest_code < 0:
+        return quantized._replace(codes=quantizer.quantize_vectors(vectors).codes)
+    return quantized

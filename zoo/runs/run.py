@@ -329,7 +329,7 @@ class PreparedRun(Run):
     def finish(self, model: keras.Model, checkpoint: Any, validation: Mapping[str, Any]) -> None:
         """Writes the weights that the run keeps, its numbers and its pictures."""
         from zoo.evaluation import codes, latents
-        from zoo.models.vq_vae import VQVAE
+        from zoo.models.code_model import CodeModel
 
         kept = checkpoint.restore_kept(model)
         if self._is_finished():
@@ -359,7 +359,7 @@ class PreparedRun(Run):
             plots.curves(checkpoint.history, path=self.path / "curves.png", noun=noun)
             plots.pictures(model, validation, self.path)
         with _told_if_it_fails("look at the latents"):
-            look = codes if isinstance(model, VQVAE) else latents
+            look = codes if isinstance(model, CodeModel) else latents
             if message := look.collapse_of(model, validation):
                 self.record["warning"] = message
                 logger.warning(message)
