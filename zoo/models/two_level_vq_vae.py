@@ -86,7 +86,7 @@ class TwoLevelVQVAE(CodeModel):
         # Of each level, the shape of its codes.
         self.grids = [static_sizes(level.codes.shape[1:]) for level in (top, bottom)]
         for quantizer, level in zip(self.quantizers, (top, bottom), strict=True):
-            quantizer.build(level.quantized.shape)
+            quantizer.build((None, *static_sizes(level.quantized.shape[1:])))
         super().build_parts()
 
     def _levels(self, data, training):
