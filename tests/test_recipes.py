@@ -16,7 +16,15 @@ from zoo.serving.signatures import signatures
 
 NUM_STEPS = 100
 # So that models are small: their architecture is looked at, not their weights.
-SMALL = {"hidden_units": (4,), "num_components": 3, "filters": (4, 4), "image_size": 8}
+SMALL = {
+    "hidden_units": (4,),
+    "num_components": 3,
+    "filters": (4, 4),
+    "image_size": 8,
+    "num_codes": 16,
+    "prior_filters": 4,
+    "prior_layers": 1,
+}
 
 
 def other_values(hint, value):
