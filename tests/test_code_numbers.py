@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import zoo
-from zoo import layers, networks
+from zoo import layers, networks, plots
 from zoo.evaluation import codes as code_numbers
 from zoo.evaluation.likelihood import table
 from zoo.models.code_use import CodesUsed, Perplexity
@@ -110,3 +110,22 @@ def test_collapse_is_named_with_its_cure():
     message = code_numbers.collapse_of(lost, {"image": IMAGES})
     assert message.startswith("Codebook collapse: 1 of 64 codes occur in 333 places.")
     assert "start_codebook" in message and "restart_below" in message and "FSQ" in message
+
+
+def test_the_codebook_is_shown_code_by_code(tmp_path):
+    model = model_of()
+    figure = plots.codebook(model, path=tmp_path / "codebook.png")
+    sheet = np.asarray(figure.axes[0].images[0].get_array())
+    for code in range(5):
+        row, column = divmod(code, 4)
+        tile = sheet[13 * row + 1 :, 13 * column + 1 :][:12, :12]  # a line between two
+        image = model.detokenize(np.full((1, 3, 3), code, np.int32))[0]
+        np.testing.assert_allclose(np.squeeze(tile), np.squeeze(image), atol=1e-6)
+    assert np.all(sheet[12:, 12:] == 1)  # there is no sixth
+
+
+def test_curves_show_the_use_of_codes():
+    row = {"elbo": -2.0, "kl": 1.0, "log_likelihood": -1.0, "codes_used": 3.0, "perplexity": 2.0}
+    history = [{"epoch": epoch, **row} for epoch in (1, 2)]
+    figure = plots.curves(history)
+    assert [axis.get_ylabel() for axis in figure.axes[-2:]] == ["codes", "codes"]

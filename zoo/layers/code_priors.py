@@ -22,6 +22,7 @@ class CodePrior(keras.layers.Layer):
 
     Attributes:
         is_exact: Whether `log_prob` is log p; otherwise its mean over noise is below log p.
+        loops: Whether `draw` goes through several passes.
         num_codes: K.
 
     Call arguments:
@@ -35,6 +36,7 @@ class CodePrior(keras.layers.Layer):
     """
 
     is_exact = True
+    loops = False
     num_codes: int
 
     def build(self, codes_shape: Shape, condition_shape: Shape | None = None) -> None:
@@ -113,6 +115,8 @@ class UniformCodes(CodePrior):
 
 class NetworkPrior(CodePrior):
     """A prior whose logits come from a network of codes [B, *codes_shape] -> [B, N, K]."""
+
+    loops = True
 
     def __init__(self, network: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)

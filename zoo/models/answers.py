@@ -21,10 +21,13 @@ class Answer(NamedTuple):
     Attributes:
         function: Tensors [B, ...] by name -> dict of tensors [B, ...].
         inputs: Name -> `tf.TensorSpec`.
+        loops: Whether its graph has a loop, as one has that draws code after code: of steps alone,
+            through which rows pass side by side.
     """
 
     function: Callable[..., Mapping[str, tf.Tensor]]
     inputs: dict[str, tf.TensorSpec]
+    loops: bool = False
 
 
 def row_noise(seed: tf.Tensor) -> RowNoise:

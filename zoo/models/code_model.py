@@ -340,6 +340,6 @@ class CodeModel(Model):
             "reconstruct": Answer(reconstruct, observation.spec()),
             "encode": Answer(encode, observation.spec()),
             "decode": Answer(decode, codes | observation.companion_spec()),
-            "sample": Answer(sample, SEED | temperature | condition),
+            "sample": Answer(sample, SEED | temperature | condition, self.prior_layer.loops),
             "score": Answer(score, observation.spec() | SEED | condition),
         }

@@ -12,11 +12,13 @@ import keras
 
 from zoo.extras import need
 from zoo.models.anomaly_model import AnomalyModel
+from zoo.models.vq_vae import VQVAE
 from zoo.observations import Counts, Image, Table
 
 need("plots", "Pictures")
 
 from zoo.plots.anomalies import contributions, scores
+from zoo.plots.codebook import codebook
 from zoo.plots.codes import aggregate_posterior, factor_maps, has_code_of_normals, latent_maps
 from zoo.plots.counts import count_marginals
 from zoo.plots.curves import curves, importance_curve, rate_distortion
@@ -31,6 +33,7 @@ from zoo.plots.tables import marginals
 __all__ = [
     "aggregate_posterior",
     "check_suffix",
+    "codebook",
     "completions",
     "contributions",
     "count_marginals",
@@ -92,6 +95,8 @@ def _pictures_of_images(model, examples, directory):
         reconstructions(model, examples, path=directory / "reconstructions.png")
         if "sample" in answers:
             samples(model, path=directory / "samples.png")
+    if isinstance(model, VQVAE):
+        codebook(model, path=directory / "codebook.png")
     if "transfer" in answers:
         transfers(model, examples, path=directory / "transfers.png")
     shapes = dict(model.latent_shapes)

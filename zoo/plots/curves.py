@@ -15,7 +15,7 @@ def curves(
     path: str | Path | None = None,
     noun: str = "example",
 ) -> Figure:
-    """Bound, rate, distortion and accuracy by epoch, whichever the model has.
+    """Bound, rate, distortion, accuracy and use of codes by epoch, whichever the model has.
 
     Args:
         history: List of dicts with "epoch" and Keras's logs, as in history.csv.
@@ -28,7 +28,10 @@ def curves(
         "kl": ("rate: KL(q || p)", 1),
         "kl_monte_carlo": ("rate: KL(q || p)", 1),
         "accuracy": ("accuracy", 1),
+        "codes_used": ("codes that occur in an epoch", 1),
+        "perplexity": ("perplexity of the codes", 1),
     }
+    units = {"accuracy": f"share of {noun}s", "codes_used": "codes", "perplexity": "codes"}
     panels = {name: panel for name, panel in panels.items() if name in history[0]}
     figure, axes = subplots(1, len(panels), figsize=(3.3 * len(panels), 2.8), squeeze=False)
     axes = axes[0]
@@ -39,9 +42,7 @@ def curves(
                 axis.plot(epochs, values, label=label, linewidth=1.2)
         axis.set_title(title, fontsize=9)
         axis.set_xlabel("epoch", fontsize=8)
-        axis.set_ylabel(
-            f"share of {noun}s" if name == "accuracy" else f"nats per {noun}", fontsize=8
-        )
+        axis.set_ylabel(units.get(name, f"nats per {noun}"), fontsize=8)
         axis.tick_params(labelsize=8)
         low, high = np.percentile([line.get_ydata() for line in axis.lines], [0, 98])
         # The first epochs would flatten the rest.

@@ -39,7 +39,9 @@ class Signature(NamedTuple):
 
 def signatures(model: keras.Model) -> dict[str, Signature]:
     """Name -> `Signature`, of what a model of the zoo answers."""
-    return {name: _signature(*answer) for name, answer in model.answers().items()}
+    return {
+        name: _signature(answer.function, answer.inputs) for name, answer in model.answers().items()
+    }
 
 
 def _signature(function, inputs):
