@@ -121,7 +121,7 @@ def test_the_codebook_is_shown_code_by_code(tmp_path):
         tile = sheet[13 * row + 1 :, 13 * column + 1 :][:12, :12]  # a line between two
         image = model.detokenize(np.full((1, 3, 3), code, np.int32))[0]
         np.testing.assert_allclose(np.squeeze(tile), np.squeeze(image), atol=1e-6)
-    assert np.all(sheet[12:, 12:] == 1)  # there is no sixth
+    assert np.all(sheet[13:, 13:] == 1)  # there is no sixth
 
 
 def test_curves_show_the_use_of_codes():
