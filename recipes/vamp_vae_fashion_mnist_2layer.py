@@ -19,9 +19,9 @@ def recipe(
     hidden_units: tuple[int, ...] = (256, 256),
     latent_dims: tuple[int, ...] = (40, 40),
     num_components: int = 200,
-    learning_rate: float = 1e-3,
+    learning_rate: float = 1.5e-3,
     batch_size: int = 100,
-    epochs: int = 400,
+    epochs: int = 160,
     seed: int = 0,
 ) -> zoo.Recipe:
     image_shape = (28, 28, 1)
