@@ -17,8 +17,8 @@ class Quantized(NamedTuple):
     Attributes:
         quantized: The vectors of the codes, like x. Gradients pass through them to x.
         codes: Int32 [B, ..., *code_shape].
-        terms: Name -> float32 [B], sums over the places of an example. `loss` is what training
-            adds to -log p(x|codes).
+        terms: Name -> float32 [B], sums over the places of an example and their elements, as
+            log-likelihoods are. `loss` is what training adds to -log p(x|codes).
     """
 
     quantized: tf.Tensor
