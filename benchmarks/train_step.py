@@ -3,6 +3,7 @@
     python benchmarks/train_step.py                     # 784-400-400-32-400-400-784, batch 128
     python benchmarks/train_step.py --model conv        # convolutional, on 64x64x1, batch 64
     python benchmarks/train_step.py --model residual    # residual, on 32x32x3, batch 64
+    python benchmarks/train_step.py --model tokens      # the same networks around a codebook
     python benchmarks/train_step.py --model two_layers  # two stochastic layers, this package alone
     python benchmarks/train_step.py --only zoo,torch_compile --rounds 9 --json speed.json
     python benchmarks/train_step.py --only zoo,zoo_before --before CHECKOUT
@@ -51,6 +52,7 @@ DEFAULTS = {
     "dense": {"side": 28, "images": 50_000, "batch_size": 128},
     "conv": {"side": 64, "images": 1_280, "batch_size": 64},
     "residual": {"side": 32, "channels": 3, "images": 1_280, "batch_size": 64},
+    "tokens": {"side": 32, "channels": 3, "images": 1_280, "batch_size": 64},
     "two_layers": {"side": 28, "images": 50_000, "batch_size": 128},
 }
 
@@ -62,6 +64,7 @@ PACKAGES = (
     "tensorflow-probability",
     "numpy",
     "torch",
+    "vector-quantize-pytorch",
     "jax",
     "optax",
     "pythae",
@@ -318,8 +321,10 @@ def parse_arguments():
         epilog="The file's first lines say what is measured and how.",
     )
     parser.add_argument("--model", choices=DEFAULTS, default="dense")
-    parser.add_argument("--images", type=int, help="images an epoch (50,000; conv: 1,280)")
-    parser.add_argument("--batch-size", type=int, help="(128; conv: 64)")
+    parser.add_argument(
+        "--images", type=int, help="images an epoch (50,000; of convolutions: 1,280)"
+    )
+    parser.add_argument("--batch-size", type=int, help="(128; of convolutions: 64)")
     parser.add_argument("--rounds", type=int, default=5, help="timed epochs of each contender (5)")
     parser.add_argument("--only", metavar="NAME,...", help=f"some of: {', '.join(CONTENDERS)}")
     parser.add_argument(

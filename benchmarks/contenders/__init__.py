@@ -113,5 +113,6 @@ FITTING = {
         *("torch", "torch_bfloat16", "torch_compile", "torch_compile_bfloat16"),
     ),
     "residual": (*OF_THE_ZOO, *(name for name in CONTENDERS if name.startswith("torch"))),
+    "tokens": (*OF_THE_ZOO, *(name for name in CONTENDERS if name.startswith("torch"))),
     "two_layers": OF_THE_ZOO,
 }

@@ -5,7 +5,7 @@ import math
 import os
 import time
 
-from contenders.task import LEARNING_RATE, Loop, timed
+from contenders.task import CODE_DIM, LEARNING_RATE, NUM_CODES, Loop, timed
 
 
 def keras_layers(layers, task):
@@ -174,6 +174,8 @@ def zoo_model(task):
     likelihood = zoo.layers.Bernoulli(task.image_shape)
     if task.model == "two_layers":
         return zoo_two_layers(likelihood)
+    if task.model == "tokens":
+        return zoo_tokens(task, likelihood)
     if task.model == "residual":
         encoder = zoo.networks.ResidualEncoder(posterior.num_params)
         decoder = zoo.networks.ResidualDecoder(task.image_shape, likelihood.num_params)
@@ -202,6 +204,16 @@ def zoo_two_layers(likelihood):
     )
 
 
+def zoo_tokens(task, likelihood):
+    import zoo
+
+    side = task.image_shape[0] // 4
+    encoder = zoo.networks.ResidualEncoder(side * side * CODE_DIM, maps=True)
+    decoder = zoo.networks.ResidualDecoder(task.image_shape, likelihood.num_params, maps=True)
+    quantizer = zoo.layers.VectorQuantizer(NUM_CODES, CODE_DIM)
+    return zoo.VQVAE(encoder, decoder, quantizer, likelihood, grid=(side, side))
+
+
 def zoo_fit(task, **compile_arguments):
     import keras
 
@@ -210,7 +222,8 @@ def zoo_fit(task, **compile_arguments):
     run_epoch = functools.partial(
         fit_epoch, keras.callbacks, model, task.images, batch_size=task.batch_size
     )
-    return Loop(run_epoch, model.count_params(), tensorflow_device())
+    num_parameters = sum(int(math.prod(weight.shape)) for weight in model.trainable_weights)
+    return Loop(run_epoch, num_parameters, tensorflow_device())
 
 
 def zoo_xla_block(task):

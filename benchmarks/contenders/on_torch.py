@@ -2,7 +2,7 @@
 
 import tempfile
 
-from contenders.task import LEARNING_RATE, Loop, timed
+from contenders.task import CODE_DIM, LEARNING_RATE, NUM_CODES, Loop, timed
 
 
 def torch_networks(task):
@@ -10,8 +10,9 @@ def torch_networks(task):
     from torch import nn
 
     latent_dim, (height, width, channels) = task.latent_dim, task.image_shape
-    if task.model == "residual":
-        return residual_networks(latent_dim, height, width, channels)
+    if task.model in ("residual", "tokens"):
+        maps = task.model == "tokens"
+        return residual_networks(latent_dim, height, width, channels, maps=maps)
     if not task.convolutional:
         size = height * width
         hidden = lambda inputs: [nn.Linear(inputs, 400), nn.ReLU(), nn.Linear(400, 400), nn.ReLU()]  # noqa: E731
@@ -36,8 +37,9 @@ def torch_networks(task):
     return encoder, nn.Sequential(*start, *up, nn.ConvTranspose2d(32, 1, 4, 2, 1))
 
 
-def residual_networks(latent_dim, height, width, channels, filters=(32, 64, 128)):
-    """Those of `zoo.networks.ResidualEncoder` and `ResidualDecoder`, by their defaults."""
+def residual_networks(latent_dim, height, width, channels, filters=(32, 64, 128), maps=False):
+    """Those of `zoo.networks.ResidualEncoder` and `ResidualDecoder`, by their defaults; with `maps`
+    from and to maps of codes' vectors."""
     from torch import nn
 
     class Residual(nn.Module):
@@ -66,10 +68,13 @@ def residual_networks(latent_dim, height, width, channels, filters=(32, 64, 128)
         up.append(Residual(filters[level]))
         if level:
             up += [nn.Conv2d(filters[level], filters[level - 1], 1), nn.Upsample(scale_factor=2)]
-    encoder = nn.Sequential(*down, nn.SiLU(), nn.Flatten(), nn.Linear(size, 2 * latent_dim))
-    return encoder, nn.Sequential(
-        nn.Linear(latent_dim, size),
-        nn.Unflatten(1, start),
+    if maps:
+        last, first = [nn.Conv2d(start[0], CODE_DIM, 1)], [nn.Conv2d(CODE_DIM, start[0], 1)]
+    else:
+        last = [nn.Flatten(), nn.Linear(size, 2 * latent_dim)]
+        first = [nn.Linear(latent_dim, size), nn.Unflatten(1, start)]
+    return nn.Sequential(*down, nn.SiLU(), *last), nn.Sequential(
+        *first,
         *up,
         nn.SiLU(),
         nn.Conv2d(filters[0], channels, 3, 1, 1),
@@ -103,7 +108,22 @@ def torch_eager(task, compiled=False, bfloat16=False, channels_last=False):
         encoder, decoder = (network.to(memory_format=layout) for network in (encoder, decoder))
         images = images.to(memory_format=layout)
 
+    quantizer = torch_quantizer(task, device)
+
+    def mean_loss_of_codes(images):
+        grey = images.float() / 255
+        x = (torch.rand_like(grey) < grey).float()
+        with torch.autocast(device, torch.bfloat16, enabled=bfloat16):
+            vectors = encoder(x).float()
+            quantized, _, commitment = quantizer(vectors)
+            logits = decoder(quantized).float()
+        cross_entropy = functional.binary_cross_entropy_with_logits(logits, x, reduction="sum")
+        # The library's is a mean over places and elements.
+        return cross_entropy / len(x) + commitment.sum() * vectors[0].numel()
+
     def mean_loss(images):
+        if quantizer is not None:
+            return mean_loss_of_codes(images)
         grey = images.float() / 255
         x = (torch.rand_like(grey) < grey).float()
         with torch.autocast(device, torch.bfloat16, enabled=bfloat16):
@@ -134,6 +154,22 @@ def torch_eager(task, compiled=False, bfloat16=False, channels_last=False):
         return total.item() / len(images)  # waits for the device
 
     return Loop(run_epoch, count_torch_parameters(encoder, decoder), torch_device())
+
+
+def torch_quantizer(task, device):
+    """The codebook of `tokens`, which has no parameters; None of other models."""
+    if task.model != "tokens":
+        return None
+    from vector_quantize_pytorch import VectorQuantize
+
+    return VectorQuantize(
+        CODE_DIM,
+        NUM_CODES,
+        decay=0.99,
+        commitment_weight=0.25,
+        rotation_trick=False,
+        accept_image_fmap=True,
+    ).to(device)
 
 
 def torch_bfloat16(task):

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 LEARNING_RATE = 1e-3  # Adam's, everywhere
+NUM_CODES, CODE_DIM = 512, 64  # of `tokens`
 
 
 class Task(NamedTuple):
@@ -17,6 +18,9 @@ class Task(NamedTuple):
     residual        residual encoder and decoder of 32, 64 and 128 channels at 32x32, 16x16 and 8x8,
                     a block of two 3x3 convolutions each, SiLU, 64 latents, as `zoo.networks` has
                     them; on pictures of three channels
+    tokens          the same networks with one of 512 codes of 64 numbers at each of 8x8 places,
+                    whose codebook follows by moving averages (0.99), and commitment 0.25; PyTorch
+                    by the library vector-quantize-pytorch
     two_layers      Burda et al. 2016's two stochastic layers of 100 and 50, 200 and 100 units, tanh
     """
 
