@@ -276,6 +276,14 @@ def test_what_is_exported_draws_and_scores_as_python_does(kind, tmp_path):
             "`temperature` must be a non-negative number. Received: temperature=-1.0",
         ),
         (
+            lambda: zoo.VQVAE(*tokenizer()).sample(3, temperature=(0.5, 1.0)),
+            r"`temperature` must be a number.* Received: temperature=\(0.5, 1.0\) for 3 rows",
+        ),
+        (
+            lambda: zoo.VQVAE(*tokenizer()).sample(2, temperature={"z1": 0.5}),
+            "`temperature` must be a number.* Received: temperature={'z1': 0.5} for 2 rows",
+        ),
+        (
             lambda: networks.CausalTransformer(3, width=6, num_heads=4),
             "`width` must be a multiple of `num_heads`. Received: width=6, num_heads=4",
         ),

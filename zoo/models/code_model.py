@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from zoo import validation
@@ -23,6 +24,7 @@ from zoo.models.answers import SEED, Answer, row_noise
 from zoo.models.base import Data, Model
 from zoo.models.code_use import CodesUsed, Perplexity
 from zoo.models.condition import Label
+from zoo.observations.base import is_symbolic
 from zoo.random import RowNoise, Stream, draw
 from zoo.tensors import static_sizes
 from zoo.typing import Distribution
@@ -276,8 +278,6 @@ class CodeModel(Model):
             ValueError: If an argument is out of range.
         """
         num_rows = validation.integer("num_rows", num_rows)
-        for each in temperature if isinstance(temperature, Sequence) else (temperature,):
-            validation.non_negative("temperature", each)
         noise = RowNoise.of_seed(validation.seed(seed), num_rows)
         return self.observation.to_user(self.generate(noise, condition, temperature)["sample"])
 
@@ -297,7 +297,7 @@ class CodeModel(Model):
         """
         num_rows = tf.shape(noise.rows)[0]
         condition = self.condition.check(condition)
-        temperature = tf.convert_to_tensor(temperature, tf.float32)
+        temperature = _as_temperature(temperature, num_rows)
         codes = self.prior_layer.draw(noise, num_rows, condition, temperature)
         likelihood = self.decode(codes)
         sample = draw(likelihood, noise, Stream.PIXEL)
@@ -343,3 +343,18 @@ class CodeModel(Model):
             "sample": Answer(sample, SEED | temperature | condition, self.prior_layer.loops),
             "score": Answer(score, observation.spec() | SEED | condition),
         }
+
+
+def _as_temperature(temperature, num_rows):
+    """A temperature as `sample` takes it, as float32 [] or [B]."""
+    if not is_symbolic(temperature):
+        # A dict, which asks for latents by name, becomes one object.
+        values = np.atleast_1d(np.asarray(temperature)).tolist()
+        if isinstance(temperature, Mapping) or len(values) not in (1, int(num_rows)):
+            raise ValueError(
+                "`temperature` must be a number, or one for each row. Received: "
+                f"temperature={shown(temperature)} for {int(num_rows)} rows."
+            )
+        for value in values:
+            validation.non_negative("temperature", value)
+    return tf.convert_to_tensor(temperature, tf.float32)
