@@ -48,7 +48,7 @@ setup(
         "zoo.saved_models": ["**/*"],
         "zoo": ["index.json", "py.typed", "__init__.pyi"],
         "zoo.serving": ["__init__.pyi"],
-        "zoo.report": ["page.html", "explorer.js"],
+        "zoo.report": ["page.html", "*.js"],
         "zoo.evaluation": ["classifiers/*"],
     },
     install_requires=[

@@ -18,7 +18,8 @@ from PIL import Image
 import zoo
 from tests.conftest import IMAGE_SHAPE
 from zoo import cli, layers, networks
-from zoo.report import explorer, report
+from zoo.report import SCRIPTS, explorer, report
+from zoo.report import layers as page_layers
 from zoo.runs import training
 
 
@@ -110,7 +111,7 @@ def test_what_the_page_cannot_decode_is_named(make_vae, monkeypatch):
     ):
         with pytest.raises(ValueError, match=message):
             explorer.program(model)
-    monkeypatch.setattr(explorer, "MAX_BYTES", 100)
+    monkeypatch.setattr(page_layers, "MAX_BYTES", 100)
     with pytest.raises(ValueError, match="MB of a page, more than"):
         explorer.program(make_vae())
 
@@ -267,7 +268,8 @@ def test_a_narrow_page_is_no_wider_than_its_window(page, browser):
 
 def open_page_of(model, browser, directory):
     program = json.dumps(explorer.program(model))
-    script = Path(explorer.__file__).with_name("explorer.js").read_text(encoding="utf-8")
+    files = [Path(explorer.__file__).with_name(name) for name in SCRIPTS]
+    script = "\n".join(file.read_text(encoding="utf-8") for file in files)
     body = (
         '<div class="explorer"><canvas></canvas><p class="note"></p><div '
         'class="sliders"></div><select></select>'

@@ -21,6 +21,7 @@ from zoo.store import cards, pretrained
 
 WIDE = 700  # pixels of a picture that a narrow page does not shrink to its own width
 EXPLORER = '<div class="explorer">'
+SCRIPTS = ("layers.js", "explorer.js")  # in their order
 
 
 def report(*targets: str | Path, path: str | Path, data_dir: str | Path | None = None) -> Path:
@@ -56,7 +57,7 @@ def report(*targets: str | Path, path: str | Path, data_dir: str | Path | None =
         subtitle=_subtitle("".join(text for _, text in sections)),
         columns=len(sections),
         models="\n".join(text for _, text in sections),
-        script=_file("explorer.js"),
+        script="\n".join(map(_file, SCRIPTS)),
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, page.encode())
