@@ -1,5 +1,6 @@
 """Fixtures that several test files share."""
 
+import importlib.util
 import os
 import shutil
 from pathlib import Path
@@ -237,3 +238,38 @@ def mnist_dir():
     if not directory or not (Path(directory) / "mnist").is_dir():
         pytest.skip("needs MNIST: set ZOO_DATA_DIR to a TFDS data directory that holds it")
     return directory
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    """Headless Chromium."""
+    for program in ("chromium", "chromedriver"):
+        if shutil.which(program) is None:
+            pytest.skip(
+                f"needs {program} on the path (Debian's packages chromium and chromium-driver)"
+            )
+    if importlib.util.find_spec("selenium") is None:
+        pytest.skip("needs selenium")
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium")
+    quiet = (
+        "--disable-background-networking --disable-component-update --disable-sync "
+        "--disable-quic --no-first-run"
+    )
+    profile = f"--user-data-dir={tmp_path_factory.mktemp('profile')}"
+    for argument in (
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        profile,
+        *quiet.split(),
+    ):
+        options.add_argument(argument)
+    driver = webdriver.Chrome(
+        options=options, service=webdriver.ChromeService(shutil.which("chromedriver"))
+    )
+    yield driver
+    driver.quit()

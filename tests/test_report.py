@@ -2,11 +2,9 @@
 computes."""
 
 import base64
-import importlib.util
 import io
 import json
 import re
-import shutil
 from pathlib import Path
 
 import keras
@@ -103,8 +101,8 @@ def test_what_the_page_cannot_decode_is_named(make_vae, monkeypatch):
         (two_layers, "HierarchicalVAE decodes from the latents z1, which sliders cannot say"),
         (make_vae(condition_shape=(2,)), "VAE decodes from what it is given"),
         (
-            make_vae(likelihood=layers.DiscretizedLogistic(IMAGE_SHAPE, scale="shared")),
-            "not of DiscretizedLogistic",
+            make_vae(likelihood=layers.ContinuousBernoulli(IMAGE_SHAPE)),
+            "not of ContinuousBernoulli",
         ),
         (gelu, "The page knows the activations linear, relu, .*, not gelu"),
         (of_vectors, "The page decodes images, and this is a model of vectors"),
@@ -197,41 +195,6 @@ def test_every_target_and_the_file_are_looked_at_before_a_model_is_read(tmp_path
         with pytest.raises(ValueError, match=message):
             report(*targets, path=tmp_path / path)
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    """Headless Chromium."""
-    for program in ("chromium", "chromedriver"):
-        if shutil.which(program) is None:
-            pytest.skip(
-                f"needs {program} on the path (Debian's packages chromium and chromium-driver)"
-            )
-    if importlib.util.find_spec("selenium") is None:
-        pytest.skip("needs selenium")
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium")
-    quiet = (
-        "--disable-background-networking --disable-component-update --disable-sync "
-        "--disable-quic --no-first-run"
-    )
-    profile = f"--user-data-dir={tmp_path_factory.mktemp('profile')}"
-    for argument in (
-        "--headless=new",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-dev-shm-usage",
-        profile,
-        *quiet.split(),
-    ):
-        options.add_argument(argument)
-    driver = webdriver.Chrome(
-        options=options, service=webdriver.ChromeService(shutil.which("chromedriver"))
-    )
-    yield driver
-    driver.quit()
 
 
 MOVE = """

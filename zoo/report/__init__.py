@@ -13,15 +13,16 @@ import numpy as np
 from zoo import data
 from zoo.evaluation.latents import LatentReader, is_readable, most_information
 from zoo.files import check_file_target, write_atomically
+from zoo.models.vq_vae import VQVAE
 from zoo.observations import Image
 from zoo.plots.figures import png
-from zoo.report import explorer
+from zoo.report import explorer, tokens
 from zoo.report.pictures import NUM_EXAMPLES, pictures_of, taken, without_anomalies
 from zoo.store import cards, pretrained
 
 WIDE = 700  # pixels of a picture that a narrow page does not shrink to its own width
-EXPLORER = '<div class="explorer">'
-SCRIPTS = ("layers.js", "explorer.js")  # in their order
+EXPLORER = '<div class="explorer'
+SCRIPTS = ("layers.js", "explorer.js", "tokens.js")  # in their order
 
 
 def report(*targets: str | Path, path: str | Path, data_dir: str | Path | None = None) -> Path:
@@ -84,7 +85,7 @@ def _section(target, model, recipe_name, recipe, data_dir, named):
     parts = [
         *([f"<h2>{_text(recipe_name)}</h2>"] if named else []),
         _headline(record, recipe),
-        _explorer(model, order),
+        _explorer(model, order, examples),
         "<h2>Numbers</h2>",
         _numbers(record, latents, model.observation.noun),
         "<h2>Pictures</h2>",
@@ -127,18 +128,41 @@ def _headline(record, recipe):
     return '<p class="headline">not yet measured on the test split</p>'
 
 
-def _explorer(model, order):
+def _explorer(model, order, examples):
+    if isinstance(model, VQVAE):
+        return _tokens(model, examples)
     try:
         program = explorer.program(model, order)
     except ValueError as error:
         return f'<p class="faint">No explorer: {_text(error)}</p>'
     content = json.dumps(program).replace("</", "<\\/")
-    return f"""{EXPLORER}
+    return f"""{EXPLORER}">
 <div><canvas></canvas><p class="note"></p></div>
 <div><p class="faint">Move a latent, the most active first: the decoder's mean of p(x|z).</p>
 <div class="sliders"></div>
 <div class="buttons"><select aria-label="class"></select>
 <button class="random">z ~ N(0, I)</button><button class="reset">z = 0</button></div></div>
+<script type="application/json">{content}</script>
+</div>"""
+
+
+def _tokens(model, examples):
+    if examples is None:
+        return '<p class="faint">No tokens: there are no test images here.</p>'
+    try:
+        program = tokens.program(model, examples[model.key])
+    except ValueError as error:
+        return f'<p class="faint">No tokens: {_text(error)}</p>'
+    content = json.dumps(program).replace("</", "<\\/")
+    return f"""{EXPLORER} tokens">
+<div><canvas></canvas><p class="note"></p></div>
+<div><p class="faint">A test image as tokens. Choose a place and give it another code: the decoder's
+mean of p(x|codes).</p>
+<div class="grid"></div>
+<div class="sliders"><label><span>code</span><input type="range" min="0" step="1"
+aria-label="code of the place"><output></output></label></div>
+<div class="buttons"><select aria-label="picture"></select><button class="reset">as it was</button>
+</div></div>
 <script type="application/json">{content}</script>
 </div>"""
 

@@ -16,7 +16,7 @@ class Explorer {
 
   // Means of p(x|z) as [H W C] numbers in [0, 1].
   decode(z = this.z, label = this.label) {
-    const { layers, num_classes, params_per_pixel, mean } = this.program;
+    const { layers, num_classes, mean } = this.program;
     let x = Float32Array.from(z);
     if (num_classes) {
       const given = new Float32Array(x.length + num_classes);
@@ -24,7 +24,7 @@ class Explorer {
       given[x.length + label] = 1;
       x = given;
     }
-    return run(layers, x).filter((_, i) => i % params_per_pixel === 0).map(activations[mean]);
+    return pixels(mean, run(layers, x));
   }
 
   draw() {
@@ -76,6 +76,6 @@ function normal() {
   return Math.sqrt(-2 * Math.log(1 - Math.random())) * Math.cos(2 * Math.PI * Math.random());
 }
 
-window.explorers = [...document.querySelectorAll(".explorer")].map(
+window.explorers = [...document.querySelectorAll(".explorer:not(.tokens)")].map(
   (root) => new Explorer(root, JSON.parse(root.querySelector("script").textContent)),
 );

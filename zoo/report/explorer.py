@@ -1,7 +1,6 @@
 """A decoder as data that a page can run: its layers, its weights, and what turns its outputs into
 pixels."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,9 +8,9 @@ import keras
 import numpy as np
 
 from zoo.observations import Image
-from zoo.report.layers import activate, layers_of, run
+from zoo.report.layers import layers_of, run
+from zoo.report.means import mean_of, pixels
 
-MEANS = {"Bernoulli": "sigmoid", "Laplace": "linear", "Normal": "linear"}
 TOLERANCE = 1e-4
 
 
@@ -43,16 +42,10 @@ def program(model: keras.Model, order: Sequence[int] | np.ndarray | None = None)
         if latents != {"z"}:
             source = f"the latents {', '.join(sorted(latents)) or 'none'}"
         raise ValueError(f"{type(model).__name__} decodes from {source}, which sliders cannot say.")
-    likelihood = type(model.likelihood_layer).__name__
-    if likelihood not in MEANS:
-        raise ValueError(
-            f"The page computes means of the likelihoods {', '.join(MEANS)}, not of {likelihood}."
-        )
     latent_dim = model.latent_shapes["z"][0]
     written = {
         "layers": layers_of(model.decoder),
-        "mean": MEANS[likelihood],
-        "params_per_pixel": model.likelihood_layer.num_params // math.prod(model.observation.shape),
+        "mean": mean_of(model.likelihood_layer),
         "image_shape": list(model.observation.shape),
         "latent_dim": latent_dim,
         "num_classes": num_classes,
@@ -73,9 +66,8 @@ def decode(program: Mapping[str, Any], z: Any, label: int = 0) -> np.ndarray:
     if program["num_classes"]:
         one_hot = np.eye(program["num_classes"], dtype=np.float32)[label]
         x = np.concatenate([x, np.tile(one_hot, (len(x), 1))], axis=-1)
-    x = run(program["layers"], x)
-    x = x.reshape(len(x), *program["image_shape"], program["params_per_pixel"])[..., 0]
-    return activate(program["mean"], x)
+    params = run(program["layers"], x)
+    return pixels(program["mean"], params).reshape(-1, *program["image_shape"])
 
 
 def _by_model(model, z):

@@ -128,6 +128,63 @@ function run(layers, x) {
   return x;
 }
 
+// Mean of a logistic variable that is clipped to [0, 1].
+function clippedLogistic(loc, scale) {
+  const value = scale * (activations.softplus(loc / scale) - activations.softplus((loc - 1) / scale));
+  return Math.min(Math.max(value, 0), 1);
+}
+
+const bounded = (raw) => 8 * Math.tanh(raw / 8);
+
+// As zoo/report/means.py says: means [H W C] of parameters.
+function pixels(mean, params) {
+  if (mean.kind === "mixture") return ofMixture(params, mean.components, mean.channels);
+  const step = mean.params_per_pixel;
+  const y = new Float32Array(params.length / step);
+  for (let i = 0; i < y.length; i++) {
+    const value = params[i * step];
+    if (mean.kind === "logistic") {
+      const scale = mean.scale === null ? Math.exp(bounded(params[i * step + 1])) : mean.scale;
+      y[i] = clippedLogistic(value, scale);
+    } else y[i] = activations[mean.kind](value);
+  }
+  return y;
+}
+
+function ofMixture(params, K, C) {
+  const maps = 1 + 2 * C + (C * (C - 1)) / 2;
+  const y = new Float32Array((params.length / (maps * K)) * C);
+  for (let p = 0; p < y.length / C; p++) {
+    const at = (map, k) => params[(p * maps + map) * K + k];
+    let most = -Infinity;
+    for (let k = 0; k < K; k++) most = Math.max(most, at(0, k));
+    let total = 0;
+    for (let k = 0; k < K; k++) total += Math.exp(at(0, k) - most);
+    for (let k = 0; k < K; k++) {
+      const weight = Math.exp(at(0, k) - most) / total;
+      const means = [];
+      const moved = [];
+      for (let c = 0, pair = 1 + 2 * C; c < C; pair += c, c++) {
+        let loc = 0.5 + 0.5 * at(1 + c, k);
+        const noises = [];
+        for (let i = 0; i < c; i++) {
+          let noise = 0;
+          for (let j = i; j < c; j++) noise += Math.tanh(at(pair + j, k)) * moved[j][i];
+          noises.push(noise);
+        }
+        noises.push(Math.exp(bounded(at(1 + C + c, k))) / 8);
+        for (let j = 0; j < c; j++) loc += Math.tanh(at(pair + j, k)) * (means[j] - 0.5);
+        const scale = Math.hypot(...noises);
+        means.push(clippedLogistic(loc, scale));
+        const slope = activations.sigmoid(loc / scale) - activations.sigmoid((loc - 1) / scale);
+        moved.push(noises.map((noise) => slope * noise));
+        y[p * C + c] += weight * means[c];
+      }
+    }
+  }
+  return y;
+}
+
 // Weights as numbers, of layers as they were written.
 function read(layers) {
   for (const layer of layers) {
