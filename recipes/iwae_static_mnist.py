@@ -2,7 +2,16 @@
 
     zoo train iwae_static_mnist
 
-Not yet measured.
+78 minutes on one core of an Intel Xeon that was shared with other work. With seed 0 expect 87.18
+nats: -log p(x) on the 10,000 test images with 5,000 importance samples each; 24 of 50 latent
+dimensions are active, where `vae_static_mnist` has 20.
+
+The model and the data of `vae_static_mnist`, trained on the bound of five samples of Burda, Grosse
+& Salakhutdinov, "Importance weighted autoencoders", ICLR 2016 (https://arxiv.org/abs/1509.00519),
+with doubly reparameterized gradients (Tucker et al., ICLR 2019, https://arxiv.org/abs/1810.04152).
+Burda et al. report 87.63 nats (as quoted by nbip/IWAE), nbip/IWAE 87.65 and pythae 87.85. Weights
+decay by 0.01; a training with 0.05 was stopped half-way, as that of `vae_static_mnist` was worse
+for it on validation images.
 """
 
 import zoo
