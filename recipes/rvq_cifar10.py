@@ -26,7 +26,7 @@ def recipe(
     num_components: int = 5,
     commitment_cost: float = 0.25,
     restart_below: float = 1.0,
-    prior_width: int = 128,
+    prior_heads: int = 2,
     prior_layers: int = 4,
     learning_rate: float = 1e-3,
     weight_decay: float = 1e-2,
@@ -48,7 +48,7 @@ def recipe(
             seed=seed,
         )
         network = zoo.networks.CausalTransformer(
-            num_codes, prior_width, prior_layers, dropout=0.1, dtype=dtype
+            num_codes, 32 * prior_heads, prior_layers, prior_heads, dropout=0.1, dtype=dtype
         )
         return zoo.VQVAE(
             encoder=zoo.networks.ResidualEncoder(

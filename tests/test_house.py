@@ -168,6 +168,8 @@ def test_zoo_models_imports_every_model():
         "answers",
         "architecture",
         "base",
+        "code_model",
+        "code_use",
         "condition",
         "exported",
         "importance_sampling",
