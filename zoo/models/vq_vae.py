@@ -136,9 +136,11 @@ def assert_quantizers(**quantizers: Any) -> None:
 
 
 def whole_codes(quantizer: Quantizer, vectors: tf.Tensor, training: bool | None) -> Quantized:
-    """`quantizer.quantize_vectors`, with the codes of all levels where training leaves some out: a
-    prior is one of whole codes."""
-    quantized = quantizer.quantize_vectors(vectors, training)
+    """What a quantizer makes of vectors, with the codes of all levels where training leaves some
+    out: a prior is one of whole codes."""
+    # As a layer, for Keras to read its weights in float32 within a model of 16 bits.
+    quantized = Quantized(*quantizer(vectors, training=bool(training), adds_loss=False))
     if training and quantizer.lowest_code < 0:
-        return quantized._replace(codes=quantizer.quantize_vectors(vectors).codes)
+        _, codes, _ = quantizer(vectors, training=False, adds_loss=False)
+        return quantized._replace(codes=codes)
     return quantized

@@ -30,8 +30,7 @@ class Quantizer(keras.layers.Layer):
     """Vectors -> the nearest vectors of a finite set, and their codes.
 
     Computes in float32 whatever the precision policy. In a Keras model of your own, Functional
-    ones included, a call adds the mean of `terms["loss"]` to the model's loss, once. The models of
-    the zoo call `quantize_vectors`, and add it themselves.
+    ones included, a call adds the mean of `terms["loss"]` to the model's loss, once.
 
     Attributes:
         code_dim: D.
@@ -44,6 +43,7 @@ class Quantizer(keras.layers.Layer):
     Call arguments:
         x: Tensor [B, ..., D].
         training: Whether what the quantizer has learned goes on learning.
+        adds_loss: Whether the call adds the loss. The models of the zoo add it themselves.
 
     Returns:
         (quantized, codes, terms), as in `Quantized`.
@@ -79,14 +79,15 @@ class Quantizer(keras.layers.Layer):
         start."""
 
     def call(
-        self, x: tf.Tensor, training: bool | None = None
+        self, x: tf.Tensor, training: bool | None = None, adds_loss: bool = True
     ) -> tuple[tf.Tensor, tf.Tensor, dict[str, tf.Tensor]]:
         quantized, codes, terms = self.quantize_vectors(x, training)
-        self.add_loss(shards.part_of_mean(terms["loss"]))
+        if adds_loss:
+            self.add_loss(shards.part_of_mean(terms["loss"]))
         return quantized, codes, terms
 
     def compute_output_spec(
-        self, x: keras.KerasTensor, training: bool | None = None
+        self, x: keras.KerasTensor, training: bool | None = None, adds_loss: bool = True
     ) -> tuple[keras.KerasTensor, keras.KerasTensor, dict[str, keras.KerasTensor]]:
         self.assert_shape(x.shape)
         return (
