@@ -203,7 +203,7 @@ class MaskedCodes(NetworkPrior):
         log p(codes) >= E_{order, m} [ N / (N - m) sum_{i masked} log p(code_i | m codes seen) ]
 
     bounds the log-probability of codes that are drawn one by one in a random order (Hoogeboom et
-    al., "Autoregressive diffusion models", ICLR 2022, eq. 6, https://arxiv.org/abs/2110.02037): a
+    al., "Autoregressive diffusion models", ICLR 2022, https://arxiv.org/abs/2110.02037): a
     call gives one draw of it. `draw` takes far fewer passes: in each it keeps the codes of which
     the network is surest (Chang et al., "MaskGIT", CVPR 2022, section 3.2,
     https://arxiv.org/abs/2202.04200), and is no draw of that distribution.

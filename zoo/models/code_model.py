@@ -5,7 +5,7 @@
 as q(codes|x) is certain of one code a place.
 
 van den Oord, Vinyals & Kavukcuoglu, "Neural discrete representation learning", NeurIPS 2017,
-sections 3.1 and 3.2. https://arxiv.org/abs/1711.00937
+sections 3.1 and 3.3. https://arxiv.org/abs/1711.00937
 """
 
 import math

@@ -117,7 +117,7 @@ def rotated(x: tf.Tensor, quantized: tf.Tensor) -> tf.Tensor:
     Gradients keep their angle to the vector: those of one cell differ, where `straight_through`
     gives all of them the same.
 
-    Fifty et al., "Restructuring vector quantization with the rotation trick", ICLR 2025, eq. 4.
+    Fifty et al., "Restructuring vector quantization with the rotation trick", ICLR 2025.
     https://arxiv.org/abs/2410.06424
     """
     e, q = tf.stop_gradient(x), tf.stop_gradient(quantized)

@@ -27,8 +27,8 @@ class LookupFree(Quantizer):
     The bits of a vector are independent under p(c|x), so `entropy` is exact for any D. `diversity`
     is of all bits together up to ten, and of parts of at most ten, added up, beyond.
 
-    Yu et al., "Language model beats diffusion: tokenizer is key to visual generation", ICLR 2024,
-    section 3.1, eq. 5. https://arxiv.org/abs/2310.05737
+    Yu et al., "Language model beats diffusion: tokenizer is key to visual generation", ICLR 2024.
+    https://arxiv.org/abs/2310.05737
 
     Args:
         code_dim: D, in 1 ... 30: there are 2^D codes.
